@@ -1,0 +1,1 @@
+//! The C ABI between Millrace and its consensus plugins.

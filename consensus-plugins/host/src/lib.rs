@@ -1,0 +1,1 @@
+//! Loads, checks, isolates and feeds consensus plugins.

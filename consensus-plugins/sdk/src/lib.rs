@@ -1,0 +1,1 @@
+//! The safe way to write a consensus plugin.

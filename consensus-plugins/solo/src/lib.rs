@@ -1,0 +1,1 @@
+//! Consensus plugin: a single sequencer with its own key.

@@ -1,0 +1,1 @@
+//! Executes transactions and blocks: contract instances, host calls, fees, journal.

@@ -1,0 +1,1 @@
+//! Blocks, receipts and indexes on redb.

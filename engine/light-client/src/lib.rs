@@ -1,0 +1,1 @@
+//! Follows headers, checks certificates, verifies receipts and state proofs; no_std.

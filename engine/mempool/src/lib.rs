@@ -1,0 +1,1 @@
+//! Bounded pool of transactions by sender, nonce and price.

@@ -1,0 +1,1 @@
+//! Fork tree, admission, stages, settlement, pressure, recovery.

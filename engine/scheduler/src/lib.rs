@@ -1,0 +1,1 @@
+//! Lock-free core: block ring, stage cursors, parking.

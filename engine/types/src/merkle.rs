@@ -1,0 +1,1 @@
+//! Merkle roots over lists, and inclusion proofs.

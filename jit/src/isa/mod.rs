@@ -1,0 +1,1 @@
+//! Instruction set: decode, names, disassembly.

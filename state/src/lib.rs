@@ -1,0 +1,1 @@
+//! Authenticated, versioned key-value state.

@@ -1,0 +1,1 @@
+//! What crosses crates: isa differential, end to end, crash, bad inputs, tidy.
