@@ -1,15 +1,230 @@
-//! Machine versions: what instruction set, weights, limits and memory layout a version number fixes.
+//! Machine versions: what instruction set, layout, limits and weights a version number fixes.
+//!
+//! Everything here decides validity, gas or results, so it is one table, read by the image loader, every tier and the
+//! executor, and never by configuration. A number changes only with a new version. `docs/spec/machine.md` and
+//! `docs/spec/gas.md` publish the table; a test compares them with it.
 
-/// One version of the machine. Everything that decides validity, gas or results, in one table.
-#[derive(Debug)]
+use crate::isa::{Class, Extension};
+
+/// Bytes of a page of guest memory, in every version.
+pub const PAGE_BYTES: u32 = 4096;
+
+/// The largest gas limit of a run: sums of weights stay far from 2^64.
+pub const MAX_GAS_LIMIT: u64 = 1 << 62;
+
+/// One version of the machine.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Machine {
     /// The version's number, as in the chain spec.
     pub version: u16,
+    /// Extensions whose encodings are legal.
+    pub extensions: &'static [Extension],
+    /// Where things lie in the address space.
+    pub layout: Layout,
+    /// What a program may be.
+    pub limits: Limits,
+    /// What things cost.
+    pub weights: Weights,
 }
+
+/// Where things lie in the 32-bit address space. Pointers are observable, so these are consensus constants.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// First address that may be mapped: everything below is never mapped, so that folded displacements of up to 60 KiB
+    /// stay inside the host's guards and null pointers fault.
+    pub low_guard: u32,
+    /// First address of the highest part that is never mapped; it reaches to 2^32.
+    pub high_guard: u32,
+    /// One past the highest stack byte, and sp at entry. 16-aligned.
+    pub stack_top: u32,
+    /// Bytes of stack, whole pages, all of them mapped from the start.
+    pub stack_bytes: u32,
+    /// Most bytes of heap. The heap starts at the page after the highest segment and grows upwards.
+    pub heap_max_bytes: u32,
+    /// Unmapped bytes that always remain between the largest possible heap and the stack, so that running off the
+    /// stack's end faults.
+    pub stack_guard_bytes: u32,
+}
+
+impl Layout {
+    /// Lowest stack address.
+    #[must_use]
+    pub const fn stack_bottom(&self) -> u32 {
+        self.stack_top - self.stack_bytes
+    }
+
+    /// One past the highest address that a segment may occupy: a full heap behind it leaves the stack's guard free.
+    #[must_use]
+    pub const fn image_end(&self) -> u32 {
+        self.stack_bottom() - self.stack_guard_bytes - self.heap_max_bytes
+    }
+}
+
+/// What a program may be.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Program headers of an ELF file, of any type.
+    pub max_program_headers: u32,
+    /// Loadable segments.
+    pub max_segments: u32,
+    /// Bytes of memory that all segments together occupy, each rounded out to whole pages.
+    pub max_image_bytes: u32,
+    /// Bytes of text.
+    pub max_text_bytes: u32,
+    /// Symbols that are looked at; more are ignored. They name things and never decide anything.
+    pub max_symbols: u32,
+}
+
+/// What things cost, in gas. One gas is about the time of one plain instruction in the slowest tier.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Weights {
+    /// Integer and bit-manipulation operations, `lui`, `auipc`, fences.
+    pub alu: u32,
+    /// Multiplications, carry-less ones excepted.
+    pub mul: u32,
+    /// Carry-less multiplications: a loop of shifts where the host has no such instruction.
+    pub clmul: u32,
+    /// Divisions and remainders: up to 40 cycles on hosts before Ice Lake and Zen 2.
+    pub div: u32,
+    /// Loads: priced between a cache hit and a miss, see `docs/spec/gas.md`.
+    pub load: u32,
+    /// Stores.
+    pub store: u32,
+    /// Conditional branches: the host may mispredict each.
+    pub branch: u32,
+    /// `jal`.
+    pub jal: u32,
+    /// `jalr`: a mispredicted return costs at most five times this.
+    pub jalr: u32,
+    /// LR, SC and AMOs: a load, a store and, in native code, a locked operation.
+    pub atomic: u32,
+    /// Leaving the machine and coming back, without what the host call charges for its work.
+    pub ecall: u32,
+    /// Per page of writable image and stack, charged when an instance is entered.
+    pub entry_page: u32,
+    /// Per page of heap granted.
+    pub heap_page: u32,
+    /// Per byte of text when a program is deployed: validation and later decoding and compilation.
+    pub deploy_text_byte: u32,
+    /// Per byte of text when a transaction first calls a program: tier 0 decodes what it touches.
+    pub first_call_text_byte: u32,
+}
+
+impl Weights {
+    /// Gas of one instruction of `class`.
+    #[must_use]
+    pub const fn of(&self, class: Class) -> u32 {
+        match class {
+            Class::Alu | Class::Fence => self.alu,
+            Class::Mul => self.mul,
+            Class::Clmul => self.clmul,
+            Class::Div => self.div,
+            Class::Load => self.load,
+            Class::Store => self.store,
+            Class::Branch => self.branch,
+            Class::Jal => self.jal,
+            Class::Jalr => self.jalr,
+            Class::Atomic => self.atomic,
+            Class::Ecall => self.ecall,
+            // Traps, and a trap consumes everything: its weight is never seen.
+            Class::Ebreak => self.alu,
+        }
+    }
+
+    /// The largest weight of an instruction.
+    #[must_use]
+    pub const fn largest(&self) -> u32 {
+        let mut largest = 0;
+        let mut i = 0;
+        while i < Class::ALL.len() {
+            let weight = self.of(Class::ALL[i]);
+            if weight > largest {
+                largest = weight;
+            }
+            i += 1;
+        }
+        largest
+    }
+}
+
+impl Machine {
+    /// Whether encodings of `extension` are legal.
+    #[must_use]
+    pub fn supports(&self, extension: Extension) -> bool {
+        self.extensions.contains(&extension)
+    }
+
+    /// Whether all numbers hang together, checked when this crate is compiled.
+    const fn is_consistent(&self) -> bool {
+        let layout = &self.layout;
+        let pages = layout.low_guard | layout.high_guard | layout.stack_top | layout.stack_bytes;
+        let more_pages = layout.heap_max_bytes | layout.stack_guard_bytes | self.limits.max_image_bytes;
+        (pages | more_pages) % PAGE_BYTES == 0
+            && layout.low_guard >= 0x1_0000
+            && layout.high_guard <= 0xffff_0000
+            && layout.stack_top <= layout.high_guard
+            && layout.image_end() > layout.low_guard
+            && layout.image_end() - layout.low_guard >= self.limits.max_image_bytes
+            && self.limits.max_text_bytes <= self.limits.max_image_bytes
+            && (self.limits.max_text_bytes as u64 / 2) * (self.weights.largest() as u64) < 1 << 40
+    }
+}
+
+/// Version 1: RV64IMAC with Zba, Zbb, Zbc, Zbs, Zicond and Zifencei's no-op.
+static V1: Machine = V1_TABLE;
+
+const V1_TABLE: Machine = Machine {
+    version: 1,
+    extensions: &[
+        Extension::I,
+        Extension::M,
+        Extension::A,
+        Extension::C,
+        Extension::Zba,
+        Extension::Zbb,
+        Extension::Zbc,
+        Extension::Zbs,
+        Extension::Zicond,
+        Extension::Zifencei,
+    ],
+    layout: Layout {
+        low_guard: 0x0001_0000,
+        high_guard: 0xffff_0000,
+        stack_top: 0xffff_0000,
+        stack_bytes: 256 << 10,
+        heap_max_bytes: 64 << 20,
+        stack_guard_bytes: 64 << 10,
+    },
+    limits: Limits {
+        max_program_headers: 64,
+        max_segments: 16,
+        max_image_bytes: 64 << 20,
+        max_text_bytes: 16 << 20,
+        max_symbols: 1 << 16,
+    },
+    weights: Weights {
+        alu: 1,
+        mul: 2,
+        clmul: 8,
+        div: 12,
+        load: 4,
+        store: 4,
+        branch: 2,
+        jal: 2,
+        jalr: 5,
+        atomic: 12,
+        ecall: 12,
+        entry_page: 100,
+        heap_page: 250,
+        deploy_text_byte: 20,
+        first_call_text_byte: 1,
+    },
+};
+
+const _: () = assert!(V1_TABLE.is_consistent(), "machine version 1 contradicts itself");
 
 /// The machine with that version number, if this build knows it.
 #[must_use]
 pub fn machine(version: u16) -> Option<&'static Machine> {
-    static V1: Machine = Machine { version: 1 };
     (version == 1).then_some(&V1)
 }

@@ -1,1 +1,5 @@
 //! Instruction set: decode, names, disassembly.
+
+mod op;
+
+pub use op::{Class, Extension, Op};
