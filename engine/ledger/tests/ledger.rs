@@ -1,0 +1,200 @@
+//! What the ledger promises: whole batches, one receipt per hash, one block per finalized height, clear refusals.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{block, open, receipt, spec, transaction};
+use millrace_ledger::{Batch, FORMAT_VERSION, Finalized, Inclusion, Ledger, LedgerError, OpenError};
+use millrace_types::Hash;
+
+#[test]
+fn what_was_committed_is_there_after_reopening() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.redb");
+    let genesis = block(0, Hash::ZERO, 0, Vec::new());
+    let first = block(1, genesis.hash(), 0, vec![transaction(0), transaction(1)]);
+    let second = block(2, first.hash(), 1, Vec::new());
+    let ledger = open(&path);
+    let mut batch = Batch::new();
+    batch.block(genesis.clone()).finalized(0, genesis.hash());
+    batch
+        .block(first.clone())
+        .certificate(first.hash(), b"c1".to_vec())
+        .finalized(1, first.hash());
+    batch.execution(receipt(&first, 3), Vec::new());
+    batch
+        .block(second.clone())
+        .finalized(2, second.hash())
+        .plugin_value("solo/1", b"k".to_vec(), Some(b"v".to_vec()));
+    ledger.commit(&batch).unwrap();
+    drop(ledger);
+
+    let ledger = open(&path);
+    assert_eq!(
+        ledger.last_finalized().unwrap(),
+        Some(Finalized {
+            height: 2,
+            hash: second.hash()
+        })
+    );
+    assert_eq!(ledger.finalized_hash(1).unwrap(), Some(first.hash()));
+    assert_eq!(ledger.block(&first.hash()).unwrap(), Some(first.clone()));
+    assert_eq!(ledger.certificate(&first.hash()).unwrap(), Some(b"c1".to_vec()));
+    assert_eq!(ledger.receipt(&first.hash()).unwrap(), Some(receipt(&first, 3)));
+    assert_eq!(ledger.settled_by(1).unwrap(), Some(2));
+    assert_eq!(ledger.settled_by(2).unwrap(), None);
+    assert_eq!(
+        ledger.inclusions(&transaction(1).hash()).unwrap(),
+        vec![Inclusion {
+            block: first.hash(),
+            index: 1
+        }]
+    );
+    assert_eq!(ledger.plugin_value("solo/1", b"k").unwrap(), Some(b"v".to_vec()));
+    assert_eq!(ledger.plugin_value("other/1", b"k").unwrap(), None);
+}
+
+#[test]
+fn a_second_receipt_for_one_hash_is_refused_and_the_first_kept() {
+    let ledger = Ledger::in_memory(&spec("one")).unwrap();
+    let first = block(1, Hash::ZERO, 0, Vec::new());
+    let mut batch = Batch::new();
+    batch
+        .block(first.clone())
+        .execution(receipt(&first, 3), Vec::new());
+    ledger.commit(&batch).unwrap();
+    ledger.commit(&batch).expect("the same receipt again is harmless");
+
+    let mut other = Batch::new();
+    other.execution(receipt(&first, 4), Vec::new());
+    let error = ledger.commit(&other).unwrap_err();
+    assert!(
+        matches!(error, LedgerError::ReceiptConflict { block } if block == first.hash()),
+        "{error}"
+    );
+    assert_eq!(ledger.receipt(&first.hash()).unwrap(), Some(receipt(&first, 3)));
+}
+
+#[test]
+fn a_finalized_height_never_changes_and_a_refused_batch_leaves_nothing() {
+    let ledger = Ledger::in_memory(&spec("one")).unwrap();
+    let (one, other) = (
+        block(1, Hash::ZERO, 0, Vec::new()),
+        block(1, Hash([1; 32]), 0, Vec::new()),
+    );
+    let mut batch = Batch::new();
+    batch.block(one.clone()).finalized(1, one.hash());
+    ledger.commit(&batch).unwrap();
+
+    let mut conflict = Batch::new();
+    conflict.block(other.clone()).finalized(1, other.hash());
+    let error = ledger.commit(&conflict).unwrap_err();
+    assert!(
+        matches!(error, LedgerError::FinalityConflict { height: 1, .. }),
+        "{error}"
+    );
+    assert_eq!(
+        ledger.header(&other.hash()).unwrap(),
+        None,
+        "nothing of a refused batch is stored"
+    );
+}
+
+#[test]
+fn records_of_unknown_blocks_are_refused() {
+    let ledger = Ledger::in_memory(&spec("one")).unwrap();
+    let unknown = block(1, Hash::ZERO, 0, Vec::new());
+    let mut batch = Batch::new();
+    batch.execution(receipt(&unknown, 0), Vec::new());
+    assert!(matches!(
+        ledger.commit(&batch),
+        Err(LedgerError::MissingBlock {
+            record: "receipt",
+            ..
+        })
+    ));
+    let mut batch = Batch::new();
+    batch.finalized(1, unknown.hash());
+    assert!(matches!(
+        ledger.commit(&batch),
+        Err(LedgerError::MissingBlock {
+            record: "finality",
+            ..
+        })
+    ));
+    let mut batch = Batch::new();
+    batch.certificate(unknown.hash(), Vec::new());
+    assert!(matches!(
+        ledger.commit(&batch),
+        Err(LedgerError::MissingBlock {
+            record: "certificate",
+            ..
+        })
+    ));
+}
+
+#[test]
+fn one_transaction_in_two_forks_has_two_inclusions() {
+    let ledger = Ledger::in_memory(&spec("one")).unwrap();
+    let one = block(1, Hash::ZERO, 0, vec![transaction(0)]);
+    let other = block(1, Hash([1; 32]), 0, vec![transaction(1), transaction(0)]);
+    let mut batch = Batch::new();
+    batch.block(one.clone()).block(other.clone());
+    ledger.commit(&batch).unwrap();
+    let mut expected = vec![
+        Inclusion {
+            block: one.hash(),
+            index: 0,
+        },
+        Inclusion {
+            block: other.hash(),
+            index: 1,
+        },
+    ];
+    expected.sort_by_key(|inclusion| inclusion.block);
+    assert_eq!(ledger.inclusions(&transaction(0).hash()).unwrap(), expected);
+}
+
+#[test]
+fn the_wrong_chain_a_second_process_and_damage_are_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.redb");
+    let ledger = open(&path);
+    assert!(matches!(
+        Ledger::open(&path, &spec("one")),
+        Err(OpenError::InUse { .. })
+    ));
+    drop(ledger);
+    let error = Ledger::open(&path, &spec("two")).unwrap_err();
+    assert!(matches!(error, OpenError::OtherChain { .. }), "{error}");
+    assert!(error.to_string().contains("ledger.redb"), "{error}");
+
+    std::fs::write(&path, b"not a database at all").unwrap();
+    let error = Ledger::open(&path, &spec("one")).unwrap_err();
+    assert!(matches!(error, OpenError::Database { .. }), "{error}");
+}
+
+#[test]
+fn a_newer_format_is_refused_with_both_versions() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.redb");
+    drop(open(&path));
+    let database = redb::Database::create(&path).unwrap();
+    let write = database.begin_write().unwrap();
+    let meta = redb::TableDefinition::<&[u8], &[u8]>::new("meta");
+    write
+        .open_table(meta)
+        .unwrap()
+        .insert(
+            b"format".as_slice(),
+            (FORMAT_VERSION + 1).to_le_bytes().as_slice(),
+        )
+        .unwrap();
+    write.commit().unwrap();
+    drop(database);
+    let error = Ledger::open(&path, &spec("one")).unwrap_err();
+    assert!(
+        matches!(error, OpenError::NewerFormat { found, .. } if found == FORMAT_VERSION + 1),
+        "{error}"
+    );
+}
