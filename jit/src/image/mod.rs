@@ -1,40 +1,20 @@
-//! ELF to validated program; symbols and DWARF lines.
+//! ELF to validated [`Program`]; symbols and DWARF lines.
+//!
+//! Two readers that never meet. [`Program::load`] is consensus: it reads the ELF header and the program headers by
+//! the project's own bounded reader ([`header`]), checks every rule of the machine's version and copies the segments'
+//! bytes. [`Debug`] is for people: it reads sections, symbols and DWARF through libraries, from bytes that nobody
+//! vouches for, and can at worst find nothing. Nothing that [`Debug`] sees changes validity, gas or results.
+//!
+//! Invariants of a [`Program`]: segments ascend, lie on pages of their own, inside the range that leaves room for
+//! guards, the largest heap and the stack; one of them is text; the entry is an even address of text.
+//!
+//! What of a stock ELF is ignored: every program header but `PT_LOAD` and the three refused ones (so `PT_PHDR`,
+//! `PT_NOTE`, `PT_GNU_STACK`, `PT_GNU_RELRO`, `PT_RISCV_ATTRIBUTES` and unknown ones), `PT_LOAD` of no memory,
+//! `p_paddr`, `EI_OSABI`, `EI_ABIVERSION`, every bit of `e_flags` but RVE and TSO, and everything about sections.
 
-use crate::machine::Machine;
+mod error;
+mod header;
+mod program;
 
-/// Why a file is no program of the machine. Names what, where, the limit and what to do.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ImageError {}
-
-/// A validated program: segments with permissions, text, entry. Immutable; shared as `Arc<Program>`.
-#[derive(Debug)]
-pub struct Program {}
-
-impl Program {
-    /// Validates an ELF file by the rules of `machine`. Cost is linear in `elf.len()`.
-    ///
-    /// # Errors
-    /// The first rule that the file breaks.
-    pub fn load(elf: &[u8], machine: &'static Machine) -> Result<Self, ImageError> {
-        let _ = (elf, machine);
-        unimplemented!()
-    }
-
-    /// Bytes of text: what deploy and first-call charges are computed from.
-    #[must_use]
-    pub fn text_len(&self) -> u32 {
-        unimplemented!()
-    }
-
-    /// 4 KiB pages of writable image (data, bss) and stack: what entry charges for and what counts as live.
-    #[must_use]
-    pub fn entry_pages(&self) -> u32 {
-        unimplemented!()
-    }
-
-    /// The machine it was validated for.
-    #[must_use]
-    pub fn machine(&self) -> &'static Machine {
-        unimplemented!()
-    }
-}
+pub use error::ImageError;
+pub use program::{OwnedSegment, Permissions, Program, Segment};

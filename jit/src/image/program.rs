@@ -1,0 +1,318 @@
+//! From loadable segments to a validated program, by the rules of the machine's version.
+
+use super::error::ImageError;
+use super::header::{self, Load};
+use crate::machine::{Machine, PAGE_BYTES};
+
+const PF_X: u32 = 1;
+const PF_W: u32 = 2;
+const PF_R: u32 = 4;
+
+/// What a segment's pages may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permissions {
+    /// Constant data.
+    Read,
+    /// Data and bss.
+    ReadWrite,
+    /// Text.
+    ReadExecute,
+}
+
+/// A range of whole pages of a validated program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Segment {
+    /// Address of the first page.
+    pub address: u32,
+    /// Bytes of memory: whole pages, never 0.
+    pub memory_len: u32,
+    /// What the first `data.len()` bytes hold; the rest of `memory_len` is zero.
+    pub data: Box<[u8]>,
+    /// What the pages may be used for.
+    pub permissions: Permissions,
+}
+
+/// A segment given by hand, for programs that do not come from a file. Addresses and lengths need not be aligned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnedSegment {
+    /// Address of the first byte of `data`.
+    pub address: u32,
+    /// Bytes of memory, at least `data.len()`; zero after `data`.
+    pub memory_len: u32,
+    /// Initial bytes.
+    pub data: Vec<u8>,
+    /// What the segment's pages may be used for.
+    pub permissions: Permissions,
+}
+
+/// A validated program: segments with permissions, text, entry. Immutable; shared as `Arc<Program>`.
+#[derive(Debug)]
+pub struct Program {
+    machine: &'static Machine,
+    segments: Vec<Segment>,
+    entry: u32,
+    /// Index in `segments`, first address and length of text.
+    text: (usize, u32, u32),
+    heap_start: u32,
+    entry_pages: u32,
+}
+
+impl Program {
+    /// Validates an ELF file by the rules of `machine`. Cost is linear in `elf.len()`.
+    ///
+    /// # Errors
+    /// The first rule that the file breaks.
+    pub fn load(elf: &[u8], machine: &'static Machine) -> Result<Self, ImageError> {
+        let (entry, loads) = header::parse(elf, machine.limits.max_program_headers)?;
+        Self::validate(&loads, entry, machine)
+    }
+
+    /// The same validation for segments that do not come from a file; program headers are their indices.
+    ///
+    /// # Errors
+    /// The first rule that the segments break.
+    pub fn from_segments(
+        segments: Vec<OwnedSegment>,
+        entry: u32,
+        machine: &'static Machine,
+    ) -> Result<Self, ImageError> {
+        let loads: Vec<_> = segments
+            .iter()
+            .enumerate()
+            .map(|(index, segment)| Load {
+                index,
+                flags: match segment.permissions {
+                    Permissions::Read => PF_R,
+                    Permissions::ReadWrite => PF_R | PF_W,
+                    Permissions::ReadExecute => PF_R | PF_X,
+                },
+                address: u64::from(segment.address),
+                memory_len: u64::from(segment.memory_len),
+                data: &segment.data,
+            })
+            .collect();
+        Self::validate(&loads, u64::from(entry), machine)
+    }
+
+    fn validate(loads: &[Load<'_>], entry: u64, machine: &'static Machine) -> Result<Self, ImageError> {
+        let mut builder = Builder::new(machine);
+        for load in loads {
+            builder.add(load)?;
+        }
+        builder.finish(entry)
+    }
+
+    /// All segments, ascending by address, each on pages of its own.
+    #[must_use]
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Address of the first instruction: even, inside text.
+    #[must_use]
+    pub fn entry(&self) -> u32 {
+        self.entry
+    }
+
+    /// First address and bytes of text: the file bytes of the one executable segment, exactly. Only addresses in this
+    /// range can be executed; the rest of its pages can be read, as zeros.
+    #[must_use]
+    pub fn text(&self) -> (u32, &[u8]) {
+        let (index, address, len) = self.text;
+        let segment = &self.segments[index];
+        let start = (address - segment.address) as usize;
+        (address, &segment.data[start..start + len as usize])
+    }
+
+    /// Bytes of text: what deploy and first-call charges are computed from.
+    #[must_use]
+    pub fn text_len(&self) -> u32 {
+        self.text.2
+    }
+
+    /// 4 KiB pages of writable image (data, bss) and stack: what entry charges for and what counts as live.
+    #[must_use]
+    pub fn entry_pages(&self) -> u32 {
+        self.entry_pages
+    }
+
+    /// First heap address: the page after the last segment.
+    #[must_use]
+    pub fn heap_start(&self) -> u32 {
+        self.heap_start
+    }
+
+    /// The machine it was validated for.
+    #[must_use]
+    pub fn machine(&self) -> &'static Machine {
+        self.machine
+    }
+}
+
+/// Segments accepted so far. Each is checked against the one before, so order, overlap and sums cost one pass.
+struct Builder {
+    machine: &'static Machine,
+    segments: Vec<Segment>,
+    /// Index of the program header, end of the bytes and of the pages of the last segment accepted.
+    last: Option<(usize, u64, u64)>,
+    /// Index in `segments`, index of the program header, address, length.
+    text: Option<(usize, usize, u32, u32)>,
+    memory: u64,
+    writable: u64,
+}
+
+impl Builder {
+    fn new(machine: &'static Machine) -> Self {
+        Self {
+            machine,
+            segments: Vec::new(),
+            last: None,
+            text: None,
+            memory: 0,
+            writable: 0,
+        }
+    }
+
+    fn add(&mut self, load: &Load<'_>) -> Result<(), ImageError> {
+        let Load {
+            index,
+            flags,
+            address,
+            memory_len,
+            data,
+        } = *load;
+        let filesz = data.len() as u64;
+        if filesz > memory_len {
+            return Err(ImageError::FileExceedsMemory {
+                segment: index,
+                filesz,
+                memsz: memory_len,
+            });
+        }
+        let permissions = permissions(index, flags)?;
+        if memory_len == 0 {
+            return Ok(());
+        }
+        let limit = self.machine.limits.max_segments;
+        if self.segments.len() >= limit as usize {
+            return Err(ImageError::SegmentCount {
+                segment: index,
+                limit,
+            });
+        }
+        let (start, end) = self.place(index, address, memory_len)?;
+        self.memory += end - start;
+        let limit = u64::from(self.machine.limits.max_image_bytes);
+        if self.memory > limit {
+            return Err(ImageError::TooLarge {
+                needed: self.memory,
+                limit,
+            });
+        }
+        match permissions {
+            Permissions::ReadExecute => self.set_text(index, address, filesz)?,
+            Permissions::ReadWrite => self.writable += end - start,
+            Permissions::Read => {}
+        }
+        let mut bytes = vec![0; (address - start) as usize + data.len()];
+        bytes[(address - start) as usize..].copy_from_slice(data);
+        self.segments.push(Segment {
+            address: narrow(start),
+            memory_len: narrow(end - start),
+            data: bytes.into_boxed_slice(),
+            permissions,
+        });
+        Ok(())
+    }
+
+    /// The pages of a segment: inside the allowed range, after the segment before, on pages of its own.
+    fn place(&mut self, segment: usize, address: u64, len: u64) -> Result<(u64, u64), ImageError> {
+        let layout = &self.machine.layout;
+        let (low, high) = (u64::from(layout.low_guard), u64::from(layout.image_end()));
+        let start = address & !u64::from(PAGE_BYTES - 1);
+        let bytes_end = address.saturating_add(len);
+        let end = bytes_end
+            .checked_next_multiple_of(u64::from(PAGE_BYTES))
+            .unwrap_or(u64::MAX);
+        if start < low || end > high {
+            return Err(ImageError::Address {
+                segment,
+                start,
+                end,
+                low,
+                high,
+            });
+        }
+        if let Some((before, before_bytes_end, before_end)) = self.last {
+            if address < before_bytes_end {
+                return Err(ImageError::Order {
+                    segment,
+                    address,
+                    before,
+                    end: before_bytes_end,
+                });
+            }
+            if start < before_end {
+                return Err(ImageError::SharedPage {
+                    segment,
+                    before,
+                    page: start,
+                });
+            }
+        }
+        self.last = Some((segment, bytes_end, end));
+        Ok((start, end))
+    }
+
+    fn set_text(&mut self, segment: usize, address: u64, len: u64) -> Result<(), ImageError> {
+        if let Some((_, first, ..)) = self.text {
+            return Err(ImageError::SecondText { first, segment });
+        }
+        let limit = u64::from(self.machine.limits.max_text_bytes);
+        if len > limit {
+            return Err(ImageError::TextTooLarge { segment, len, limit });
+        }
+        self.text = Some((self.segments.len(), segment, narrow(address), narrow(len)));
+        Ok(())
+    }
+
+    fn finish(self, entry: u64) -> Result<Program, ImageError> {
+        let (index, _, address, len) = self.text.ok_or(ImageError::NoText)?;
+        let (start, end) = (u64::from(address), u64::from(address) + u64::from(len));
+        if entry % 2 != 0 || !(start..end).contains(&entry) {
+            return Err(ImageError::Entry { entry, start, end });
+        }
+        let (_, _, image_end) = self.last.expect("text is a segment");
+        let entry_bytes = self.writable + u64::from(self.machine.layout.stack_bytes);
+        Ok(Program {
+            machine: self.machine,
+            segments: self.segments,
+            entry: narrow(entry),
+            text: (index, address, len),
+            heap_start: narrow(image_end),
+            entry_pages: narrow(entry_bytes.div_ceil(u64::from(PAGE_BYTES))),
+        })
+    }
+}
+
+fn permissions(segment: usize, flags: u32) -> Result<Permissions, ImageError> {
+    const R: u32 = PF_R;
+    const RW: u32 = PF_R | PF_W;
+    const RX: u32 = PF_R | PF_X;
+    let mend = match flags {
+        R => return Ok(Permissions::Read),
+        RW => return Ok(Permissions::ReadWrite),
+        RX => return Ok(Permissions::ReadExecute),
+        _ if flags & (PF_W | PF_X) == PF_W | PF_X => {
+            "no segment may be writable and executable; link with `-Wl,-z,separate-code`, without -N (--omagic)"
+        }
+        _ if flags & !(PF_R | PF_W | PF_X) != 0 => "bits above 0x7 have no meaning here; the file is damaged",
+        _ => "link without --execute-only; every segment must be readable",
+    };
+    Err(ImageError::Permissions { segment, flags, mend })
+}
+
+fn narrow(value: u64) -> u32 {
+    u32::try_from(value).expect("checked against the range of 32-bit addresses")
+}
