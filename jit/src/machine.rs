@@ -159,7 +159,7 @@ impl Machine {
         let layout = &self.layout;
         let pages = layout.low_guard | layout.high_guard | layout.stack_top | layout.stack_bytes;
         let more_pages = layout.heap_max_bytes | layout.stack_guard_bytes | self.limits.max_image_bytes;
-        (pages | more_pages) % PAGE_BYTES == 0
+        (pages | more_pages).is_multiple_of(PAGE_BYTES)
             && layout.low_guard >= 0x1_0000
             && layout.high_guard <= 0xffff_0000
             && layout.stack_top <= layout.high_guard

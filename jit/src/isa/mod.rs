@@ -1,5 +1,23 @@
-//! Instruction set: decode, names, disassembly.
+//! Instruction set: one table of forms, from which decoding, encoding, names and disassembly follow.
+//!
+//! - [`Op`] says what an instruction does; compressed forms share the operation of the 32-bit form they expand to.
+//! - [`Form`] says how it is encoded: fixed bits, operand [`Format`], [`Constraint`]s. [`forms`] lists all of them.
+//! - [`decode`] finds the one form that a word belongs to. An encoding that no form admits is illegal: reserved and
+//!   unlisted encodings, encodings of 48 bits and more, floats and CSRs need no rule of their own.
+//!
+//! HINTs (operations that write x0, `c.nop` with an immediate, zero shifts) are ordinary encodings here and execute
+//! as what they are: without effect.
 
+mod base;
+mod compressed;
+mod decode;
+mod disassembly;
+mod form;
+mod format;
 mod op;
 
+pub use decode::{Instruction, decode, forms, is_compressed};
+pub use disassembly::{Disassembly, register_name};
+pub use form::{Constraint, Form};
+pub use format::{Field, Format, Operands, Register, Syntax};
 pub use op::{Class, Extension, Op};
