@@ -1,0 +1,36 @@
+//! What the ordering thread shows to readers: heights, status, pressure, counters.
+//!
+//! One writer, who replaces a small record; readers copy it. The lock is held for a copy only.
+
+use std::sync::{PoisonError, RwLock};
+
+use crate::api::{Counters, EngineStatus, Heights, PressureSnapshot};
+
+/// Everything that changes together.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) heights: Heights,
+    pub(crate) status: EngineStatus,
+    pub(crate) pressure: PressureSnapshot,
+    pub(crate) counters: Counters,
+}
+
+/// The record.
+pub(crate) struct Board(RwLock<Facts>);
+
+impl Board {
+    /// A board that shows `facts`.
+    pub(crate) fn new(facts: Facts) -> Self {
+        Self(RwLock::new(facts))
+    }
+
+    /// Shows `facts` from now on.
+    pub(crate) fn post(&self, facts: Facts) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = facts;
+    }
+
+    /// Reads a part of what it shows.
+    pub(crate) fn read<T>(&self, part: impl FnOnce(&Facts) -> T) -> T {
+        part(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}

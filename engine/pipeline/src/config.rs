@@ -1,0 +1,38 @@
+//! What an operator may choose. Nothing here changes validity, order, gas or a root.
+
+/// Configuration of one engine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EngineConfig {
+    /// `false`: strictly in turn; a finalized block is acknowledged when it is executed and its receipt durable, and
+    /// nothing is built or voted on before. The baseline of every overlap figure.
+    pub pipelining: bool,
+    /// Block slots between consensus and execution: finalized blocks that may wait. Raised to K + 2 if it is less.
+    pub queue_blocks: usize,
+    /// Unfinalized blocks kept at once, over all branches.
+    pub max_unfinalized_blocks: usize,
+    /// Requests of consensus that may wait for an answer.
+    pub max_requests: usize,
+    /// Distance between blocks that pressure asks for once shrinking does not help.
+    pub pressure_delay_ms: u64,
+    /// States kept below the newest settled height, in blocks.
+    pub retention_blocks: u64,
+    /// Development switch: every block's execution takes this much longer.
+    pub slow_execution_ms: u64,
+    /// Events that a subscriber may be behind.
+    pub event_buffer: usize,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            pipelining: true,
+            queue_blocks: 16,
+            max_unfinalized_blocks: 256,
+            max_requests: 1024,
+            pressure_delay_ms: 250,
+            retention_blocks: 1024,
+            slow_execution_ms: 0,
+            event_buffer: 4096,
+        }
+    }
+}

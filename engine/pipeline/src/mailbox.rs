@@ -1,0 +1,112 @@
+//! The way into the ordering thread: a bounded queue of requests, and the credits of finalized blocks.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+
+use millrace_types::Block;
+
+use crate::api::{BuildAnswer, BuildRequest, StopReason, ValidateAnswer};
+use crate::reply::Reply;
+
+/// A request to the ordering thread.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// [`crate::Engine::build`].
+    Build(BuildRequest, Reply<BuildAnswer>),
+    /// [`crate::Engine::validate`].
+    Validate(Box<Block>, Reply<ValidateAnswer>),
+    /// [`crate::Engine::announce`].
+    Announce(Box<Block>),
+    /// [`crate::Engine::submit_finalized`], a credit spent.
+    Finalize(Box<Block>, Vec<u8>),
+    /// [`crate::Engine::stop`] and [`crate::Engine::report_plugin_fault`].
+    Stop(StopReason),
+}
+
+/// The sending end, for any thread. Never blocks.
+pub(crate) struct Mailbox {
+    requests: mpsc::SyncSender<Request>,
+}
+
+impl Mailbox {
+    /// A mailbox that holds `bound` requests.
+    pub(crate) fn new(bound: usize) -> (Self, mpsc::Receiver<Request>) {
+        let (requests, receiver) = mpsc::sync_channel(bound);
+        (Self { requests }, receiver)
+    }
+
+    /// Leaves a request, or gives it back when the box is full or nobody reads it any more.
+    pub(crate) fn post(&self, request: Request) -> Result<(), Box<Request>> {
+        match self.requests.try_send(request) {
+            Ok(()) => Ok(()),
+            Err(mpsc::TrySendError::Full(request) | mpsc::TrySendError::Disconnected(request)) => {
+                Err(Box::new(request))
+            }
+        }
+    }
+}
+
+/// Room for finalized blocks: one credit per block from submission until its slot is free again.
+pub(crate) struct Credits {
+    available: AtomicU64,
+    refused: AtomicBool,
+}
+
+impl Credits {
+    /// All credits there.
+    pub(crate) fn new(blocks: u64) -> Self {
+        Self {
+            available: AtomicU64::new(blocks),
+            refused: AtomicBool::new(false),
+        }
+    }
+
+    /// Spends one. `false`: there is none, and the next [`Self::give_back`] will answer `true`.
+    pub(crate) fn spend(&self) -> bool {
+        loop {
+            if self.take_one() {
+                return true;
+            }
+            self.refused.store(true, Ordering::SeqCst);
+            // A credit that came back between the two lines above may have missed the flag: look again, so that
+            // no refusal is left without an announcement.
+            if self.available.load(Ordering::SeqCst) == 0 {
+                return false;
+            }
+        }
+    }
+
+    /// Gives one back; `true` when a submission was refused since the last time this was so.
+    pub(crate) fn give_back(&self) -> bool {
+        self.available.fetch_add(1, Ordering::SeqCst);
+        self.refused.swap(false, Ordering::SeqCst)
+    }
+
+    /// Blocks that would be taken now.
+    pub(crate) fn available(&self) -> u64 {
+        self.available.load(Ordering::SeqCst)
+    }
+
+    fn take_one(&self) -> bool {
+        self.available
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |credits| {
+                credits.checked_sub(1)
+            })
+            .is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_announced_exactly_once_when_there_is_room_again() {
+        let credits = Credits::new(2);
+        assert!(credits.spend() && credits.spend());
+        assert!(!credits.spend());
+        assert!(credits.give_back());
+        assert!(!credits.give_back());
+        assert_eq!(credits.available(), 2);
+    }
+}
