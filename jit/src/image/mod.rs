@@ -12,9 +12,11 @@
 //! `PT_NOTE`, `PT_GNU_STACK`, `PT_GNU_RELRO`, `PT_RISCV_ATTRIBUTES` and unknown ones), `PT_LOAD` of no memory,
 //! `p_paddr`, `EI_OSABI`, `EI_ABIVERSION`, every bit of `e_flags` but RVE and TSO, and everything about sections.
 
+mod debug;
 mod error;
 mod header;
 mod program;
 
+pub use debug::{Debug, Function, Location, Symbol};
 pub use error::ImageError;
 pub use program::{OwnedSegment, Permissions, Program, Segment};

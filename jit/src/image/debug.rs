@@ -1,0 +1,206 @@
+//! Names and lines for people: symbols and DWARF of a file, read lazily and without trust.
+//!
+//! Nothing here can fail or change what a program does: what is missing, damaged, compressed or beyond a bound is not
+//! found. Bounds: symbols looked at come from the machine's version, a name is read up to [`MAX_NAME`] bytes, and
+//! DWARF is left alone when the work that its parser could be made to do (units times what each unit may scan)
+//! exceeds [`MAX_DWARF_WORK`].
+
+use std::cell::OnceCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use addr2line::Context;
+use gimli::{EndianSlice, LittleEndian, Section as _};
+use object::LittleEndian as ElfLittleEndian;
+use object::elf::{FileHeader64, SHF_COMPRESSED, SHF_EXECINSTR, SHT_NOBITS, SHT_SYMTAB, STT_FUNC, STT_NOTYPE, Sym64};
+use object::read::elf::{FileHeader as _, SectionHeader as _, SectionTable, Sym as _};
+
+use crate::machine::Machine;
+
+const MAX_NAME: usize = 1024;
+const MAX_SECTIONS: usize = 4096;
+const MAX_DWARF_WORK: u64 = 1 << 32;
+
+type Elf = FileHeader64<ElfLittleEndian>;
+type Slice<'a> = EndianSlice<'a, LittleEndian>;
+
+/// A named range of text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    /// The name, demangled where it is a Rust name.
+    pub name: String,
+    /// First address.
+    pub address: u32,
+    /// Bytes; up to the next function where the file does not say.
+    pub len: u32,
+}
+
+/// The function that an address lies in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Symbol {
+    /// The function's name, demangled where it is a Rust name.
+    pub name: String,
+    /// Bytes from the function's start.
+    pub offset: u32,
+}
+
+/// A place in source code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// The file, as the compiler recorded it.
+    pub file: String,
+    /// Line, from 1; 0 where the compiler knew none.
+    pub line: u32,
+    /// Column, from 1; 0 where the compiler knew none.
+    pub column: u32,
+}
+
+/// Symbols and lines of one file. Borrows the file, so that a [`crate::Program`] need not keep it.
+pub struct Debug<'a> {
+    elf: &'a [u8],
+    strings: &'a [u8],
+    symbols: Vec<Entry>,
+    lines: OnceCell<Option<Context<Slice<'a>>>>,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    address: u32,
+    len: u32,
+    name: u32,
+}
+
+impl std::fmt::Debug for Debug<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Debug").field("symbols", &self.symbols.len()).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Debug<'a> {
+    /// Reads the symbols of `elf`, at most as many as `machine` looks at. Lines are read when first asked for.
+    #[must_use]
+    pub fn new(elf: &'a [u8], machine: &Machine) -> Self {
+        let read = || symbols(elf, machine.limits.max_symbols as usize);
+        let (symbols, strings) = contain(read).unwrap_or_default();
+        Self { elf, strings, symbols, lines: OnceCell::new() }
+    }
+
+    /// All functions, ascending by address.
+    pub fn functions(&self) -> impl Iterator<Item = Function> + '_ {
+        self.symbols.iter().map(|entry| Function {
+            name: self.name(*entry),
+            address: entry.address,
+            len: entry.len,
+        })
+    }
+
+    /// The function that `pc` lies in.
+    #[must_use]
+    pub fn symbol_at(&self, pc: u64) -> Option<Symbol> {
+        let pc = u32::try_from(pc).ok()?;
+        let after = self.symbols.partition_point(|entry| entry.address <= pc);
+        let entry = *self.symbols.get(after.checked_sub(1)?)?;
+        let offset = pc - entry.address;
+        (offset < entry.len).then(|| Symbol { name: self.name(entry), offset })
+    }
+
+    /// The place in source code that `pc` was compiled from.
+    #[must_use]
+    pub fn line_at(&self, pc: u64) -> Option<Location> {
+        let elf = self.elf;
+        let context = self.lines.get_or_init(|| contain(|| dwarf(elf))).as_ref()?;
+        contain(|| {
+            let location = context.find_location(pc).ok()??;
+            Some(Location {
+                file: location.file?.to_owned(),
+                line: location.line.unwrap_or(0),
+                column: location.column.unwrap_or(0),
+            })
+        })
+    }
+
+    fn name(&self, entry: Entry) -> String {
+        let bytes = self.strings.get(entry.name as usize..).unwrap_or_default();
+        let bytes = &bytes[..bytes.len().min(MAX_NAME)];
+        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+        let raw = String::from_utf8_lossy(&bytes[..end]);
+        contain(|| Some(format!("{:#}", rustc_demangle::try_demangle(&raw).ok()?)))
+            .unwrap_or_else(|| raw.into_owned())
+    }
+}
+
+/// Runs a library over bytes that nobody vouches for. Should it panic, there is nothing to be found.
+fn contain<T>(read: impl FnOnce() -> Option<T>) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(read)).ok().flatten()
+}
+
+fn sections(elf: &[u8]) -> Option<SectionTable<'_, Elf>> {
+    let header = Elf::parse(elf).ok()?;
+    let sections = header.sections(header.endian().ok()?, elf).ok()?;
+    (sections.len() <= MAX_SECTIONS).then_some(sections)
+}
+
+/// Functions ascending by address, one per address, and the bytes of the string table that names them.
+fn symbols(elf: &[u8], limit: usize) -> Option<(Vec<Entry>, &[u8])> {
+    let sections = sections(elf)?;
+    let table = sections.symbols(ElfLittleEndian, elf, SHT_SYMTAB).ok()?;
+    let strings = sections.section(table.string_section()).ok()?.data(ElfLittleEndian, elf).ok()?;
+    let mut entries: Vec<_> =
+        table.iter().take(limit).filter_map(|symbol| entry(symbol, &sections, strings)).collect();
+    // Of several names for one address, the longest range is the most telling; ties by table order.
+    entries.sort_by_key(|entry| (entry.address, u32::MAX - entry.len));
+    entries.dedup_by_key(|entry| entry.address);
+    for index in 0..entries.len() {
+        let next = entries.get(index + 1).map_or(u32::MAX, |entry| entry.address);
+        let entry = &mut entries[index];
+        if entry.len == 0 {
+            entry.len = next - entry.address;
+        }
+    }
+    Some((entries, strings))
+}
+
+fn entry(symbol: &Sym64<ElfLittleEndian>, sections: &SectionTable<'_, Elf>, strings: &[u8]) -> Option<Entry> {
+    let section = sections.section(object::SectionIndex(usize::from(symbol.st_shndx(ElfLittleEndian).0))).ok()?;
+    let executable = section.sh_flags(ElfLittleEndian).contains(SHF_EXECINSTR);
+    let named = match symbol.st_type() {
+        STT_FUNC => true,
+        // Labels of hand-written assembly, but neither mapping symbols ($x, $d) nor local labels (.L1).
+        STT_NOTYPE => {
+            let first = strings.get(symbol.st_name(ElfLittleEndian) as usize);
+            first.is_some_and(|first| !matches!(first, 0 | b'$' | b'.'))
+        }
+        _ => false,
+    };
+    (executable && named).then_some(Entry {
+        address: u32::try_from(symbol.st_value(ElfLittleEndian)).ok()?,
+        len: u32::try_from(symbol.st_size(ElfLittleEndian)).unwrap_or(0),
+        name: symbol.st_name(ElfLittleEndian),
+    })
+}
+
+fn dwarf(elf: &[u8]) -> Option<Context<Slice<'_>>> {
+    let sections = sections(elf)?;
+    let bytes = |name: &str| -> &[u8] {
+        let found = sections.section_by_name(ElfLittleEndian, name.as_bytes());
+        let plain = found.map(|(_, section)| section).filter(|section| {
+            !section.sh_flags(ElfLittleEndian).contains(SHF_COMPRESSED)
+                && section.sh_type(ElfLittleEndian) != SHT_NOBITS
+        });
+        plain.and_then(|section| section.data(ElfLittleEndian, elf).ok()).unwrap_or_default()
+    };
+    let load = |id: gimli::SectionId| Ok::<_, gimli::Error>(EndianSlice::new(bytes(id.name()), LittleEndian));
+    let dwarf = gimli::Dwarf::load(load).ok()?;
+    let scanned = dwarf.debug_abbrev.reader().len()
+        + dwarf.debug_line.reader().len()
+        + bytes(gimli::SectionId::DebugRanges.name()).len()
+        + bytes(gimli::SectionId::DebugRngLists.name()).len();
+    let mut units = dwarf.units();
+    let mut work = 0_u64;
+    while units.next().ok()?.is_some() {
+        work += scanned as u64;
+        if work > MAX_DWARF_WORK {
+            return None;
+        }
+    }
+    (work > 0).then(|| Context::from_dwarf(dwarf).ok()).flatten()
+}
