@@ -2,6 +2,7 @@
 
 use super::error::ImageError;
 use super::header::{self, Load};
+use crate::interpreter::Code;
 use crate::machine::{Machine, PAGE_BYTES};
 
 const PF_X: u32 = 1;
@@ -56,6 +57,7 @@ pub struct Program {
     text: (usize, u32, u32),
     heap_start: u32,
     entry_pages: u32,
+    code: Code,
 }
 
 impl Program {
@@ -141,6 +143,11 @@ impl Program {
     #[must_use]
     pub fn heap_start(&self) -> u32 {
         self.heap_start
+    }
+
+    /// Text as the interpreter has decoded it so far, for all instances together.
+    pub(crate) fn code(&self) -> &Code {
+        &self.code
     }
 
     /// The machine it was validated for.
@@ -292,6 +299,7 @@ impl Builder {
             text: (index, address, len),
             heap_start: narrow(image_end),
             entry_pages: narrow(entry_bytes.div_ceil(u64::from(PAGE_BYTES))),
+            code: Code::new(len as usize),
         })
     }
 }

@@ -1,0 +1,86 @@
+//! A program with its memory, and running it.
+
+use std::sync::Arc;
+
+use super::host::Host;
+use super::memory::Memory;
+use super::outcome::Outcome;
+use crate::image::Program;
+use crate::interpreter::{self, Hart};
+use crate::machine::MAX_GAS_LIMIT;
+
+/// Which implementation of the one semantics runs. More come behind the same interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Tier {
+    /// The reference interpreter.
+    #[default]
+    Interpreter,
+}
+
+/// A program with fresh memory, ready for one run.
+#[derive(Debug)]
+pub struct Instance {
+    program: Arc<Program>,
+    memory: Memory,
+    stack_pointer: u64,
+    registers: [u64; 32],
+}
+
+impl Instance {
+    /// Fresh memory, all registers zero but sp.
+    ///
+    /// # Panics
+    /// If the host has no 4 GiB of address space left.
+    #[must_use]
+    pub fn new(program: Arc<Program>) -> Self {
+        let memory = Memory::new(&program);
+        let stack_pointer = u64::from(program.machine().layout.stack_top);
+        Self {
+            program,
+            memory,
+            stack_pointer,
+            registers: [0; 32],
+        }
+    }
+
+    /// The instance's memory.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// The instance's memory, for hosts that lay something out before the run.
+    pub fn memory_mut(&mut self) -> &mut Memory {
+        &mut self.memory
+    }
+
+    /// Sets sp before the run; only the bare host does.
+    pub fn set_stack_pointer(&mut self, sp: u64) {
+        self.stack_pointer = sp;
+    }
+
+    /// Registers x0 to x31 as the last run left them: for tests and debuggers. Unspecified after a trap.
+    #[must_use]
+    pub fn registers(&self) -> &[u64; 32] {
+        &self.registers
+    }
+
+    /// Runs from the entry until the call ends. `gas_limit` is at most [`MAX_GAS_LIMIT`].
+    ///
+    /// Registers start as [`Instance::new`] says, memory as it is: a second run sees what the first one wrote.
+    ///
+    /// # Panics
+    /// If `gas_limit` is larger.
+    pub fn run(&mut self, tier: Tier, gas_limit: u64, host: &mut dyn Host) -> Outcome {
+        assert!(
+            gas_limit <= MAX_GAS_LIMIT,
+            "a gas limit of {gas_limit} passes the maximum of {MAX_GAS_LIMIT}"
+        );
+        let mut hart = Hart::new(u64::from(self.program.entry()), self.stack_pointer, gas_limit);
+        let outcome = match tier {
+            Tier::Interpreter => interpreter::run(&mut hart, &self.program, &mut self.memory, host),
+        };
+        self.registers = hart.registers();
+        outcome
+    }
+}

@@ -1,0 +1,200 @@
+//! Guest memory: a flat 4 GiB reservation and a table of what each page may be used for.
+//!
+//! The reservation is anonymous and takes host memory only for pages that were touched. Permissions live in a byte
+//! per page, itself lazily backed, and are checked in software before every access, so no access of host or guest
+//! code raises a signal. Pages that were never mapped are never touched.
+
+use std::ops::Range;
+
+use memmap2::{Advice, MmapMut, MmapOptions};
+
+use super::outcome::TrapKind;
+use crate::image::{Permissions, Program};
+use crate::machine::PAGE_BYTES;
+
+/// Bytes of the address space.
+const SPACE: u64 = 1 << 32;
+const PAGE: u64 = PAGE_BYTES as u64;
+const PAGE_SHIFT: u32 = PAGE_BYTES.trailing_zeros();
+
+/// Page may be read.
+const READ: u8 = 1;
+/// Page may be written.
+const WRITE: u8 = 2;
+
+/// A guest's 32-bit address space, in 4 KiB pages. Accessors check ranges in the page table, never by a signal.
+#[derive(Debug)]
+pub struct Memory {
+    /// Byte `i` is the byte at guest address `i`.
+    bytes: MmapMut,
+    /// `READ` and `WRITE` bits of each page; zero where nothing is mapped.
+    permissions: MmapMut,
+    heap_start: u32,
+    heap_pages: u32,
+    heap_max_pages: u32,
+}
+
+impl Memory {
+    /// Fresh memory with the program's segments and stack.
+    ///
+    /// # Panics
+    /// If the host has no address space left: a fault of the host that no guest may observe.
+    pub(super) fn new(program: &Program) -> Self {
+        let layout = &program.machine().layout;
+        let mut memory = Self {
+            bytes: reserve(SPACE),
+            permissions: reserve(SPACE / PAGE),
+            heap_start: program.heap_start(),
+            heap_pages: 0,
+            heap_max_pages: layout.heap_max_bytes / PAGE_BYTES,
+        };
+        for segment in program.segments() {
+            let start = segment.address as usize;
+            memory.bytes[start..start + segment.data.len()].copy_from_slice(&segment.data);
+            let bits = match segment.permissions {
+                Permissions::Read | Permissions::ReadExecute => READ,
+                Permissions::ReadWrite => READ | WRITE,
+            };
+            memory.map(segment.address, segment.memory_len / PAGE_BYTES, bits);
+        }
+        memory.map(
+            layout.stack_bottom(),
+            layout.stack_bytes / PAGE_BYTES,
+            READ | WRITE,
+        );
+        memory
+    }
+
+    fn map(&mut self, address: u32, pages: u32, bits: u8) {
+        let first = (address >> PAGE_SHIFT) as usize;
+        self.permissions[first..first + pages as usize].fill(bits);
+    }
+
+    /// Borrows a readable range. `pointer` is zero-extended from 32 bits, `len` is 64-bit.
+    ///
+    /// # Errors
+    /// [`TrapKind::AccessFault`] unless every byte is mapped readable. `len == 0` always succeeds.
+    pub fn read(&self, pointer: u64, len: u64) -> Result<&[u8], TrapKind> {
+        let range = self.range(pointer, len, READ)?;
+        Ok(&self.bytes[range])
+    }
+
+    /// Borrows a writable range. `pointer` is zero-extended from 32 bits, `len` is 64-bit.
+    ///
+    /// # Errors
+    /// [`TrapKind::AccessFault`] unless every byte is mapped writable. `len == 0` always succeeds.
+    pub fn writable(&mut self, pointer: u64, len: u64) -> Result<&mut [u8], TrapKind> {
+        let range = self.range(pointer, len, WRITE)?;
+        Ok(&mut self.bytes[range])
+    }
+
+    /// Writes `bytes` at `pointer`, which is zero-extended from 32 bits.
+    ///
+    /// # Errors
+    /// [`TrapKind::AccessFault`] unless every byte is mapped writable; nothing is written then.
+    pub fn write(&mut self, pointer: u64, bytes: &[u8]) -> Result<(), TrapKind> {
+        self.writable(pointer, bytes.len() as u64)?.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Checks that a range is writable, before paying for what is to be written there.
+    ///
+    /// # Errors
+    /// [`TrapKind::AccessFault`] unless every byte is mapped writable.
+    pub fn check_writable(&self, pointer: u64, len: u64) -> Result<(), TrapKind> {
+        self.range(pointer, len, WRITE).map(drop)
+    }
+
+    /// The bytes that `pointer` and `len` name, if every page of them has `bit`.
+    fn range(&self, pointer: u64, len: u64, bit: u8) -> Result<Range<usize>, TrapKind> {
+        let start = pointer & (SPACE - 1);
+        let fault = TrapKind::AccessFault {
+            address: start,
+            len,
+            write: bit == WRITE,
+        };
+        if len == 0 {
+            return Ok(0..0);
+        }
+        let end = start.checked_add(len).filter(|&end| end <= SPACE).ok_or(fault)?;
+        let pages = (start >> PAGE_SHIFT) as usize..=((end - 1) >> PAGE_SHIFT) as usize;
+        if self.permissions[pages].iter().all(|page| page & bit != 0) {
+            Ok(start as usize..end as usize)
+        } else {
+            Err(fault)
+        }
+    }
+
+    /// Pages of heap granted so far.
+    #[must_use]
+    pub fn heap_pages(&self) -> u32 {
+        self.heap_pages
+    }
+
+    /// First heap address (the page after the last segment).
+    #[must_use]
+    pub fn heap_start(&self) -> u64 {
+        u64::from(self.heap_start)
+    }
+
+    /// Grows the heap by whole zeroed pages and returns the old end, or `None` beyond the version's maximum.
+    pub fn grow_heap(&mut self, pages: u32) -> Option<u64> {
+        let grown = self
+            .heap_pages
+            .checked_add(pages)
+            .filter(|&grown| grown <= self.heap_max_pages)?;
+        let old_end = self.heap_start + self.heap_pages * PAGE_BYTES;
+        self.map(old_end, pages, READ | WRITE);
+        self.heap_pages = grown;
+        Some(u64::from(old_end))
+    }
+
+    /// `N` bytes at an effective address, or `None` unless all of them are mapped readable.
+    #[inline(always)]
+    pub(crate) fn load<const N: usize>(&self, address: u64) -> Option<[u8; N]> {
+        if !self.permits::<N>(address, READ) {
+            return None;
+        }
+        let start = address as usize;
+        self.bytes.get(start..start + N)?.try_into().ok()
+    }
+
+    /// Stores `N` bytes at an effective address, or nothing and `None` unless all of them are mapped writable.
+    #[inline(always)]
+    pub(crate) fn store<const N: usize>(&mut self, address: u64, value: [u8; N]) -> Option<()> {
+        if !self.permits::<N>(address, WRITE) {
+            return None;
+        }
+        let start = address as usize;
+        self.bytes.get_mut(start..start + N)?.copy_from_slice(&value);
+        Some(())
+    }
+
+    /// Whether `N` bytes, at most a page, at `address` all have `bit`.
+    #[inline(always)]
+    fn permits<const N: usize>(&self, address: u64, bit: u8) -> bool {
+        let page = (address >> PAGE_SHIFT) as usize;
+        let within_page = address & (PAGE - 1) <= PAGE - N as u64;
+        self.has(page, bit) && (within_page || self.has(page + 1, bit))
+    }
+
+    /// Whether a page, which may lie beyond the address space, has `bit`.
+    #[inline(always)]
+    fn has(&self, page: usize, bit: u8) -> bool {
+        self.permissions.get(page).is_some_and(|page| page & bit != 0)
+    }
+}
+
+/// Zeroed memory that takes nothing from the host until it is touched.
+fn reserve(bytes: u64) -> MmapMut {
+    let len = usize::try_from(bytes).expect("guests need a host with 64-bit addresses");
+    let map = MmapOptions::new()
+        .len(len)
+        .no_reserve_swap()
+        .map_anon()
+        .expect("the host has address space for one more guest");
+    // Without it the first touch may zero 2 MiB where the guest pays for 4 KiB. Where the kernel has no huge pages
+    // the advice fails, and nothing is lost.
+    let _ = map.advise(Advice::NoHugePage);
+    map
+}
