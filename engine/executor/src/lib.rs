@@ -1,1 +1,53 @@
 //! Executes transactions and blocks: contract instances, host calls, fees, journal.
+//!
+//! ```text
+//! execute_block ─▶ execute_transaction ─▶ run_frame ─▶ Instance::run ──ecall──▶ Frame: Host ─▶ Journal
+//!      │ overlay of the block    │ fees          ▲                                 │              │
+//!      ▼                         ▼               └───────── call, create ──────────┘              ▼
+//!  BlockOutput            TransactionOutput                                                  StateReader
+//! ```
+//!
+//! Reading order: [`executor`] (what can be asked), [`transaction`] (fees and outcomes), `frame` (one run
+//! of a contract), [`host`] (what an `ecall` means), `journal` (effects and how they are undone),
+//! [`gas`] (prices).
+//!
+//! Invariants:
+//! - An execution is a function of the block and of the state before it. Nothing here reads a clock, chance, a hash
+//!   map's order or the number of cores; caches never show in results.
+//! - A transaction never fails a block: it has an outcome and a receipt, whatever it does. What admission guarantees
+//!   (nonce, payable, limits) is asserted, as [`ExecutionError::NotAdmissible`].
+//! - The sum of all balances falls by exactly what is burned.
+//! - No host call acts before it is paid, and every byte written to the state is paid for, so a block's gas bounds its
+//!   writes.
+//!
+//! The rules are those of `docs/spec/host-calls.md` and `docs/spec/gas.md`.
+#![forbid(unsafe_code)]
+
+pub mod context;
+mod create;
+pub mod error;
+mod execution;
+pub mod executor;
+mod frame;
+pub mod gas;
+pub mod genesis;
+pub mod host;
+mod journal;
+mod program_cache;
+pub mod read_only;
+pub mod reader;
+pub mod spec_check;
+pub mod stack;
+pub mod transaction;
+
+pub use context::BlockContext;
+pub use error::{ExecutionError, NotAdmissible, ReadError};
+pub use execution::{FrameTrap, MAX_KEPT_TRAPS};
+pub use executor::{BlockOutput, Executor};
+pub use gas::{GasSchedule, charged_gas, intrinsic_gas, schedule};
+pub use genesis::genesis_changes;
+pub use read_only::{ReadOnlyCall, ReadOnlyOutcome};
+pub use reader::{Changes, Overlay, StateReader};
+pub use spec_check::{MAX_CALL_DEPTH, SpecError, check_spec};
+pub use stack::{on_large_stack, required_stack_bytes};
+pub use transaction::{Diagnostics, TransactionOutput, most_cost};

@@ -1,0 +1,168 @@
+//! The executor of a chain: its spec, its programs, and what can be asked of it.
+
+use std::sync::Arc;
+
+use millrace_jit::Tier;
+use millrace_jit::machine::machine;
+use millrace_types::{Address, Amount, ChainSpec, Gas, SignedTransaction, TransactionReceipt};
+
+use crate::context::{BlockContext, Rules};
+use crate::error::ExecutionError;
+use crate::gas::schedule;
+use crate::journal::{account_value, credit, read_account, supply_exceeded};
+use crate::program_cache::ProgramCache;
+use crate::read_only::{ReadOnlyCall, ReadOnlyOutcome};
+use crate::reader::{Changes, Overlay, StateReader};
+use crate::spec_check::{SpecError, check_spec};
+use crate::transaction::{Diagnostics, TransactionOutput, execute_transaction};
+
+/// ELF bytes of the validated programs that are kept.
+const PROGRAM_CACHE_BYTES: usize = 256 << 20;
+
+/// Executes the transactions of one chain. Shared by threads; holds no state of the chain.
+///
+/// Frames nest on the caller's stack: call it on a thread with [`crate::required_stack_bytes`] of stack
+/// ([`crate::on_large_stack`] makes one).
+pub struct Executor {
+    spec: Arc<ChainSpec>,
+    programs: ProgramCache,
+    tier: Tier,
+}
+
+/// What a block leaves behind. A function of the block and of the state before it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BlockOutput {
+    /// What it writes to the state.
+    pub changes: Changes,
+    /// One for each transaction, in order.
+    pub receipts: Vec<TransactionReceipt>,
+    /// Sum over the receipts.
+    pub gas_used: Gas,
+    /// Sum over the receipts.
+    pub gas_charged: Gas,
+    /// Units that left circulation.
+    pub burned: Amount,
+    /// Units that the proposer got.
+    pub tips: Amount,
+    /// One for each transaction, in order. For logs and traces; no part of consensus.
+    pub diagnostics: Vec<Diagnostics>,
+}
+
+impl Executor {
+    /// The executor for `spec`.
+    ///
+    /// # Errors
+    /// What in the spec this build cannot execute, or what contradicts itself ([`check_spec`]).
+    pub fn new(spec: Arc<ChainSpec>) -> Result<Self, SpecError> {
+        check_spec(&spec)?;
+        Ok(Self {
+            spec,
+            programs: ProgramCache::new(PROGRAM_CACHE_BYTES),
+            tier: Tier::default(),
+        })
+    }
+
+    /// The chain's spec.
+    #[must_use]
+    pub fn spec(&self) -> &Arc<ChainSpec> {
+        &self.spec
+    }
+
+    /// Executes a block's transactions in order, each on the state that the ones before it left, and pays the proposer
+    /// at the end. `state` is the state before the block.
+    ///
+    /// # Errors
+    /// [`ExecutionError::NotAdmissible`] when a transaction breaks a rule of admission, which finalized blocks do not;
+    /// the others are faults of this node. No transaction's outcome is an error.
+    pub fn execute_block(
+        &self,
+        block: &BlockContext,
+        transactions: &[SignedTransaction],
+        state: &dyn StateReader,
+    ) -> Result<BlockOutput, ExecutionError> {
+        let mut overlay = Overlay::new(state);
+        let mut output = BlockOutput {
+            changes: Changes::new(),
+            receipts: Vec::with_capacity(transactions.len()),
+            gas_used: 0,
+            gas_charged: 0,
+            burned: 0,
+            tips: 0,
+            diagnostics: Vec::with_capacity(transactions.len()),
+        };
+        for (index, transaction) in (0..).zip(transactions) {
+            let done = self.execute_transaction(block, index, transaction, &overlay)?;
+            overlay.apply(done.changes);
+            output.add(done.receipt, done.burned, done.tip, done.diagnostics);
+        }
+        pay_proposer(&mut overlay, &block.proposer, output.tips)?;
+        output.changes = overlay.into_changes();
+        Ok(output)
+    }
+
+    /// Executes the transaction that is `index`-th in `block` on `state`, the state that the transactions before it
+    /// left. The proposer's tip is answered, not written.
+    ///
+    /// # Errors
+    /// As [`Self::execute_block`].
+    pub fn execute_transaction(
+        &self,
+        block: &BlockContext,
+        index: u32,
+        transaction: &SignedTransaction,
+        state: &dyn StateReader,
+    ) -> Result<TransactionOutput, ExecutionError> {
+        execute_transaction(self.rules(block), index, transaction, state)
+    }
+
+    /// Runs a contract as if `call.from` called it in `block`, and discards what it did to the state.
+    ///
+    /// # Errors
+    /// Faults of this node; what the contract came to is in the outcome.
+    pub fn call_read_only(
+        &self,
+        block: &BlockContext,
+        call: &ReadOnlyCall,
+        state: &dyn StateReader,
+    ) -> Result<ReadOnlyOutcome, ExecutionError> {
+        crate::read_only::call_read_only(self.rules(block), call, state)
+    }
+
+    fn rules<'a>(&'a self, block: &'a BlockContext) -> Rules<'a> {
+        let versions = self.spec.versions_at(block.height);
+        Rules {
+            chain_id: self.spec.chain_id,
+            limits: &self.spec.limits,
+            schedule: schedule(versions.gas).expect("the spec's versions were checked at the start"),
+            machine: machine(versions.machine).expect("the spec's versions were checked at the start"),
+            tier: self.tier,
+            programs: &self.programs,
+            block,
+        }
+    }
+}
+
+impl BlockOutput {
+    fn add(&mut self, receipt: TransactionReceipt, burned: Amount, tip: Amount, diagnostics: Diagnostics) {
+        self.gas_used += receipt.gas_used;
+        self.gas_charged += receipt.gas_charged;
+        self.burned += burned;
+        self.tips += tip;
+        self.receipts.push(receipt);
+        self.diagnostics.push(diagnostics);
+    }
+}
+
+/// Gives the block's tips to its proposer, in one write.
+fn pay_proposer(overlay: &mut Overlay<'_>, proposer: &Address, tips: Amount) -> Result<(), ExecutionError> {
+    if tips == 0 {
+        return Ok(());
+    }
+    let mut account = read_account(overlay, proposer)?;
+    if !credit(&mut account, tips) {
+        return Err(supply_exceeded(proposer));
+    }
+    let path = millrace_types::state::account_path(proposer);
+    overlay.apply(Changes::from([(path, account_value(&account))]));
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! Frames: one run of a contract in fresh memory, from its price of entry to its end.
+//!
+//! ```text
+//! price of entry ──less gas than that──▶ trapped (out of gas)
+//!   │ live pages over the limit ───────▶ trapped (transaction_pages)
+//!   ▼
+//! Instance::run ──ecall──▶ host ──call, create──▶ run_frame (one deeper)
+//!   │
+//!   ├─ returned ─▶ effects stand
+//!   ├─ reverted ─▶ effects undone, unused gas back
+//!   ├─ trapped ──▶ effects undone, all gas used
+//!   └─ aborted ──▶ the whole execution is abandoned
+//! ```
+
+use millrace_jit::{End, Instance, Trap, TrapKind};
+use millrace_types::{Address, Amount, Gas};
+
+use crate::error::ExecutionError;
+use crate::execution::{Execution, FrameTrap};
+use crate::gas::per_word;
+use crate::journal::Checkpoint;
+use crate::program_cache::Code;
+
+/// What a frame is for; `call_kind` tells it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum CallKind {
+    /// An ordinary call.
+    Call = 0,
+    /// The first run of a new contract.
+    Initialise = 1,
+}
+
+/// What a frame is started with. Value has been moved already.
+pub(crate) struct FrameRequest {
+    pub(crate) kind: CallKind,
+    pub(crate) code: Code,
+    pub(crate) contract: Address,
+    pub(crate) caller: Address,
+    pub(crate) value: Amount,
+    pub(crate) input: Vec<u8>,
+    pub(crate) gas: Gas,
+    /// 1 for the transaction's own call.
+    pub(crate) depth: u32,
+}
+
+/// How a frame ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FrameEnd {
+    Returned,
+    Reverted,
+    Trapped,
+}
+
+/// What a frame came to.
+pub(crate) struct FrameResult {
+    pub(crate) end: FrameEnd,
+    /// Empty after a trap.
+    pub(crate) output: Vec<u8>,
+    pub(crate) gas_used: Gas,
+}
+
+/// A running frame: the host of its instance (`crate::host`).
+pub(crate) struct Frame<'f, 'a> {
+    pub(crate) execution: &'f mut Execution<'a>,
+    pub(crate) kind: CallKind,
+    pub(crate) contract: Address,
+    pub(crate) caller: Address,
+    pub(crate) value: Amount,
+    pub(crate) input: Vec<u8>,
+    pub(crate) depth: u32,
+    /// Output of the newest `call` or `create`.
+    pub(crate) return_data: Vec<u8>,
+    /// What this frame returns or reverts with.
+    pub(crate) output: Vec<u8>,
+    /// Pages that this frame holds of the transaction's live pages.
+    pub(crate) pages: u32,
+}
+
+/// Runs a frame. Unless it returns, everything since `checkpoint` is undone.
+///
+/// # Errors
+/// The execution is abandoned.
+pub(crate) fn run_frame(
+    execution: &mut Execution<'_>,
+    checkpoint: Checkpoint,
+    request: FrameRequest,
+) -> Result<FrameResult, ExecutionError> {
+    let gas = request.gas;
+    let (contract, depth) = (request.contract, request.depth);
+    let result = match enter(execution, request) {
+        Ok((end, output, gas_used)) => match end {
+            End::Returned => Ok((FrameEnd::Returned, output, gas_used)),
+            End::Reverted => Ok((FrameEnd::Reverted, output, gas_used)),
+            End::Trapped(trap) => Err(trap),
+            End::Aborted => return Err(execution.take_abandoned()),
+        },
+        Err(kind) => Err(Trap { kind, pc: 0 }),
+    };
+    let (end, output, gas_used) = result.unwrap_or_else(|trap| {
+        tracing::debug!(%contract, depth, ?trap, "frame trapped");
+        execution.note_trap(FrameTrap {
+            contract,
+            depth,
+            trap,
+        });
+        (FrameEnd::Trapped, Vec::new(), gas)
+    });
+    if end != FrameEnd::Returned {
+        execution.journal.undo_to(checkpoint);
+    }
+    debug_assert!(gas_used <= gas, "a frame uses at most what it was given");
+    Ok(FrameResult {
+        end,
+        output,
+        gas_used,
+    })
+}
+
+/// Charges entry, takes the pages and runs the instance.
+fn enter(execution: &mut Execution<'_>, request: FrameRequest) -> Result<(End, Vec<u8>, Gas), TrapKind> {
+    let entry = entry_price(execution, &request);
+    let gas = request.gas.checked_sub(entry).ok_or(TrapKind::OutOfGas)?;
+    let FrameRequest {
+        kind,
+        code,
+        contract,
+        caller,
+        value,
+        input,
+        depth,
+        ..
+    } = request;
+    let pages = code.program.entry_pages();
+    take_pages(execution, pages)?;
+    execution.journal.note_run(&code.hash);
+    let tier = execution.rules.tier;
+    let mut frame = Frame {
+        execution,
+        kind,
+        contract,
+        caller,
+        value,
+        input,
+        depth,
+        return_data: Vec::new(),
+        output: Vec::new(),
+        pages,
+    };
+    let outcome = Instance::new(code.program).run(tier, gas, &mut frame);
+    let Frame {
+        execution,
+        output,
+        pages,
+        ..
+    } = frame;
+    execution.live_pages -= pages;
+    Ok((outcome.end, output, entry + outcome.gas_used))
+}
+
+/// What a frame pays before its first instruction: its pages, and its text when the program is new to the
+/// transaction; an initialiser also for the validation of its text.
+fn entry_price(execution: &Execution<'_>, request: &FrameRequest) -> Gas {
+    let schedule = execution.rules.schedule;
+    let program = &request.code.program;
+    let weights = &program.machine().weights;
+    let text = u64::from(program.text_len());
+    let mut price = u64::from(program.entry_pages()) * u64::from(weights.entry_page);
+    if !execution.journal.has_run(&request.code.hash) {
+        price += text * u64::from(weights.first_call_text_byte);
+        price += per_word(schedule.first_run_code_word, request.code.len);
+    }
+    if request.kind == CallKind::Initialise {
+        price += text * u64::from(weights.deploy_text_byte);
+    }
+    price
+}
+
+/// Adds to the transaction's live pages.
+pub(crate) fn take_pages(execution: &mut Execution<'_>, pages: u32) -> Result<(), TrapKind> {
+    let limit = execution.rules.limits.transaction_pages;
+    match execution.live_pages.checked_add(pages) {
+        Some(live) if live <= limit => {
+            execution.live_pages = live;
+            Ok(())
+        }
+        _ => Err(TrapKind::Host(
+            "transaction_pages: the transaction's limit of live pages",
+        )),
+    }
+}
