@@ -1,1 +1,62 @@
 //! Authenticated, versioned key-value state.
+//!
+//! Keys are 32-byte [`Path`]s, values are bytes. A *version* is the whole state after one step; whoever uses the
+//! store names versions by ids of its own (the engine: block hashes) and says which version each one follows, so
+//! that versions form a tree with a fork wherever two follow the same parent. Every retained version can be read,
+//! and once committed, proved against its Merkle root.
+//!
+//! ```text
+//!                insert                 commit                 set_finalized, retention later
+//!   changes ──────────────▶ overlay ──────────────▶ trie, root ──────────────────────────────▶ dropped
+//!                              │                        ▲                                        ▲
+//!                              └────────────────────────│── discard, or another branch final ────┘
+//!                          readable at once     readable, provable
+//! ```
+//!
+//! Reading order: [`changes`] (what a version writes), [`trie`] (immutable nodes shared by versions, updates, roots,
+//! proofs), [`overlay`] (reads before the root is there), [`version`], [`store`] (the tree of versions and what is
+//! done with them), [`view`] (one version, read), [`error`].
+//!
+//! This store keeps everything in memory and is made durable by executing the ledger again:
+//! [`Store::persisted`] says from where. The rules are those of `docs/spec/state.md`.
+//!
+//! Invariants:
+//! - A root is a function of the set of (path, value) pairs alone: not of the order of writes, nor of forks.
+//! - No lock is held while hashing, reading or dropping a trie: a reader waits for no commit, a commit for no reader.
+//! - A [`View`] stays what it was when taken, whatever is inserted, committed, finalized or discarded later.
+//!
+//! ```
+//! use millrace_state::{Changes, Config, Genesis, Store, VersionId, verify_value};
+//!
+//! let write = |value: &[u8]| Changes::from_iter([([1; 32], Some(value.into()))]);
+//! let genesis = Genesis { id: VersionId([0; 32]), height: 0, changes: write(b"old") };
+//! let store = Store::open(Config::default(), genesis)?;
+//!
+//! let block = VersionId([1; 32]);
+//! store.insert(VersionId([0; 32]), block, 1, write(b"new"))?;
+//! let view = store.view(block).expect("it was just inserted");
+//! assert_eq!(view.get(&[1; 32])?.as_deref(), Some(&b"new"[..]));
+//!
+//! let root = store.commit(block)?.root;
+//! let proof = view.prove(&[1; 32])?;
+//! verify_value(&root, &[1; 32], Some(b"new"), &proof)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod changes;
+pub mod error;
+mod overlay;
+pub mod store;
+mod trie;
+pub mod version;
+pub mod view;
+
+pub use changes::{Changes, Value};
+pub use error::{
+    CommitError, DiscardError, FinalizeError, InsertError, OpenError, PersistError, ProveError, ReadError,
+};
+pub use millrace_proof::{Path, Proof, ProofError, Root, verify, verify_value};
+pub use store::{Config, Genesis, Stats, Store};
+pub use version::{Commit, VersionId};
+pub use view::View;

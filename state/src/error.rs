@@ -1,0 +1,148 @@
+//! What can go wrong, one type for each operation.
+//!
+//! None of these leaves the store changed. All are open to new cases: a store that keeps its versions on a disk has
+//! more ways to fail.
+
+use crate::version::VersionId;
+
+/// Why [`crate::Store::open`] refused.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Nothing would be retained.
+    #[error("the retention window is 0 versions: it takes at least 1, the finalized one")]
+    NoRetention,
+}
+
+/// Why [`crate::Store::insert`] refused.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InsertError {
+    /// The parent was never inserted, was discarded, or fell out of the retention window.
+    #[error("version {id} follows {parent}, which the store does not hold: insert the parent first")]
+    UnknownParent {
+        /// The version to insert.
+        id: VersionId,
+        /// Its parent.
+        parent: VersionId,
+    },
+    /// Heights along a branch count up by one.
+    #[error("version {id} is said to be at height {height}, one above its parent is {expected}")]
+    WrongHeight {
+        /// The version to insert.
+        id: VersionId,
+        /// The height given.
+        height: u64,
+        /// The parent's height plus one.
+        expected: u64,
+    },
+    /// A version of this id is there with another parent, height or changes. An id names one content forever.
+    #[error("version {id} at height {height} is there already with another content: two executions differ")]
+    Conflict {
+        /// The version to insert.
+        id: VersionId,
+        /// The height at which it is there.
+        height: u64,
+    },
+    /// The version would be a branch against finality.
+    #[error(
+        "version {id} follows {parent}, an ancestor of the finalized version {finalized}: the branch is lost"
+    )]
+    AgainstFinality {
+        /// The version to insert.
+        id: VersionId,
+        /// Its parent.
+        parent: VersionId,
+        /// The finalized version.
+        finalized: VersionId,
+    },
+}
+
+/// Why [`crate::Store::commit`] computed no root.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// No such version is held.
+    #[error(
+        "version {0} is not held: it was never inserted, was discarded, or fell out of the retention window"
+    )]
+    UnknownVersion(VersionId),
+    /// Roots are computed parents first.
+    #[error("version {id} follows {parent}, which is not committed: commit the parent first")]
+    ParentNotCommitted {
+        /// The version to commit.
+        id: VersionId,
+        /// Its parent.
+        parent: VersionId,
+    },
+}
+
+/// Why [`crate::Store::persist`] did nothing.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PersistError {
+    /// No such version is held.
+    #[error(
+        "version {0} is not held: it was never inserted, was discarded, or fell out of the retention window"
+    )]
+    UnknownVersion(VersionId),
+    /// Only versions with a root are kept.
+    #[error("version {0} is not committed: commit it first")]
+    NotCommitted(VersionId),
+}
+
+/// Why [`crate::Store::set_finalized`] refused.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FinalizeError {
+    /// No such version is held.
+    #[error(
+        "version {0} is not held: it was never inserted, was discarded, or fell out of the retention window"
+    )]
+    UnknownVersion(VersionId),
+    /// Finality never goes back and never changes branch.
+    #[error(
+        "version {id} does not descend from the finalized version {finalized}: finality cannot move there"
+    )]
+    AgainstFinality {
+        /// The version that was to be final.
+        id: VersionId,
+        /// The finalized version.
+        finalized: VersionId,
+    },
+}
+
+/// Why [`crate::Store::discard`] refused.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiscardError {
+    /// No such version is held.
+    #[error(
+        "version {0} is not held: it was never inserted, was discarded, or fell out of the retention window"
+    )]
+    UnknownVersion(VersionId),
+    /// The finalized version and its ancestors stay until they fall out of the retention window.
+    #[error("version {0} is final: only versions above the finalized one can be discarded")]
+    Final(VersionId),
+}
+
+/// Why [`crate::View::get`] and [`crate::View::iter`] gave no answer.
+///
+/// Reading from memory cannot fail. The type is here so that callers are ready for stores that can.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {}
+
+/// Why [`crate::View::prove`] gave no proof.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProveError {
+    /// A proof needs the version's root.
+    #[error("version {id} at height {height} has no root yet: commit it first")]
+    NotCommitted {
+        /// The view's version.
+        id: VersionId,
+        /// Its height.
+        height: u64,
+    },
+}

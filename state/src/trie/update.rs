@@ -1,0 +1,107 @@
+//! Applying sorted changes in one pass, hashing each new node once.
+
+use std::sync::Arc;
+
+use millrace_proof::path::bit;
+use millrace_proof::{Path, ValueHash};
+
+use super::{Leaf, Link, Trie};
+use crate::changes::Changes;
+
+/// A change whose leaf is hashed already.
+struct Change {
+    path: Path,
+    leaf: Option<Arc<Leaf>>,
+}
+
+impl Trie {
+    /// The trie with `changes` applied, and the digest of the changes.
+    pub(crate) fn updated(&self, changes: &Changes) -> (Self, ChangesDigest) {
+        let mut digest = DigestWriter::default();
+        let mut prepared = Vec::with_capacity(changes.len());
+        for (path, value) in changes.iter() {
+            let leaf = value.map(|value| Arc::new(Leaf::new(*path, value.clone())));
+            digest.write(path, leaf.as_ref().map(|leaf| &leaf.value_hash));
+            prepared.push(Change { path: *path, leaf });
+        }
+        (
+            Self {
+                root: update(&self.root, &prepared, 0),
+            },
+            digest.finish(),
+        )
+    }
+}
+
+/// The subtree `old` at `depth` with `changes` applied, all of which lie in it.
+fn update(old: &Link, changes: &[Change], depth: usize) -> Link {
+    match (old, changes) {
+        (_, []) => old.clone(),
+        (Link::Empty, [change]) => change.leaf.clone().map_or(Link::Empty, Link::Leaf),
+        (Link::Leaf(leaf), [change]) if leaf.path == change.path => replace(leaf, change),
+        _ => {
+            let (empty, internal);
+            let (old_left, old_right) = match old {
+                Link::Internal(node) => {
+                    internal = node;
+                    (&internal.left, &internal.right)
+                }
+                Link::Leaf(leaf) if bit(&leaf.path, depth) => {
+                    empty = Link::Empty;
+                    (&empty, old)
+                }
+                _ => {
+                    empty = Link::Empty;
+                    (old, &empty)
+                }
+            };
+            let (to_left, to_right) = changes.split_at(changes.partition_point(|c| !bit(&c.path, depth)));
+            let left = update(old_left, to_left, depth + 1);
+            let right = update(old_right, to_right, depth + 1);
+            let unchanged = matches!(old, Link::Internal(_)) && left.is(old_left) && right.is(old_right);
+            if unchanged {
+                old.clone()
+            } else {
+                Link::join(left, right)
+            }
+        }
+    }
+}
+
+fn replace(old: &Arc<Leaf>, change: &Change) -> Link {
+    match &change.leaf {
+        None => Link::Empty,
+        Some(new) if new.value_hash == old.value_hash => Link::Leaf(old.clone()),
+        Some(new) => Link::Leaf(new.clone()),
+    }
+}
+
+/// Names a set of changes, so that a repeated insertion can be told from a conflicting one.
+pub(crate) type ChangesDigest = [u8; 32];
+
+/// The digest of `changes`, as [`Trie::updated`] answers it.
+pub(crate) fn digest(changes: &Changes) -> ChangesDigest {
+    let mut digest = DigestWriter::default();
+    for (path, value) in changes.iter() {
+        digest.write(
+            path,
+            value.map(|value| millrace_proof::hash_value(value)).as_ref(),
+        );
+    }
+    digest.finish()
+}
+
+#[derive(Default)]
+struct DigestWriter(blake3::Hasher);
+
+impl DigestWriter {
+    fn write(&mut self, path: &Path, value_hash: Option<&ValueHash>) {
+        self.0.update(path);
+        self.0.update(&[u8::from(value_hash.is_some())]);
+        self.0.update(value_hash.unwrap_or(&[0; 32]));
+    }
+
+    fn finish(self) -> ChangesDigest {
+        *self.0.finalize().as_bytes()
+    }
+}
