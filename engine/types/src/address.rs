@@ -25,7 +25,18 @@ impl Address {
     /// The contract that the contract `creator` creates when its creation counter is `count`.
     #[must_use]
     pub fn of_create(creator: &Self, count: u64) -> Self {
-        Self(domains::CREATE_ADDRESS.hash(&[&creator.0, &count.to_le_bytes()]).0)
+        Self(
+            domains::CREATE_ADDRESS
+                .hash(&[&creator.0, &count.to_le_bytes()])
+                .0,
+        )
+    }
+}
+
+impl core::str::FromStr for Address {
+    type Err = crate::hex::HexError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        crate::hex::parse_array(text).map(Self)
     }
 }
 

@@ -14,6 +14,13 @@ impl Hash {
     pub const ZERO: Self = Self([0; 32]);
 }
 
+impl core::str::FromStr for Hash {
+    type Err = crate::hex::HexError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        crate::hex::parse_array(text).map(Self)
+    }
+}
+
 /// The key of one use of BLAKE3.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Domain(pub [u8; 32]);
@@ -87,12 +94,33 @@ pub mod domains {
     pub const MERKLE_ROOT: Domain = Domain::new("millrace/merkle-root/1");
     /// What a certificate of a consensus plugin signs: chain id, consensus id, epoch or view, block hash.
     pub const CERTIFICATE: Domain = Domain::new("millrace/certificate/1");
+
+    /// Every domain above with its constant's name: what tests pin and show to be distinct.
+    pub const ALL: &[(&str, Domain)] = &[
+        ("TRANSACTION_SIGNING", TRANSACTION_SIGNING),
+        ("TRANSACTION", TRANSACTION),
+        ("BLOCK", BLOCK),
+        ("PRE_SEAL", PRE_SEAL),
+        ("SETTLEMENT", SETTLEMENT),
+        ("CHAIN_SPEC", CHAIN_SPEC),
+        ("KEY_ADDRESS", KEY_ADDRESS),
+        ("DEPLOY_ADDRESS", DEPLOY_ADDRESS),
+        ("CREATE_ADDRESS", CREATE_ADDRESS),
+        ("CODE", CODE),
+        ("PATH_ACCOUNT", PATH_ACCOUNT),
+        ("PATH_CODE", PATH_CODE),
+        ("PATH_STORAGE", PATH_STORAGE),
+        ("TRANSACTION_LEAF", TRANSACTION_LEAF),
+        ("RECEIPT_LEAF", RECEIPT_LEAF),
+        ("MERKLE_NODE", MERKLE_NODE),
+        ("MERKLE_ROOT", MERKLE_ROOT),
+        ("CERTIFICATE", CERTIFICATE),
+    ];
 }
 
 impl core::fmt::Display for Hash {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("0x")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        crate::hex::write(f, &self.0)
     }
 }
 

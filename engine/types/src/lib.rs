@@ -1,11 +1,13 @@
 //! What Millrace's nodes, light clients and plugins agree on, byte for byte.
 //!
 //! Reading order: [`hash`] (every hash and its domain), [`address`], [`transaction`], [`block`], [`receipt`],
-//! [`merkle`] (roots and inclusion proofs), [`state`] (what the authenticated state holds and under which
-//! paths), [`chain_spec`], [`codec`] (bounded, canonical decoding).
+//! [`merkle`] (roots and inclusion proofs), [`settlement`] (what a header may say after its parent), [`state`]
+//! (what the authenticated state holds and under which paths), [`chain_spec`], [`certificate`], [`keys`];
+//! [`codec`] and [`bounded`] (strict decoding within limits), [`hex`] and, with the feature `serde`, [`json`].
 //!
-//! The rules are those of `docs/spec/blocks.md`. Two invariants hold everywhere: an encoding has exactly one
-//! byte string (decoding rejects every other), and decoding allocates no more than the input's length.
+//! The rules are those of `docs/spec/blocks.md`. Two invariants hold everywhere: a value has exactly one byte
+//! string (decoding rejects every other), and decoding allocates no more than a small multiple of the bytes it has
+//! read.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -13,19 +15,29 @@ extern crate alloc;
 
 pub mod address;
 pub mod block;
+pub mod bounded;
+pub mod certificate;
 pub mod chain_spec;
 pub mod codec;
 pub mod hash;
+pub mod hex;
+#[cfg(feature = "serde")]
+pub mod json;
+pub mod keys;
 pub mod merkle;
 pub mod receipt;
+pub mod settlement;
 pub mod state;
 pub mod transaction;
 
 pub use address::Address;
 pub use block::{Block, Body, Header};
+pub use certificate::{SoloCertificate, Statement};
 pub use chain_spec::{ChainSpec, Commitment};
+pub use codec::DecodeError;
 pub use hash::Hash;
-pub use receipt::{ExecutionReceipt, ExecutionStatus, Log, TransactionReceipt};
+pub use keys::{PublicKey, SecretKey, SignatureError};
+pub use receipt::{ExecutionReceipt, ExecutionStatus, Failure, Log, Outcome, TransactionReceipt};
 pub use transaction::{Payload, SignedTransaction, Transaction};
 
 /// A block's distance from genesis, which is at height 0.

@@ -5,10 +5,18 @@ use alloc::vec::Vec;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::hash::domains;
-use crate::{Address, Gas, Hash, Height};
+use crate::{Address, Gas, Hash, Height, codec};
+
+/// Bytes of an [`ExecutionReceipt`]'s encoding, all of which are as long.
+pub const EXECUTION_RECEIPT_BYTES: usize = 121;
 
 /// A block's execution status. Execution cannot fail a block, so there is one value, and no other decodes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum ExecutionStatus {
     /// Executed.
     Executed,
@@ -16,6 +24,11 @@ pub enum ExecutionStatus {
 
 /// The outcome of executing a block: a function of the block's hash.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct ExecutionReceipt {
     /// The block's height.
     pub height: Height,
@@ -36,11 +49,20 @@ pub struct ExecutionReceipt {
 /// The hash that a header carries for the receipts it settles. [`Hash::ZERO`] for none.
 #[must_use]
 pub fn settlement_hash(receipts: &[ExecutionReceipt]) -> Hash {
-    if receipts.is_empty() { Hash::ZERO } else { crate::codec::hash_of(&domains::SETTLEMENT, receipts) }
+    if receipts.is_empty() {
+        Hash::ZERO
+    } else {
+        codec::hash_of(&domains::SETTLEMENT, receipts)
+    }
 }
 
 /// How a transaction ended. Every outcome uses the nonce and pays.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum Outcome {
     /// Its effects stand.
     Success,
@@ -54,6 +76,11 @@ pub enum Outcome {
 
 /// Why a transaction never ran a contract.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "snake_case")
+)]
 pub enum Failure {
     /// A call to an address without code.
     NoCode,
@@ -63,19 +90,35 @@ pub enum Failure {
     AddressCollision,
 }
 
+/// The most topics of a log; a log with more does not decode.
+pub const MAX_TOPICS: u32 = 4;
+
 /// An event that a contract emitted in a frame that was not undone.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct Log {
     /// The contract.
     pub address: Address,
     /// Indexed words; at most four.
+    #[borsh(deserialize_with = "codec::short_list::<MAX_TOPICS, _, _>")]
     pub topics: Vec<Hash>,
     /// Anything.
+    #[borsh(deserialize_with = "codec::bytes")]
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::bytes"))]
     pub data: Vec<u8>,
 }
 
 /// One transaction's outcome.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct TransactionReceipt {
     /// The transaction.
     pub transaction_hash: Hash,
@@ -88,8 +131,11 @@ pub struct TransactionReceipt {
     /// Gas paid for.
     pub gas_charged: Gas,
     /// What the contract returned or reverted with. Bounded by the chain spec.
+    #[borsh(deserialize_with = "codec::bytes")]
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::bytes"))]
     pub output: Vec<u8>,
     /// Events, in order of emission; empty unless `Success`.
+    #[borsh(deserialize_with = "codec::list")]
     pub logs: Vec<Log>,
     /// The contract that a successful deploy created.
     pub created: Option<Address>,

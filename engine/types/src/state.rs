@@ -10,10 +10,16 @@ pub type Path = [u8; 32];
 
 /// An account record. An account with nonce 0, no balance and no code is not stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, BorshSerialize, BorshDeserialize)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 pub struct Account {
     /// Transactions sent, or for a contract, contracts created.
     pub nonce: u64,
     /// Units held.
+    #[cfg_attr(feature = "serde", serde(with = "crate::json::amount"))]
     pub balance: Amount,
     /// Hash of the code ([`code_hash`]); `None` without code.
     pub code_hash: Option<Hash>,
