@@ -1,0 +1,206 @@
+//! `millrace run`: a static ELF on the bare host.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::ValueEnum;
+use millrace_jit::image::Debug;
+use millrace_jit::machine::MAX_GAS_LIMIT;
+use millrace_jit::{End, Instance, Outcome, Tier, Trap, TrapKind};
+use serde_json::{Value, json};
+
+use super::program;
+use crate::bare::{BareHost, lay_out_stack};
+
+/// Status after a trap: what a shell shows for a process that SIGABRT ended.
+const TRAPPED: u8 = 134;
+/// Status when nobody reads the output: what a shell shows for a process that SIGPIPE ended.
+const BROKEN_PIPE: u8 = 141;
+/// Status when the output cannot be written, or this command fails otherwise.
+const FAILED: u8 = 1;
+/// Status when the program or the usage is refused.
+const REFUSED: u8 = 2;
+
+/// Run a freestanding static RISC-V ELF on the bare host.
+///
+/// The guest has two system calls, by their Linux numbers: `write` (64) to descriptors 1 and 2, and `exit` (93, 94).
+/// Its exit status is the command's. A trap ends with status 134 and a message that names kind, pc, function and, where
+/// the file has debug information, the line.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The program: ELF64, RISC-V, statically linked.
+    program: PathBuf,
+    /// The program's arguments, after its name.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<OsString>,
+    /// How the program is executed; the results are the same.
+    #[arg(long, value_enum, default_value_t = TierName::Interpreter)]
+    tier: TierName,
+    /// Most gas that the run may use.
+    #[arg(long, value_name = "GAS", default_value_t = MAX_GAS_LIMIT, value_parser = clap::value_parser!(u64).range(..=MAX_GAS_LIMIT))]
+    gas: u64,
+    /// Print one JSON object on stderr when done. Its `outcome` is authoritative: a guest may exit with any status.
+    #[arg(long)]
+    stats: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TierName {
+    /// The reference interpreter.
+    Interpreter,
+}
+
+impl TierName {
+    fn tier(self) -> Tier {
+        match self {
+            Self::Interpreter => Tier::Interpreter,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Interpreter => "interpreter",
+        }
+    }
+}
+
+/// How the command ended, before it is told to anyone.
+struct Report {
+    status: u8,
+    outcome: &'static str,
+    message: Option<String>,
+    details: Value,
+}
+
+/// Runs the program. The exit status is the guest's, or one of those above.
+pub fn run(args: &Args) -> ExitCode {
+    let report = execute(args);
+    if let Some(message) = &report.message {
+        report_line(&format!("millrace: {message}"));
+    }
+    if args.stats {
+        let mut stats =
+            json!({ "outcome": report.outcome, "status": report.status, "tier": args.tier.name() });
+        if let (Some(stats), Value::Object(details)) = (stats.as_object_mut(), report.details) {
+            stats.extend(details);
+        }
+        report_line(&stats.to_string());
+    }
+    ExitCode::from(report.status)
+}
+
+/// A line on stderr; where that is closed there is no one to tell.
+fn report_line(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+fn refused(message: String) -> Report {
+    Report {
+        status: REFUSED,
+        outcome: "refused",
+        details: json!({ "reason": message }),
+        message: Some(message),
+    }
+}
+
+fn execute(args: &Args) -> Report {
+    let elf = match program::read(&args.program) {
+        Ok(elf) => elf,
+        Err(error) => return refused(error.to_string()),
+    };
+    let loading = Instant::now();
+    let program = match program::load(&args.program, &elf) {
+        Ok(program) => program,
+        Err(error) => return refused(error.to_string()),
+    };
+    let mut instance = Instance::new(Arc::new(program));
+    let words = std::iter::once(args.program.as_os_str()).chain(args.args.iter().map(OsString::as_os_str));
+    let words: Vec<_> = words.map(OsStrExt::as_bytes).collect();
+    if let Err(error) = lay_out_stack(&mut instance, program::current_machine(), &words) {
+        return refused(error.to_string());
+    }
+    let load_ns = nanoseconds(loading);
+    let mut host = BareHost::new(io::stdout(), io::stderr(), io::stdout().is_terminal());
+    let executing = Instant::now();
+    let outcome = instance.run(args.tier.tier(), args.gas, &mut host);
+    let execute_ns = nanoseconds(executing);
+    let flushed = host.flush();
+    let mut report = judge(&outcome, host.exit_status(), &elf);
+    if let (Err(error), None) = (flushed, &report.message) {
+        (report.status, report.message) = match error.kind() {
+            io::ErrorKind::BrokenPipe => (BROKEN_PIPE, None),
+            _ => (
+                FAILED,
+                Some(format!("cannot write the program's output: {error}")),
+            ),
+        };
+    }
+    if let Value::Object(details) = &mut report.details {
+        details.insert("gas_used".into(), outcome.gas_used.into());
+        details.insert("instructions".into(), outcome.instructions.into());
+        details.insert("load_ns".into(), load_ns.into());
+        details.insert("compile_ns".into(), 0.into());
+        details.insert("execute_ns".into(), execute_ns.into());
+    }
+    report
+}
+
+fn nanoseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn judge(outcome: &Outcome, exit_status: Option<u8>, elf: &[u8]) -> Report {
+    match (&outcome.end, exit_status) {
+        (End::Trapped(trap), _) => trapped(trap, elf),
+        (_, Some(status)) => Report {
+            status,
+            outcome: "exited",
+            message: None,
+            details: json!({}),
+        },
+        (end, None) => unreachable!("the bare host ends a run by exit alone, not by {end:?}"),
+    }
+}
+
+fn trapped(trap: &Trap, elf: &[u8]) -> Report {
+    let debug = Debug::new(elf, program::current_machine());
+    let symbol = debug
+        .symbol_at(trap.pc)
+        .map(|symbol| format!("{}+{:#x}", symbol.name, symbol.offset));
+    let line = debug
+        .line_at(trap.pc)
+        .map(|at| format!("{}:{}", at.file, at.line));
+    let mut message = format!("trap: {}, pc {:#x}", trap.kind, trap.pc);
+    if let Some(symbol) = &symbol {
+        message += &format!(", in {symbol}");
+    }
+    if let Some(line) = &line {
+        message += &format!(", at {line}");
+    }
+    let trap = json!({ "kind": kind_name(trap.kind), "pc": trap.pc, "symbol": symbol, "line": line });
+    Report {
+        status: TRAPPED,
+        outcome: "trapped",
+        message: Some(message),
+        details: json!({ "trap": trap }),
+    }
+}
+
+/// The kind's name for machines; the message has the particulars.
+fn kind_name(kind: TrapKind) -> &'static str {
+    match kind {
+        TrapKind::IllegalInstruction => "illegal_instruction",
+        TrapKind::FetchFault => "fetch_fault",
+        TrapKind::Breakpoint => "breakpoint",
+        TrapKind::AccessFault { .. } => "access_fault",
+        TrapKind::Misaligned { .. } => "misaligned",
+        TrapKind::OutOfGas => "out_of_gas",
+        TrapKind::Host(_) => "host",
+        _ => "other",
+    }
+}

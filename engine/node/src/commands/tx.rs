@@ -1,0 +1,186 @@
+//! `millrace tx`: sign and send transactions, ask where they are.
+
+use std::time::Duration;
+
+use clap::Args;
+use millrace_rpc::MillraceClient as _;
+use millrace_rpc::shapes::TransactionReceiptView;
+use millrace_types::{Address, Amount, Gas, GasPrice, Hash, Payload};
+
+use crate::client::{Client, Terms, WaitFor, read_key, sign};
+use crate::commands::{Failure, print_json, run_async};
+
+/// Where the node is.
+#[derive(Args, Debug, Clone)]
+pub struct NodeArgs {
+    /// URL of the node's RPC.
+    #[arg(long, env = "MILLRACE_RPC", default_value = "http://127.0.0.1:4860")]
+    pub rpc: String,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How a transaction is signed and paid for.
+#[derive(Args, Debug, Clone)]
+pub struct SendArgs {
+    /// The sender's key: a key file, or 32 bytes in hex.
+    #[arg(long, env = "MILLRACE_KEY", hide_env_values = true)]
+    pub key: String,
+    /// Most gas that it may use; max(used, half of this) is charged.
+    #[arg(long)]
+    pub gas_limit: Option<Gas>,
+    /// Units per gas.
+    #[arg(long, default_value_t = 1)]
+    pub gas_price: GasPrice,
+    /// Its place among the sender's transactions; by default the next.
+    #[arg(long)]
+    pub nonce: Option<u64>,
+    /// How far it must come before the command ends.
+    #[arg(long, value_enum, default_value = "executed")]
+    pub wait: WaitFor,
+    /// Gives up waiting after this many seconds.
+    #[arg(long, default_value_t = 60)]
+    pub timeout_s: u64,
+}
+
+/// Sends transactions and shows where they are.
+#[derive(clap::Subcommand, Debug)]
+pub enum TxCommand {
+    /// Moves units to an account.
+    Transfer {
+        /// The receiver.
+        #[arg(long)]
+        to: Address,
+        /// Units.
+        #[arg(long)]
+        value: Amount,
+        /// Signing and waiting.
+        #[command(flatten)]
+        send: SendArgs,
+        /// The node.
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Shows where a transaction is.
+    Status {
+        /// Its hash.
+        hash: Hash,
+        /// The node.
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+    /// Shows a transaction's receipt.
+    Receipt {
+        /// Its hash.
+        hash: Hash,
+        /// The node.
+        #[command(flatten)]
+        node: NodeArgs,
+    },
+}
+
+/// Gas limit of a plain transfer unless told otherwise; its intrinsic gas is well below.
+const TRANSFER_GAS: Gas = 100_000;
+
+impl TxCommand {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// When the node refuses or cannot be reached.
+    pub fn run(self) -> Result<(), Failure> {
+        run_async(async {
+            match self {
+                Self::Transfer { to, value, send, node } => {
+                    let payload = Payload::Transfer { to, value };
+                    send_and_show(&send, &node, TRANSFER_GAS, payload).await
+                }
+                Self::Status { hash, node } => {
+                    let client = Client::new(&node.rpc)?;
+                    let status = client.http().transaction_status(hash).await.map_err(|e| client.failed(e))?;
+                    print_json(&serde_json::to_value(status)?);
+                    Ok(())
+                }
+                Self::Receipt { hash, node } => {
+                    let client = Client::new(&node.rpc)?;
+                    match receipt(&client, hash).await? {
+                        Some(receipt) => show_receipt(&receipt, node.json),
+                        None => Err(Failure::new(format!("transaction {hash} is not executed at {}", node.rpc))),
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// Signs `payload`, sends it, waits as asked and shows the receipt. Ends with an error unless it succeeded.
+pub async fn send_and_show(
+    send: &SendArgs,
+    node: &NodeArgs,
+    default_gas: Gas,
+    payload: Payload,
+) -> Result<(), Failure> {
+    let client = Client::new(&node.rpc)?;
+    let key = read_key(&send.key)?;
+    let status = client.status().await?;
+    let nonce = match send.nonce {
+        Some(nonce) => nonce,
+        None => client.pending_nonce(key.address()).await?,
+    };
+    let gas_limit = send.gas_limit.unwrap_or(default_gas);
+    let terms = Terms { chain_id: status.chain_id, gas_limit, gas_price: send.gas_price };
+    let hash = client.send(&sign(&key, nonce, terms, payload)).await?;
+    if send.wait == WaitFor::Pool {
+        if node.json {
+            print_json(&serde_json::json!({ "transaction_hash": hash }));
+        } else {
+            println!("transaction {hash}");
+        }
+        return Ok(());
+    }
+    client.wait(hash, send.wait, Duration::from_secs(send.timeout_s)).await?;
+    let receipt = receipt(&client, hash).await?;
+    let receipt = receipt.ok_or_else(|| Failure::new(format!("transaction {hash} lost its receipt; ask again")))?;
+    show_receipt(&receipt, node.json)
+}
+
+async fn receipt(client: &Client, hash: Hash) -> Result<Option<TransactionReceiptView>, Failure> {
+    Ok(client.http().transaction_receipt(hash, None).await.map_err(|error| client.failed(error))?)
+}
+
+fn show_receipt(receipt: &TransactionReceiptView, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        print_json(&serde_json::to_value(receipt)?);
+    } else {
+        println!("transaction  {}", receipt.transaction_hash);
+        println!("outcome      {}", receipt.outcome);
+        println!("block        {} (height {}, index {})", receipt.block_hash, receipt.height, receipt.index);
+        println!("gas          {} used, {} charged", receipt.gas_used, receipt.gas_charged);
+        if let Some(contract) = &receipt.created {
+            println!("contract     {contract}");
+        }
+        if !receipt.output.0.is_empty() {
+            println!("output       {}", show_output(&receipt.output.0));
+        }
+        for log in &receipt.logs {
+            println!("log          {} topics {:?} data 0x{}", log.address, log.topics, hex::encode(&log.data.0));
+        }
+        match receipt.settled_by {
+            Some(height) => println!("settled by   height {height}"),
+            None => println!("settled by   no finalized block yet"),
+        }
+    }
+    if receipt.outcome == "success" {
+        return Ok(());
+    }
+    Err(Failure::new(format!("the transaction ended as {}", receipt.outcome)))
+}
+
+/// Output as hex, and as text where it is text.
+pub fn show_output(output: &[u8]) -> String {
+    let hex = format!("0x{}", hex::encode(output));
+    match std::str::from_utf8(output) {
+        Ok(text) if !text.is_empty() && text.chars().all(|c| !c.is_control()) => format!("{hex} \"{text}\""),
+        _ => hex,
+    }
+}
