@@ -17,7 +17,6 @@ use millrace_types::{Address, Amount, Gas};
 
 use crate::error::ExecutionError;
 use crate::execution::{Execution, FrameTrap};
-use crate::gas::per_word;
 use crate::journal::Checkpoint;
 use crate::program_cache::Code;
 
@@ -165,9 +164,10 @@ fn entry_price(execution: &Execution<'_>, request: &FrameRequest) -> Gas {
     let weights = &program.machine().weights;
     let text = u64::from(program.text_len());
     let mut price = u64::from(program.entry_pages()) * u64::from(weights.entry_page);
+    price += request.code.read_only_pages * schedule.entry_read_only_page;
     if !execution.journal.has_run(&request.code.hash) {
         price += text * u64::from(weights.first_call_text_byte);
-        price += per_word(schedule.first_run_code_word, request.code.len);
+        price += schedule.first_run.of(request.code.len);
     }
     if request.kind == CallKind::Initialise {
         price += text * u64::from(weights.deploy_text_byte);

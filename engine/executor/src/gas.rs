@@ -1,7 +1,7 @@
 //! Gas of transactions and host calls: one table per gas version. `docs/spec/gas.md` publishes and argues the values.
 //! What instructions, memory pages and text cost is the machine's table (`millrace_jit::machine`).
 //!
-//! The unit is one simple instruction at tier-0 speed (about 5 ns). Two rules shape the table. A price never depends
+//! The unit is one plain instruction in the slowest tier, about 2 ns. Two rules shape the table. A price never depends
 //! on what another sender's transaction left in the state (whether a slot existed, how long its value was), so a
 //! transaction's gas is the same wherever it lands. And every byte that execution writes to the state is paid with at
 //! least [`GasSchedule::written_byte`], so that a block's gas bounds a block's writes.
@@ -46,9 +46,11 @@ pub struct GasSchedule {
     pub signature: Gas,
     /// Deploying or creating a contract; words are those of the ELF file (validation, hash, storing it).
     pub deploy: Price,
-    /// Per word of the ELF file, when a program runs for the first time in a transaction: reading and validating it.
-    /// The machine's weights price the text on top.
-    pub first_run_code_word: Gas,
+    /// When a program runs for the first time in a transaction: finding, reading and validating its ELF file, of which
+    /// the words are. The machine's weights price the text on top.
+    pub first_run: Price,
+    /// Per 4 KiB page of text and constants that the file fills, when a frame starts.
+    pub entry_read_only_page: Gas,
     /// Host calls that answer from what is at hand; words are those copied.
     pub context: Price,
     /// First access of a transaction to an account or a storage slot.
@@ -90,33 +92,37 @@ pub struct GasSchedule {
 static V1: GasSchedule = GasSchedule {
     version: 1,
     transaction: Price {
-        base: 12_000,
+        base: 20_000,
         word: 128,
     },
-    signature: 8_000,
+    signature: 20_000,
     deploy: Price {
-        base: 30_000,
+        base: 60_000,
         word: 192,
     },
-    first_run_code_word: 2,
+    first_run: Price { base: 5_000, word: 4 },
+    entry_read_only_page: 250,
     context: Price { base: 30, word: 1 },
-    cold_access: 5_000,
+    cold_access: 10_000,
     warm_access: 100,
-    key_word: 2,
+    key_word: 4,
     storage_write: Price {
-        base: 5_000,
+        base: 10_000,
         word: 128,
     },
-    transient: Price { base: 100, word: 16 },
-    log: Price { base: 500, word: 64 },
-    transfer: 10_000,
+    transient: Price { base: 200, word: 32 },
+    log: Price {
+        base: 1_000,
+        word: 64,
+    },
+    transfer: 20_000,
     call: Price { base: 2_000, word: 1 },
-    blake3: Price { base: 60, word: 3 },
-    sha256: Price { base: 120, word: 12 },
-    keccak256: Price { base: 200, word: 12 },
+    blake3: Price { base: 100, word: 6 },
+    sha256: Price { base: 200, word: 16 },
+    keccak256: Price { base: 400, word: 16 },
     ed25519_verify: Price {
-        base: 12_000,
-        word: 12,
+        base: 25_000,
+        word: 16,
     },
     reserve_divisor: 64,
     written_byte: 16,

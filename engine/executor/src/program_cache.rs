@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
+use millrace_jit::image::Permissions;
+use millrace_jit::machine::PAGE_BYTES;
 use millrace_jit::{ImageError, Machine, Program};
 use millrace_types::Hash;
 
@@ -14,6 +16,8 @@ pub(crate) struct Code {
     pub(crate) program: Arc<Program>,
     /// Bytes of its ELF file.
     pub(crate) len: u64,
+    /// 4 KiB pages of text and constants that its file fills.
+    pub(crate) read_only_pages: u64,
 }
 
 /// A program, or why the code is none.
@@ -67,8 +71,9 @@ impl ProgramCache {
         }
         let loaded = Program::load(code, machine).map(|program| Code {
             hash: *code_hash,
-            program: Arc::new(program),
             len: code.len() as u64,
+            read_only_pages: read_only_pages(&program),
+            program: Arc::new(program),
         });
         self.insert((*code_hash, machine.version), loaded.clone(), code.len());
         loaded
@@ -107,4 +112,14 @@ impl ProgramCache {
     fn tick(&self) -> u64 {
         self.uses.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+fn read_only_pages(program: &Program) -> u64 {
+    let read_only = program
+        .segments()
+        .iter()
+        .filter(|segment| segment.permissions != Permissions::ReadWrite);
+    read_only
+        .map(|segment| (segment.data.len() as u64).div_ceil(PAGE_BYTES.into()))
+        .sum()
 }

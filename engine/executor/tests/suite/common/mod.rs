@@ -1,0 +1,9 @@
+//! What the tests share: a contract that performs any script of host calls, and a chain of one account book.
+
+pub mod guest;
+pub mod script;
+pub mod world;
+
+pub use guest::{RESULTS, SCRATCH, elf};
+pub use script::{Answers, Script};
+pub use world::{World, key, result_of};
