@@ -4,7 +4,8 @@
 //! nothing that stores state, so that a light client (`no_std` with `alloc`) links it alone. The rules are those
 //! of `docs/spec/state.md`.
 //!
-//! Reading order: [`path`] (bits of a path), [`node`] (the hash rules), [`proof`] (one path).
+//! Reading order: [`path`] (bits of a path), [`node`] (the hash rules), [`proof`] (one path), [`batch`] (many
+//! paths that share nodes).
 //!
 //! ```
 //! use millrace_proof::{Proof, Terminal, hash_leaf, hash_value, verify_value};
@@ -31,10 +32,12 @@
 
 extern crate alloc;
 
+pub mod batch;
 pub mod node;
 pub mod path;
 pub mod proof;
 
+pub use batch::{BatchProof, Step, verify_batch};
 pub use node::{EMPTY, Node, NodeKind, Root, ValueHash, hash_internal, hash_leaf, hash_value, kind};
 pub use path::Path;
 pub use proof::{DecodeError, Proof, ProofError, Terminal, verify, verify_value};

@@ -69,6 +69,12 @@ pub enum ProofError {
     /// The proof describes a trie that the rules never build: a leaf alone under an internal node.
     #[error("the proof's lowest sibling lets a lone leaf stay down: no trie has this shape")]
     NotCompact,
+    /// The steps or words of a batch proof are not those of a walk along the asked paths.
+    #[error("the batch proof's steps do not fit the asked paths: it is of other paths, cut, or altered")]
+    WrongWalk,
+    /// The paths asked of a batch proof are none, repeat, or are out of order.
+    #[error("a batch proof is verified for at least one path, in ascending order without repetition")]
+    PathsNotAscending,
     /// The proof leads to another root.
     #[error("the proof leads to another root: it is of another state, of another path, or altered")]
     RootMismatch,
