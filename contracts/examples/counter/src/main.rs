@@ -1,0 +1,50 @@
+//! A counter that anyone may advance.
+//!
+//! | selector | function | output |
+//! |---|---|---|
+//! | (init) | no input; the count starts at 0 | |
+//! | `0x01` | `increment()` | new count: `u64` |
+//! | `0x02` | `add(n: u64)` | new count: `u64` |
+//! | `0x10` | `get()` | count: `u64` |
+//!
+//! Storage: `count` holds the count, 8 bytes little endian. Log of both changes: topic `advanced`, data: the new
+//! count, 8 bytes little endian. Reverts with `the count would overflow`.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+use millrace_contract::storage::Item;
+use millrace_contract::{Revert, contract, host};
+
+const COUNT: Item<u64> = Item::new(b"count");
+const ADVANCED: [u8; 32] = host::topic("advanced");
+
+contract! {
+    init => init();
+    0x01 => increment() -> u64;
+    0x02 => add(n: u64) -> u64;
+    0x10 => get() -> u64;
+}
+
+fn init() {
+    COUNT.set(0);
+}
+
+fn increment() -> Result<u64, Revert> {
+    add(1)
+}
+
+fn add(n: u64) -> Result<u64, Revert> {
+    let count = COUNT
+        .get_or_zero()
+        .checked_add(n)
+        .ok_or("the count would overflow")?;
+    COUNT.set(count);
+    host::log(&[ADVANCED], &count.to_le_bytes());
+    Ok(count)
+}
+
+fn get() -> u64 {
+    COUNT.get_or_zero()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! A hash workload: a chain of hashes from a seed, each round over the 32 bytes of the one before.
+//!
+//! | selector | function | output |
+//! |---|---|---|
+//! | (init) | no input | |
+//! | `0x01` | `sha256_in_guest(rounds: u32, seed: [u8; 32])` | hash: 32 bytes |
+//! | `0x02` | `sha256_by_host(rounds: u32, seed: [u8; 32])` | hash: 32 bytes |
+//! | `0x03` | `blake3_by_host(rounds: u32, seed: [u8; 32])` | hash: 32 bytes |
+//! | `0x04` | `keccak256_by_host(rounds: u32, seed: [u8; 32])` | hash: 32 bytes |
+//!
+//! No storage and no logs: zero rounds return the seed, and `0x01` and `0x02` agree.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+use millrace_contract::{contract, host};
+use sha2::{Digest, Sha256};
+
+contract! {
+    init => init();
+    0x01 => sha256_in_guest(rounds: u32, seed: [u8; 32]) -> [u8; 32];
+    0x02 => sha256_by_host(rounds: u32, seed: [u8; 32]) -> [u8; 32];
+    0x03 => blake3_by_host(rounds: u32, seed: [u8; 32]) -> [u8; 32];
+    0x04 => keccak256_by_host(rounds: u32, seed: [u8; 32]) -> [u8; 32];
+}
+
+fn init() {}
+
+fn chain(rounds: u32, seed: [u8; 32], hash: impl Fn(&[u8]) -> [u8; 32]) -> [u8; 32] {
+    (0..rounds).fold(seed, |link, _| hash(&link))
+}
+
+fn sha256_in_guest(rounds: u32, seed: [u8; 32]) -> [u8; 32] {
+    chain(rounds, seed, |bytes| Sha256::digest(bytes).into())
+}
+
+fn sha256_by_host(rounds: u32, seed: [u8; 32]) -> [u8; 32] {
+    chain(rounds, seed, host::sha256)
+}
+
+fn blake3_by_host(rounds: u32, seed: [u8; 32]) -> [u8; 32] {
+    chain(rounds, seed, host::blake3)
+}
+
+fn keccak256_by_host(rounds: u32, seed: [u8; 32]) -> [u8; 32] {
+    chain(rounds, seed, host::keccak256)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! The host in memory: runs contracts in a test's own process.
+//!
+//! ```
+//! # use millrace_contract::{Address, contract, mock::Mock};
+//! # contract! { init => init(); 0x01 => double(n: u64) -> u64; }
+//! # fn init() {}
+//! # fn double(n: u64) -> u64 { 2 * n }
+//! let alice = Address([1; 32]);
+//! let mut mock = Mock::new();
+//! let contract = mock.deploy(alice, dispatch, 0, &[]).expect("initialised");
+//! let output = mock.call(alice, contract, 0, &[0x01, 21, 0, 0, 0, 0, 0, 0, 0]).expect("a success");
+//! assert_eq!(output, 42_u64.to_le_bytes());
+//! ```
+//!
+//! Frames nest, revert and move value as on the chain, and hashes and signatures are real. Gas is not metered:
+//! a frame's gas is what it was given. A panic reverts with its message, without the place that the chain adds.
+//! Each test thread has its own world; `Mock::new` starts it afresh.
+
+pub(crate) mod calls;
+mod world;
+
+use std::marker::PhantomData;
+
+use crate::Address;
+use crate::host::{BlockContext, Status};
+
+use world::{End, FrameEnd, Receiver, World, with_world};
+pub use world::{GAS, Log, Program};
+
+/// Why a transaction's frame did not succeed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failed {
+    /// How it failed.
+    pub status: Status,
+    /// What it reverted with.
+    pub output: Vec<u8>,
+}
+
+impl Failed {
+    /// What it reverted with, as text.
+    #[must_use]
+    pub fn message(&self) -> String {
+        String::from_utf8_lossy(&self.output).into_owned()
+    }
+}
+
+/// The world of this thread. There is one at a time.
+pub struct Mock {
+    this_thread: PhantomData<*const ()>,
+}
+
+impl Default for Mock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Mock {
+    /// A world without accounts.
+    #[must_use]
+    pub fn new() -> Self {
+        with_world(|world| *world = World::default());
+        Self {
+            this_thread: PhantomData,
+        }
+    }
+
+    /// Deploys `program` with a transaction of `sender` that brings `value`: runs its initialiser.
+    ///
+    /// # Errors
+    /// How the initialiser failed. Nothing is deployed then.
+    pub fn deploy(
+        &mut self,
+        sender: Address,
+        program: Program,
+        value: u128,
+        input: &[u8],
+    ) -> Result<Address, Failed> {
+        let address = with_world(|world| world.next_address(&sender));
+        world::begin_transaction(sender);
+        finish(world::run(
+            Receiver {
+                address,
+                program: Some(program),
+            },
+            sender,
+            value,
+            GAS,
+            input.to_vec(),
+        ))?;
+        Ok(address)
+    }
+
+    /// Calls `contract` with a transaction of `sender` that brings `value`, and returns the output.
+    ///
+    /// # Errors
+    /// How the call failed.
+    pub fn call(
+        &mut self,
+        sender: Address,
+        contract: Address,
+        value: u128,
+        input: &[u8],
+    ) -> Result<Vec<u8>, Failed> {
+        world::begin_transaction(sender);
+        finish(world::run(
+            Receiver {
+                address: contract,
+                program: None,
+            },
+            sender,
+            value,
+            GAS,
+            input.to_vec(),
+        ))
+    }
+
+    /// Makes `code` a valid program for the contracts that [`create`](crate::host::create) it.
+    pub fn register_code(&mut self, code: &[u8], program: Program) {
+        with_world(|world| world.programs.insert(code.to_vec(), program));
+    }
+
+    /// Gives `units` of the native token to `account`.
+    pub fn fund(&mut self, account: Address, units: u128) {
+        with_world(|world| *world.state.balances.entry(account).or_default() += units);
+    }
+
+    /// Units of the native token that `account` holds.
+    #[must_use]
+    pub fn balance(&self, account: &Address) -> u128 {
+        with_world(|world| world.state.balance(account))
+    }
+
+    /// Sets what the following transactions see of their block.
+    pub fn set_block(&mut self, block: BlockContext) {
+        with_world(|world| world.block = block);
+    }
+
+    /// Allows frames to nest this deep; 64 unless set.
+    pub fn set_call_depth(&mut self, depth: usize) {
+        with_world(|world| world.call_depth = depth);
+    }
+
+    /// What `contract` stored under `key`.
+    #[must_use]
+    pub fn storage(&self, contract: &Address, key: &[u8]) -> Option<Vec<u8>> {
+        with_world(|world| world.state.storage.get(&(*contract, key.to_vec())).cloned())
+    }
+
+    /// How many keys all contracts store.
+    #[must_use]
+    pub fn storage_entries(&self) -> usize {
+        with_world(|world| world.state.storage.len())
+    }
+
+    /// Takes the logs of all transactions since the last time.
+    #[must_use]
+    pub fn take_logs(&mut self) -> Vec<Log> {
+        with_world(|world| std::mem::take(&mut world.state.logs))
+    }
+}
+
+fn finish(end: End) -> Result<Vec<u8>, Failed> {
+    match end {
+        End::Frame(FrameEnd::Return(output)) => Ok(output),
+        End::Frame(FrameEnd::Revert(output)) => Err(Failed {
+            status: Status::Reverted,
+            output,
+        }),
+        End::Refused(status) => Err(Failed {
+            status,
+            output: Vec::new(),
+        }),
+    }
+}
+
+/// What running a contract's program as a process of this machine says.
+pub fn explain(_program: Program) {
+    eprintln!(
+        "This is a contract for a chain, not for this machine: contracts/build.sh builds its ELF file."
+    );
+    std::process::exit(2);
+}
