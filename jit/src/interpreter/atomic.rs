@@ -2,14 +2,14 @@
 
 use super::Reservation;
 use crate::isa::Op;
-use crate::runtime::{Memory, TrapKind};
+use crate::runtime::{AddressSpace, TrapKind};
 
 /// Runs an atomic at `address` with the second source `b`; gives what goes to rd.
 pub(super) fn atomic(
     op: Op,
     address: u64,
     b: u64,
-    memory: &mut Memory,
+    memory: &mut AddressSpace<'_>,
     reservation: &mut Option<Reservation>,
 ) -> Result<u64, TrapKind> {
     match op {
@@ -40,7 +40,7 @@ pub(super) fn atomic(
 
 fn load_reserved<const N: usize>(
     address: u64,
-    memory: &Memory,
+    memory: &AddressSpace<'_>,
     reservation: &mut Option<Reservation>,
 ) -> Result<[u8; N], TrapKind> {
     check_alignment::<N>(address)?;
@@ -55,7 +55,7 @@ fn load_reserved<const N: usize>(
 fn store_conditional<const N: usize>(
     address: u64,
     value: [u8; N],
-    memory: &mut Memory,
+    memory: &mut AddressSpace<'_>,
     reservation: &mut Option<Reservation>,
 ) -> Result<u64, TrapKind> {
     check_alignment::<N>(address)?;
@@ -74,7 +74,7 @@ fn store_conditional<const N: usize>(
 /// Replaces the value at `address` and gives the old one. Needs a page that is writable, and so readable.
 fn modify<const N: usize>(
     address: u64,
-    memory: &mut Memory,
+    memory: &mut AddressSpace<'_>,
     update: impl FnOnce([u8; N]) -> [u8; N],
 ) -> Result<[u8; N], TrapKind> {
     check_alignment::<N>(address)?;

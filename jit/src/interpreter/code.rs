@@ -1,53 +1,110 @@
 //! Text decoded in advance, lazily and by page, shared by all instances of a program.
+//!
+//! A page's instructions lie one behind the other in the order in which they run, so that going on to the next one
+//! depends on nothing that has to be read. Since any even address can be jumped to, there are several such runs:
+//!
+//! ```text
+//! halfword   0      1      2      3      4
+//! text       [ addi 4 B   ][ c.li][ lw 4 B      ]
+//! run 0      addi (0)      c.li (2)  lw (3)   leave to 5
+//! run 1      (1: what the second half of addi decodes to, 2 B)   goto the slot of 2
+//! ```
+//!
+//! Each halfword has one slot, and each run ends with at most one more, so a page has at most twice as many slots as
+//! halfwords.
 
 use std::sync::OnceLock;
 
 use crate::image::Program;
-use crate::isa::{self, Class, Op};
+use crate::isa::{self, Op};
 use crate::machine::Machine;
+use crate::runtime::TrapKind;
 
-/// Bytes of text decoded at a time.
-const CODE_PAGE_BYTES: usize = 4096;
+/// Halfwords of text decoded at a time. With this, gas of a line and slot numbers fit 16 bits.
+const PAGE_HALFWORDS: usize = 2048;
+const PAGE_BYTES: usize = PAGE_HALFWORDS * 2;
 
-/// What the loop does at a slot.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Step {
-    /// The instruction.
-    Run(Op),
-    /// Trap: no legal instruction starts here.
-    Illegal,
-    /// Trap: the instruction cannot be paid. Only in lines that were cut.
-    OutOfGas,
-}
-
-/// What starts at one halfword of text.
+/// One step of the loop.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
-    pub step: Step,
+    /// The operation; `ebreak` for everything that leaves the run by itself, see [`Leave`].
+    pub op: Op,
     /// Destination; writes to x0 go to the sink.
     pub rd: u8,
+    /// First source.
     pub rs1: u8,
+    /// Second source. Of jumps, which have none, their own halfwords.
     pub rs2: u8,
+    /// Immediate; of an `ebreak`, what it stands for.
     pub imm: i32,
     /// Weights of this instruction and those after it, up to the end of the straight line or page.
-    pub gas: u32,
+    pub gas: u16,
     /// Number of the same instructions.
     pub count: u16,
-    /// Halfwords of this instruction.
-    pub halfwords: u8,
+    /// Halfword of the page at which it stands; of slots that are no instruction, the next one to run.
+    pub position: u16,
+    /// Slot that a branch, direct jump or goto leads to, if that is on the same page; otherwise [`FAR`].
+    pub target: u16,
+}
+
+const _: () = assert!(size_of::<Slot>() == 16, "four slots fill a cache line");
+
+/// Target outside the page.
+pub(super) const FAR: u16 = u16::MAX;
+
+/// What an `ebreak` slot does.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Leave {
+    /// Trap.
+    Trap(TrapKind),
+    /// Go on at the target slot.
+    Goto,
+    /// Go on where the page ends: on another page, or outside text.
+    Page,
+}
+
+/// Values of an `ebreak` slot's immediate; 0, the instruction's own, is the breakpoint.
+const BREAKPOINT: i32 = 0;
+const ILLEGAL_INSTRUCTION: i32 = 1;
+const OUT_OF_GAS: i32 = 2;
+const GOTO: i32 = 3;
+const END_OF_PAGE: i32 = 4;
+
+impl Leave {
+    /// What an `ebreak` slot stands for.
+    pub(super) const fn of(slot: &Slot) -> Self {
+        match slot.imm {
+            BREAKPOINT => Self::Trap(TrapKind::Breakpoint),
+            ILLEGAL_INSTRUCTION => Self::Trap(TrapKind::IllegalInstruction),
+            OUT_OF_GAS => Self::Trap(TrapKind::OutOfGas),
+            GOTO => Self::Goto,
+            _ => Self::Page,
+        }
+    }
+}
+
+/// A decoded page of text.
+#[derive(Debug)]
+pub(super) struct Page {
+    /// Address of its first halfword.
+    pub base: u64,
+    /// The steps, run behind run.
+    pub slots: Box<[Slot]>,
+    /// The slot of each halfword.
+    pub numbers: Box<[u16]>,
 }
 
 /// The decoded text of a program, as far as it has been executed.
 #[derive(Debug)]
 pub(crate) struct Code {
-    pages: Box<[OnceLock<Box<[Slot]>>]>,
+    pages: Box<[OnceLock<Page>]>,
 }
 
 impl Code {
     /// Nothing decoded yet, for text of this many bytes.
     pub(crate) fn new(text_len: usize) -> Self {
         Self {
-            pages: (0..text_len.div_ceil(CODE_PAGE_BYTES))
+            pages: (0..text_len.div_ceil(PAGE_BYTES))
                 .map(|_| OnceLock::new())
                 .collect(),
         }
@@ -76,105 +133,173 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The decoded page around `pc`, which is even, and the page's address; `None` outside text.
-    pub(super) fn page(&self, pc: u64) -> Option<(&'a [Slot], u64)> {
+    /// The decoded page around `pc`, which is even, and the slot to go on at; `None` outside text.
+    pub(super) fn find(&self, pc: u64) -> Option<(&'a Page, usize)> {
         let offset = pc.wrapping_sub(self.start);
         if offset >= self.bytes.len() as u64 {
             return None;
         }
-        let number = offset as usize / CODE_PAGE_BYTES;
-        let slots = self
+        let number = offset as usize / PAGE_BYTES;
+        let page = self
             .code
             .pages
             .get(number)?
             .get_or_init(|| self.decode_page(number));
-        Some((slots, self.start + (number * CODE_PAGE_BYTES) as u64))
+        let slot = page.numbers[offset as usize % PAGE_BYTES / 2];
+        Some((page, usize::from(slot)))
     }
 
-    /// Decodes from the last halfword to the first, since what a line costs depends on what follows.
-    fn decode_page(&self, number: usize) -> Box<[Slot]> {
-        let first = number * CODE_PAGE_BYTES;
-        let end = self.bytes.len().min(first + CODE_PAGE_BYTES);
-        let mut slots = vec![ILLEGAL; (end - first).div_ceil(2)];
-        for index in (0..slots.len()).rev() {
-            let mut slot = self.decode(first + index * 2);
-            if !ends_line(slot.step)
-                && let Some(next) = slots.get(index + usize::from(slot.halfwords))
-            {
-                slot.gas += next.gas;
-                slot.count += next.count;
+    fn decode_page(&self, number: usize) -> Page {
+        let first = number * PAGE_BYTES;
+        let halfwords = (self.bytes.len() - first).min(PAGE_BYTES).div_ceil(2);
+        let decoded: Vec<_> = (0..halfwords)
+            .map(|position| self.decode(first, position))
+            .collect();
+        let (mut slots, numbers) = lay_out(&decoded);
+        for slot in &mut slots {
+            if matches!(
+                slot.op,
+                Op::Beq | Op::Bne | Op::Blt | Op::Bge | Op::Bltu | Op::Bgeu | Op::Jal
+            ) {
+                let target = usize::from(slot.position).wrapping_add_signed((slot.imm >> 1) as isize);
+                slot.target = numbers.get(target).copied().unwrap_or(FAR);
             }
-            slots[index] = slot;
         }
-        slots.into_boxed_slice()
+        Page {
+            base: self.start + first as u64,
+            slots: slots.into(),
+            numbers: numbers.into(),
+        }
     }
 
-    /// The instruction at an offset of text, by itself.
-    fn decode(&self, offset: usize) -> Slot {
+    /// The instruction at a halfword of the page that starts at byte `first`, by itself, and its halfwords.
+    fn decode(&self, first: usize, position: usize) -> (Slot, usize) {
+        let offset = first + position * 2;
         let available = &self.bytes[offset..self.bytes.len().min(offset + 4)];
         let mut word = [0; 4];
         word[..available.len()].copy_from_slice(available);
         let decoded = isa::decode(u32::from_le_bytes(word))
             .filter(|instruction| usize::from(instruction.length()) <= available.len())
             .filter(|instruction| self.machine.supports(instruction.form.extension));
+        let position = position as u16;
         let Some(instruction) = decoded else {
-            return ILLEGAL;
+            return (
+                Slot {
+                    imm: ILLEGAL_INSTRUCTION,
+                    count: 1,
+                    ..leave(position)
+                },
+                1,
+            );
         };
         let (op, operands) = (instruction.op(), instruction.operands);
-        Slot {
-            step: Step::Run(op),
+        let halfwords = instruction.length() / 2;
+        let slot = Slot {
+            op,
             rd: if operands.rd == 0 {
                 super::SINK
             } else {
                 operands.rd
             },
             rs1: operands.rs1,
-            rs2: operands.rs2,
+            rs2: if matches!(op, Op::Jal | Op::Jalr) {
+                halfwords
+            } else {
+                operands.rs2
+            },
             imm: operands.imm,
-            gas: self.machine.weights.of(op.class()),
+            gas: self.machine.weights.of(op.class()) as u16,
             count: 1,
-            halfwords: instruction.length() / 2,
-        }
+            position,
+            target: FAR,
+        };
+        (slot, usize::from(halfwords))
     }
 
-    /// The line that starts at `index`, cut in front of the first instruction that `gas` does not pay for. The line
-    /// as a whole costs more.
-    pub(super) fn cut_line(&self, slots: &[Slot], index: usize, gas: u64) -> Vec<Slot> {
+    /// The slots with the line that starts at `index` cut at the first instruction that `gas` does not pay for. The
+    /// line as a whole costs more, so there is one.
+    pub(super) fn cut_line(&self, slots: &[Slot], mut index: usize, gas: u64) -> Box<[Slot]> {
         let mut left = gas;
-        let mut index = index;
-        while let Some(slot) = slots.get(index) {
-            let Step::Run(op) = slot.step else { break };
-            match left.checked_sub(u64::from(self.machine.weights.of(op.class()))) {
+        loop {
+            let slot = slots[index];
+            if let (Op::Ebreak, Leave::Goto) = (slot.op, Leave::of(&slot)) {
+                index = usize::from(slot.target);
+                continue;
+            }
+            match left.checked_sub(u64::from(self.machine.weights.of(slot.op.class()))) {
+                Some(rest) => left = rest,
                 None => {
-                    let mut cut = slots[..=index].to_vec();
-                    cut[index].step = Step::OutOfGas;
+                    let mut cut: Box<[Slot]> = slots.into();
+                    cut[index] = Slot {
+                        op: Op::Ebreak,
+                        imm: OUT_OF_GAS,
+                        ..slot
+                    };
                     return cut;
                 }
-                Some(rest) => left = rest,
             }
-            index += usize::from(slot.halfwords);
+            index += 1;
         }
-        unreachable!("a line that costs more than is left has an instruction that cannot be paid")
     }
 }
 
-const ILLEGAL: Slot = Slot {
-    step: Step::Illegal,
-    rd: super::SINK,
-    rs1: 0,
-    rs2: 0,
-    imm: 0,
-    gas: 0,
-    count: 1,
-    halfwords: 1,
-};
-
-fn ends_line(step: Step) -> bool {
-    match step {
-        Step::Run(op) => op.class().ends_line(),
-        Step::Illegal | Step::OutOfGas => true,
+/// A slot that leaves the run without being an instruction.
+const fn leave(position: u16) -> Slot {
+    let (rd, target) = (super::SINK, FAR);
+    Slot {
+        op: Op::Ebreak,
+        rd,
+        rs1: 0,
+        rs2: 0,
+        imm: END_OF_PAGE,
+        gas: 0,
+        count: 0,
+        position,
+        target,
     }
 }
 
-const _: () = assert!(size_of::<Slot>() == 16, "a slot is a quarter of a cache line");
-const _: () = assert!(matches!(Op::Ebreak.class(), Class::Ebreak));
+/// Puts the instructions of a page, decoded at each halfword, into runs, and sums gas and counts along lines. Gives
+/// the slots and the number of each halfword's slot.
+fn lay_out(decoded: &[(Slot, usize)]) -> (Vec<Slot>, Vec<u16>) {
+    let mut slots = Vec::with_capacity(decoded.len() + decoded.len() / 4);
+    let mut numbers = vec![FAR; decoded.len()];
+    // Backwards, what follows is summed before it is needed; each run is then laid out at once.
+    let lines = sum_lines(decoded);
+    for start in 0..decoded.len() {
+        let mut position = start;
+        while position < decoded.len() && numbers[position] == FAR {
+            numbers[position] = slots.len() as u16;
+            slots.push(lines[position]);
+            position += decoded[position].1;
+        }
+        if position == start {
+            continue;
+        }
+        let end = leave(position as u16);
+        slots.push(match numbers.get(position) {
+            Some(&target) => Slot {
+                imm: GOTO,
+                target,
+                ..end
+            },
+            None => end,
+        });
+    }
+    (slots, numbers)
+}
+
+/// The instructions with gas and counts of their lines, as far as the lines are on this page.
+fn sum_lines(decoded: &[(Slot, usize)]) -> Vec<Slot> {
+    let mut lines: Vec<Slot> = decoded.iter().map(|(slot, _)| *slot).collect();
+    for (position, (slot, halfwords)) in decoded.iter().enumerate().rev() {
+        if let Some(&next) = lines.get(position + halfwords)
+            && !slot.op.class().ends_line()
+        {
+            let sum = next.gas.checked_add(slot.gas);
+            lines[position].gas = sum.expect("a page of the heaviest instructions fits 16 bits");
+            lines[position].count += next.count;
+        }
+    }
+    lines
+}

@@ -2,128 +2,236 @@
 
 use std::cell::OnceCell;
 
-use super::arithmetic::compute;
+use super::arithmetic as math;
 use super::atomic::atomic;
-use super::code::{Slot, Step, Text};
+use super::code::{FAR, Leave, Slot, Text};
 use super::{Hart, Stop};
-use crate::isa::{Class, Op};
-use crate::runtime::{Memory, TrapKind};
+use crate::isa::Op;
+use crate::runtime::{AddressSpace, TrapKind};
 
-/// Where the loop is. Jumps inside a page of code move the index only.
-struct Cursor<'a> {
-    page: &'a [Slot],
-    /// Address of the page's first halfword.
-    base: u64,
-    /// Halfwords from there; outside the page after a jump out of it, before [`enter`] finds the right one.
-    index: usize,
-}
-
-impl Cursor<'_> {
-    /// Address of the instruction, modulo 2^64.
-    fn pc(&self) -> u64 {
-        self.base.wrapping_add((self.index as u64).wrapping_mul(2))
-    }
-
-    /// Moves to an even address.
-    fn jump(&mut self, target: u64) {
-        self.index = (target.wrapping_sub(self.base) >> 1) as usize;
-    }
-
-    /// Moves by an even displacement.
-    fn branch(&mut self, displacement: i32) {
-        self.index = self.index.wrapping_add_signed((displacement >> 1) as isize);
-    }
+/// Why a straight line ended.
+enum Break<'a> {
+    /// The next line starts at this slot of the same page.
+    Near(usize),
+    /// The next line starts at this even address.
+    Far(u64),
+    /// Something leaves the machine at this slot.
+    Stop(&'a Slot, Stop),
 }
 
 /// Runs until something leaves the machine.
-pub(super) fn execute(hart: &mut Hart, text: &Text<'_>, memory: &mut Memory) -> Stop {
+pub(super) fn execute(hart: &mut Hart, text: &Text<'_>, mut memory: AddressSpace<'_>) -> Stop {
     let cut = OnceCell::new();
-    let mut at = Cursor {
-        page: &[],
-        base: hart.pc,
-        index: 0,
-    };
-    loop {
-        if let Err(stop) = enter(hart, text, &mut at, &cut) {
-            hart.pc = at.pc();
-            return stop;
-        }
-        if let Err((stop, unexecuted)) = run_line(hart, memory, &mut at) {
-            hart.instructions -= u64::from(unexecuted);
-            hart.pc = at.pc();
-            return stop;
-        }
-    }
-}
-
-/// Starts the straight line at the cursor: finds its page and charges it.
-#[inline(always)]
-fn enter<'a>(
-    hart: &mut Hart,
-    text: &Text<'a>,
-    at: &mut Cursor<'a>,
-    cut: &'a OnceCell<Vec<Slot>>,
-) -> Result<(), Stop> {
-    let slot = match at.page.get(at.index) {
-        Some(slot) => slot,
-        None => {
-            let pc = at.pc();
-            (at.page, at.base) = text.page(pc).ok_or(Stop::Trap(TrapKind::FetchFault))?;
-            at.jump(pc);
-            &at.page[at.index]
-        }
-    };
-    hart.instructions += u64::from(slot.count);
-    match hart.gas.checked_sub(u64::from(slot.gas)) {
-        Some(gas) => hart.gas = gas,
-        None => at.page = cut.get_or_init(|| text.cut_line(at.page, at.index, hart.gas)),
-    }
-    Ok(())
-}
-
-/// Runs the line at the cursor, which has been charged, and leaves the cursor where the next one starts. On a stop
-/// the cursor stays, and the number of instructions that were counted in advance but not executed comes along.
-#[inline(always)]
-fn run_line(hart: &mut Hart, memory: &mut Memory, at: &mut Cursor<'_>) -> Result<(), (Stop, u16)> {
-    let registers = &mut hart.registers;
-    while let Some(slot) = at.page.get(at.index) {
-        let trap = |kind| (Stop::Trap(kind), slot.count);
-        let op = match slot.step {
-            Step::Run(op) => op,
-            Step::Illegal => return Err(trap(TrapKind::IllegalInstruction)),
-            Step::OutOfGas => return Err(trap(TrapKind::OutOfGas)),
+    let (mut gas, mut instructions) = (hart.gas, hart.instructions);
+    let mut next = Break::Far(hart.pc);
+    let (mut base, mut slots): (u64, &[Slot]) = (0, &[]);
+    let stop = loop {
+        let index = match next {
+            Break::Near(index) => index,
+            Break::Far(pc) => {
+                let Some((page, index)) = text.find(pc) else {
+                    hart.pc = pc;
+                    break Stop::Trap(TrapKind::FetchFault);
+                };
+                (base, slots) = (page.base, &page.slots);
+                index
+            }
+            Break::Stop(slot, stop) => {
+                hart.pc = base + u64::from(slot.position) * 2;
+                if let Stop::Trap(_) = stop {
+                    instructions -= u64::from(slot.count);
+                }
+                break stop;
+            }
         };
-        let (a, b) = (registers[usize::from(slot.rs1)], registers[usize::from(slot.rs2)]);
-        let imm = i64::from(slot.imm).cast_unsigned();
-        // Loads and stores; a macro, since the width is a type.
-        let address = u64::from(a as u32).wrapping_add(imm);
-        macro_rules! load {
-            ($type:ty, $extended:ty) => {
-                match memory.load(address) {
-                    Some(bytes) => <$extended>::from(<$type>::from_le_bytes(bytes)) as u64,
-                    None => return Err(trap(access_fault(address, size_of::<$type>(), false))),
+        let slot = &slots[index];
+        instructions += u64::from(slot.count);
+        match gas.checked_sub(u64::from(slot.gas)) {
+            Some(rest) => gas = rest,
+            None => slots = cut.get_or_init(|| text.cut_line(slots, index, gas)),
+        }
+        next = run_line(hart, base, slots, index, &mut memory);
+    };
+    (hart.gas, hart.instructions) = (gas, instructions);
+    stop
+}
+
+/// Runs the straight line at `index`, which has been charged and counted.
+#[inline(always)]
+fn run_line<'a>(
+    hart: &mut Hart,
+    base: u64,
+    slots: &'a [Slot],
+    index: usize,
+    memory: &mut AddressSpace<'_>,
+) -> Break<'a> {
+    let registers = &mut hart.registers;
+    let mut line = slots[index..].iter();
+    loop {
+        let slot = line.next().expect("every run ends with a slot that leaves it");
+        // Macros, since most of these leave the function, and operands are read only where they are needed.
+        macro_rules! a {
+            () => {
+                registers[usize::from(slot.rs1)]
+            };
+        }
+        macro_rules! b {
+            () => {
+                registers[usize::from(slot.rs2)]
+            };
+        }
+        macro_rules! imm {
+            () => {
+                i64::from(slot.imm).cast_unsigned()
+            };
+        }
+        macro_rules! set {
+            ($value:expr) => {{
+                let value = $value;
+                registers[usize::from(slot.rd)] = value;
+            }};
+        }
+        macro_rules! pc {
+            () => {
+                base + u64::from(slot.position) * 2
+            };
+        }
+        macro_rules! link {
+            () => {
+                set!(pc!() + u64::from(slot.rs2) * 2)
+            };
+        }
+        macro_rules! trap {
+            ($kind:expr) => {
+                return Break::Stop(slot, Stop::Trap($kind))
+            };
+        }
+        macro_rules! jump {
+            () => {
+                return match slot.target {
+                    FAR => Break::Far(pc!().wrapping_add(imm!())),
+                    target => Break::Near(usize::from(target)),
                 }
             };
+        }
+        macro_rules! load {
+            ($type:ty, $extended:ty) => {{
+                let address = effective_address(a!(), imm!());
+                match memory.load(address) {
+                    Some(bytes) => set!(<$extended>::from(<$type>::from_le_bytes(bytes)) as u64),
+                    None => trap!(access_fault(address, size_of::<$type>(), false)),
+                }
+            }};
         }
         macro_rules! store {
-            ($type:ty) => {
-                match memory.store(address, (b as $type).to_le_bytes()) {
-                    Some(()) => 0,
-                    None => return Err(trap(access_fault(address, size_of::<$type>(), true))),
+            ($type:ty) => {{
+                let address = effective_address(a!(), imm!());
+                match memory.store(address, (b!() as $type).to_le_bytes()) {
+                    Some(()) => {}
+                    None => trap!(access_fault(address, size_of::<$type>(), true)),
                 }
-            };
+            }};
         }
         macro_rules! branch {
             ($taken:expr) => {{
-                at.branch(if $taken {
-                    slot.imm
-                } else {
-                    i32::from(slot.halfwords) * 2
-                });
-                return Ok(());
+                if $taken {
+                    jump!();
+                }
+                return Break::Near(slots.len() - line.len());
             }};
         }
-        let value = match op {
+        match slot.op {
+            Op::Lui => set!(imm!()),
+            Op::Auipc => set!(pc!().wrapping_add(imm!())),
+            Op::Addi => set!(a!().wrapping_add(imm!())),
+            Op::Slti => set!(math::less(a!(), imm!())),
+            Op::Sltiu => set!(u64::from(a!() < imm!())),
+            Op::Xori => set!(a!() ^ imm!()),
+            Op::Ori => set!(a!() | imm!()),
+            Op::Andi => set!(a!() & imm!()),
+            Op::Slli => set!(a!() << (imm!() & 63)),
+            Op::Srli => set!(a!() >> (imm!() & 63)),
+            Op::Srai => set!(math::sra(a!(), imm!())),
+            Op::Add => set!(a!().wrapping_add(b!())),
+            Op::Sub => set!(a!().wrapping_sub(b!())),
+            Op::Sll => set!(a!() << (b!() & 63)),
+            Op::Slt => set!(math::less(a!(), b!())),
+            Op::Sltu => set!(u64::from(a!() < b!())),
+            Op::Xor => set!(a!() ^ b!()),
+            Op::Srl => set!(a!() >> (b!() & 63)),
+            Op::Sra => set!(math::sra(a!(), b!())),
+            Op::Or => set!(a!() | b!()),
+            Op::And => set!(a!() & b!()),
+            Op::Addiw => set!(math::addw(a!(), imm!())),
+            Op::Slliw => set!(math::sllw(a!(), imm!())),
+            Op::Srliw => set!(math::srlw(a!(), imm!())),
+            Op::Sraiw => set!(math::sraw(a!(), imm!())),
+            Op::Addw => set!(math::addw(a!(), b!())),
+            Op::Subw => set!(math::subw(a!(), b!())),
+            Op::Sllw => set!(math::sllw(a!(), b!())),
+            Op::Srlw => set!(math::srlw(a!(), b!())),
+            Op::Sraw => set!(math::sraw(a!(), b!())),
+
+            Op::Mul => set!(a!().wrapping_mul(b!())),
+            Op::Mulh => set!(math::mulh(a!(), b!())),
+            Op::Mulhsu => set!(math::mulhsu(a!(), b!())),
+            Op::Mulhu => set!(math::mulhu(a!(), b!())),
+            Op::Mulw => set!(math::mulw(a!(), b!())),
+            Op::Div => set!(math::div(a!(), b!())),
+            Op::Divu => set!(a!().checked_div(b!()).unwrap_or(u64::MAX)),
+            Op::Rem => set!(math::rem(a!(), b!())),
+            Op::Remu => set!(a!().checked_rem(b!()).unwrap_or(a!())),
+            Op::Divw => set!(math::divw(a!(), b!())),
+            Op::Divuw => set!(math::divuw(a!(), b!())),
+            Op::Remw => set!(math::remw(a!(), b!())),
+            Op::Remuw => set!(math::remuw(a!(), b!())),
+
+            Op::AddUw => set!(math::zero_extend(a!()).wrapping_add(b!())),
+            Op::Sh1add => set!((a!() << 1).wrapping_add(b!())),
+            Op::Sh2add => set!((a!() << 2).wrapping_add(b!())),
+            Op::Sh3add => set!((a!() << 3).wrapping_add(b!())),
+            Op::Sh1addUw => set!((math::zero_extend(a!()) << 1).wrapping_add(b!())),
+            Op::Sh2addUw => set!((math::zero_extend(a!()) << 2).wrapping_add(b!())),
+            Op::Sh3addUw => set!((math::zero_extend(a!()) << 3).wrapping_add(b!())),
+            Op::SlliUw => set!(math::zero_extend(a!()) << (imm!() & 63)),
+            Op::Andn => set!(a!() & !b!()),
+            Op::Orn => set!(a!() | !b!()),
+            Op::Xnor => set!(!(a!() ^ b!())),
+            Op::Clz => set!(u64::from(a!().leading_zeros())),
+            Op::Ctz => set!(u64::from(a!().trailing_zeros())),
+            Op::Cpop => set!(u64::from(a!().count_ones())),
+            Op::Clzw => set!(u64::from((a!() as u32).leading_zeros())),
+            Op::Ctzw => set!(u64::from((a!() as u32).trailing_zeros())),
+            Op::Cpopw => set!(u64::from((a!() as u32).count_ones())),
+            Op::Max => set!(math::max(a!(), b!())),
+            Op::Maxu => set!(a!().max(b!())),
+            Op::Min => set!(math::min(a!(), b!())),
+            Op::Minu => set!(a!().min(b!())),
+            Op::SextB => set!(a!() as i8 as u64),
+            Op::SextH => set!(a!() as i16 as u64),
+            Op::ZextH => set!(u64::from(a!() as u16)),
+            Op::Rol => set!(a!().rotate_left((b!() & 63) as u32)),
+            Op::Ror => set!(a!().rotate_right((b!() & 63) as u32)),
+            Op::Rori => set!(a!().rotate_right((imm!() & 63) as u32)),
+            Op::Rolw => set!(math::rolw(a!(), b!())),
+            Op::Rorw => set!(math::rorw(a!(), b!())),
+            Op::Roriw => set!(math::rorw(a!(), imm!())),
+            Op::OrcB => set!(math::or_combine_bytes(a!())),
+            Op::Rev8 => set!(a!().swap_bytes()),
+            Op::Clmul => set!(math::carryless_multiply(a!(), b!()) as u64),
+            Op::Clmulh => set!((math::carryless_multiply(a!(), b!()) >> 64) as u64),
+            Op::Clmulr => set!((math::carryless_multiply(a!(), b!()) >> 63) as u64),
+            Op::Bclr => set!(a!() & !math::bit(b!())),
+            Op::Bclri => set!(a!() & !math::bit(imm!())),
+            Op::Bext => set!(a!() >> (b!() & 63) & 1),
+            Op::Bexti => set!(a!() >> (imm!() & 63) & 1),
+            Op::Binv => set!(a!() ^ math::bit(b!())),
+            Op::Binvi => set!(a!() ^ math::bit(imm!())),
+            Op::Bset => set!(a!() | math::bit(b!())),
+            Op::Bseti => set!(a!() | math::bit(imm!())),
+            Op::CzeroEqz => set!(if b!() == 0 { 0 } else { a!() }),
+            Op::CzeroNez => set!(if b!() == 0 { a!() } else { 0 }),
+
             Op::Lb => load!(i8, i64),
             Op::Lh => load!(i16, i64),
             Op::Lw => load!(i32, i64),
@@ -135,44 +243,65 @@ fn run_line(hart: &mut Hart, memory: &mut Memory, at: &mut Cursor<'_>) -> Result
             Op::Sh => store!(u16),
             Op::Sw => store!(u32),
             Op::Sd => store!(u64),
-            Op::Beq => branch!(a == b),
-            Op::Bne => branch!(a != b),
-            Op::Blt => branch!(a.cast_signed() < b.cast_signed()),
-            Op::Bge => branch!(a.cast_signed() >= b.cast_signed()),
-            Op::Bltu => branch!(a < b),
-            Op::Bgeu => branch!(a >= b),
-            Op::Jal => {
-                registers[usize::from(slot.rd)] = link(at, slot);
-                at.branch(slot.imm);
-                return Ok(());
-            }
-            Op::Jalr => {
-                registers[usize::from(slot.rd)] = link(at, slot);
-                at.jump(address & !1);
-                return Ok(());
-            }
-            Op::Auipc => at.pc().wrapping_add(imm),
-            Op::Fence | Op::FenceI => 0,
-            Op::Ecall => return Err((Stop::Ecall, 0)),
-            Op::Ebreak => return Err(trap(TrapKind::Breakpoint)),
-            _ if matches!(op.class(), Class::Atomic) => {
-                match atomic(op, u64::from(a as u32), b, memory, &mut hart.reservation) {
-                    Ok(value) => value,
-                    Err(kind) => return Err(trap(kind)),
+            Op::LrW
+            | Op::ScW
+            | Op::AmoswapW
+            | Op::AmoaddW
+            | Op::AmoxorW
+            | Op::AmoandW
+            | Op::AmoorW
+            | Op::AmominW
+            | Op::AmomaxW
+            | Op::AmominuW
+            | Op::AmomaxuW
+            | Op::LrD
+            | Op::ScD
+            | Op::AmoswapD
+            | Op::AmoaddD
+            | Op::AmoxorD
+            | Op::AmoandD
+            | Op::AmoorD
+            | Op::AmominD
+            | Op::AmomaxD
+            | Op::AmominuD
+            | Op::AmomaxuD => {
+                let address = effective_address(a!(), 0);
+                match atomic(slot.op, address, b!(), memory, &mut hart.reservation) {
+                    Ok(value) => set!(value),
+                    Err(kind) => trap!(kind),
                 }
             }
-            _ => compute(op, a, b, imm),
-        };
-        registers[usize::from(slot.rd)] = value;
-        at.index += usize::from(slot.halfwords);
+            Op::Fence | Op::FenceI => {}
+
+            Op::Beq => branch!(a!() == b!()),
+            Op::Bne => branch!(a!() != b!()),
+            Op::Blt => branch!(a!().cast_signed() < b!().cast_signed()),
+            Op::Bge => branch!(a!().cast_signed() >= b!().cast_signed()),
+            Op::Bltu => branch!(a!() < b!()),
+            Op::Bgeu => branch!(a!() >= b!()),
+            Op::Jal => {
+                link!();
+                jump!();
+            }
+            Op::Jalr => {
+                let target = effective_address(a!(), imm!()) & !1;
+                link!();
+                return Break::Far(target);
+            }
+            Op::Ecall => return Break::Stop(slot, Stop::Ecall),
+            Op::Ebreak => match Leave::of(slot) {
+                Leave::Trap(kind) => trap!(kind),
+                Leave::Goto => line = slots[usize::from(slot.target)..].iter(),
+                Leave::Page => return Break::Far(pc!()),
+            },
+        }
     }
-    Ok(())
 }
 
-/// Address of the instruction behind a jump.
+/// Rule 4: the base is a 32-bit address, the sum is not cut.
 #[inline(always)]
-fn link(at: &Cursor<'_>, slot: &Slot) -> u64 {
-    at.pc().wrapping_add(u64::from(slot.halfwords) * 2)
+fn effective_address(base: u64, offset: u64) -> u64 {
+    u64::from(base as u32).wrapping_add(offset)
 }
 
 #[cold]

@@ -111,7 +111,7 @@ enum Stop {
 pub(crate) fn run(hart: &mut Hart, program: &Program, memory: &mut Memory, host: &mut dyn Host) -> Outcome {
     let text = code::Text::new(program);
     loop {
-        let end = match execute::execute(hart, &text, memory) {
+        let end = match execute::execute(hart, &text, memory.address_space()) {
             Stop::Trap(kind) => End::Trapped(Trap { kind, pc: hart.pc }),
             Stop::Ecall => match hart.ecall(memory, host) {
                 Flow::Continue => {

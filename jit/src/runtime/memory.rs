@@ -149,39 +149,52 @@ impl Memory {
         Some(u64::from(old_end))
     }
 
+    /// Memory as a tier sees it while it runs guest code.
+    pub(crate) fn address_space(&mut self) -> AddressSpace<'_> {
+        let bytes = self
+            .bytes
+            .as_mut()
+            .try_into()
+            .expect("the reservation covers the address space");
+        let permissions = self
+            .permissions
+            .as_ref()
+            .try_into()
+            .expect("the table covers the address space");
+        AddressSpace { bytes, permissions }
+    }
+}
+
+/// Borrowed memory whose lengths are part of the type, so that a 32-bit address needs no check but its page's.
+pub(crate) struct AddressSpace<'a> {
+    bytes: &'a mut [u8; SPACE as usize],
+    permissions: &'a [u8; (SPACE / PAGE) as usize],
+}
+
+impl AddressSpace<'_> {
     /// `N` bytes at an effective address, or `None` unless all of them are mapped readable.
     #[inline(always)]
     pub(crate) fn load<const N: usize>(&self, address: u64) -> Option<[u8; N]> {
-        if !self.permits::<N>(address, READ) {
-            return None;
-        }
-        let start = address as usize;
+        let start = self.check::<N>(address, READ)?;
         self.bytes.get(start..start + N)?.try_into().ok()
     }
 
     /// Stores `N` bytes at an effective address, or nothing and `None` unless all of them are mapped writable.
     #[inline(always)]
     pub(crate) fn store<const N: usize>(&mut self, address: u64, value: [u8; N]) -> Option<()> {
-        if !self.permits::<N>(address, WRITE) {
-            return None;
-        }
-        let start = address as usize;
+        let start = self.check::<N>(address, WRITE)?;
         self.bytes.get_mut(start..start + N)?.copy_from_slice(&value);
         Some(())
     }
 
-    /// Whether `N` bytes, at most a page, at `address` all have `bit`.
+    /// The address as an index, if it and the `N` bytes from there, at most a page, all have `bit`.
     #[inline(always)]
-    fn permits<const N: usize>(&self, address: u64, bit: u8) -> bool {
-        let page = (address >> PAGE_SHIFT) as usize;
-        let within_page = address & (PAGE - 1) <= PAGE - N as u64;
-        self.has(page, bit) && (within_page || self.has(page + 1, bit))
-    }
-
-    /// Whether a page, which may lie beyond the address space, has `bit`.
-    #[inline(always)]
-    fn has(&self, page: usize, bit: u8) -> bool {
-        self.permissions.get(page).is_some_and(|page| page & bit != 0)
+    fn check<const N: usize>(&self, address: u64, bit: u8) -> Option<usize> {
+        let start = u32::try_from(address).ok()?;
+        let has = |address: u32| self.permissions[(address >> PAGE_SHIFT) as usize] & bit != 0;
+        let within_page = start & (PAGE_BYTES - 1) <= PAGE_BYTES - N as u32;
+        let permitted = has(start) && (within_page || start.checked_add(N as u32 - 1).is_some_and(has));
+        permitted.then_some(start as usize)
     }
 }
 

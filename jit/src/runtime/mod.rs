@@ -14,5 +14,6 @@ mod outcome;
 
 pub use host::{Ecall, Flow, Host};
 pub use instance::{Instance, Tier};
+pub(crate) use memory::AddressSpace;
 pub use memory::Memory;
 pub use outcome::{End, Outcome, Trap, TrapKind};
