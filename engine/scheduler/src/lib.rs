@@ -1,32 +1,33 @@
-//! The lock-free core: a ring of block slots with stages, and a place to sleep.
-//!
-//! It knows neither blocks nor state nor any I/O: tasks are of any type. The pipeline publishes a block as a task; its
-//! stages claim it, work on it and move it on; the publisher takes it back with all that the stages left in it.
+//! The lock-free core: a bounded ring of tasks, stages that follow each other through it, workers that park.
 //!
 //! ```text
-//!   publish ─▶ [ slot | slot | slot | slot ] ─▶ reclaim        one publisher, never waits: Full is an answer
-//!                  ▲ claim / complete ▲
-//!               prepare   execute   root   persist              any thread, any stage; cursors keep the order
+//!              publish            claim / complete                                    freed
+//!   Publisher ────────▶ slot ──▶ Prepare ──▶ Execute ──▶ Root ──▶ Persist ──────────────────▶ slot
+//!       ▲ Full when every slot is taken                                  abandon: from any of them
 //! ```
 //!
-//! Reading order: [`status`] (the life of a block, one atomic word), [`ring`] (slots, claims, cursors), [`parking`]
-//! (sleeping and waking without a lock).
+//! Reading order: [`life`] (the one word that is a slot's life), [`ring`](mod@ring) (slots, stage cursors, claims),
+//! [`parking`] (workers that sleep while nothing is ready).
+//!
+//! Tasks are opaque: this crate knows no blocks, no state and does no I/O. Results that a stage hands to the next
+//! lie in the task itself.
 //!
 //! Invariants:
-//! - no mutex, no channel, no allocation after construction, no spinning while there is nothing to do;
-//! - a task is touched by one thread at a time, and moves only as [`status`] draws it;
-//! - an in-order stage sees tasks in the order of publication, each after the one before it has passed;
-//! - a handle from an earlier life of a slot never matches a later one;
-//! - no wake-up is lost.
-//!
-//! The models in `tests/loom_*.rs` check these over all interleavings:
-//! `RUSTFLAGS="--cfg loom" cargo test -p millrace-scheduler --release`, with a target directory of its own.
+//! - Nothing here waits but [`Worker::park_until_work`]; publishing into a full ring says so at once.
+//! - A stage sees tasks in the order in which they were published, one at a time, and only after the stage before has
+//!   completed them; different stages work on different tasks at the same time.
+//! - Whoever publishes or completes wakes a parked worker; no wake-up is lost (modelled with loom).
+//! - A claim that is dropped without being completed stops its stage for good: nothing behind a failure moves on.
 
+pub mod life;
 pub mod parking;
 pub mod ring;
-pub mod status;
+mod slot;
 mod sync;
 
-pub use parking::{Lot, Sleeper};
-pub use ring::{Claim, Full, Producer, Retired, Ring, ring};
-pub use status::{Stage, Status};
+#[cfg(all(test, loom))]
+mod models;
+
+pub use life::{Life, Status};
+pub use parking::Worker;
+pub use ring::{Claim, Failure, Full, Publisher, Ring, Sequence, Stage, ring};

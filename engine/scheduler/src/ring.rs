@@ -1,348 +1,363 @@
-//! The bounded ring of block slots.
+//! Slots and stage cursors, in the manner of the Disruptor (LMAX, 2011), for a pool of workers.
 //!
-//! One [`Producer`] publishes tasks in order and takes them back when their life in the ring is over; any number of
-//! threads claim them for a [`Stage`] through the shared [`Ring`]. Nothing blocks and nothing allocates after the
-//! ring is made.
-//!
-//! **Sequences.** Tasks are numbered from 0; task `n` lies in slot `n mod capacity` in incarnation `n / capacity`.
-//! Each stage has a cursor: every task before it has passed the stage or was abandoned. A cursor only grows, and
-//! whoever looks for work moves it on.
-//!
-//! **Who may touch a task.** The task lies in a cell beside the slot's word. It is written by the producer while the
-//! word says `Free` in the producer's own incarnation (nobody else touches a free slot); it is accessed through a
-//! [`Claim`] while the word has the claimed bit, which one thread at a time can set; it is taken by the producer when
-//! the word is final and unclaimed (no claim can begin any more). Each change of hands goes through the word with
-//! release and acquire ordering.
+//! Sequences count published tasks from 0; sequence s lies in slot s mod capacity. Each stage has one cursor word: the
+//! sequence that it handles next, and whether a worker is at it. A stage may claim s when the stage before it has
+//! passed s; the publisher may use a slot again when the last stage has passed its previous task. So every hand-over
+//! is one release store and one acquire load, and there is nothing to lock.
 
-use std::mem::MaybeUninit;
-use std::ops::{Deref, DerefMut};
-use std::sync::atomic::Ordering;
+use std::num::NonZeroUsize;
+use std::ops::Deref;
 
-use crate::status::{Stage, Status, Word};
-use crate::sync::{Arc, AtomicU64, Padded, UnsafeCell};
+use crate::life::Status;
+use crate::parking::{Beds, Worker};
+use crate::slot::Slot;
+use crate::sync::{Arc, AtomicU64, Ordering};
 
-struct Slot<T> {
-    word: AtomicU64,
-    task: UnsafeCell<MaybeUninit<T>>,
+/// A task's place in the order of publication, from 0.
+pub type Sequence = u64;
+
+/// What is done to a task, in this order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Stage {
+    /// Whatever does not need the tasks before.
+    Prepare,
+    /// Needs the execution of the tasks before.
+    Execute,
+    /// Behind execution: computing what commits to the result.
+    Root,
+    /// Making it durable.
+    Persist,
 }
 
-/// The shared side: claims and looks.
-pub struct Ring<T> {
-    slots: Box<[Padded<Slot<T>>]>,
-    /// Sequence of the next task to be published. Written by the producer alone.
-    published: Padded<AtomicU64>,
-    cursors: [Padded<AtomicU64>; Stage::ALL.len()],
+impl Stage {
+    /// All of them, in order.
+    pub const ALL: [Self; 4] = [Self::Prepare, Self::Execute, Self::Root, Self::Persist];
+
+    fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Where a task stands before, during and after the stage.
+    fn statuses(self) -> (Status, Status, Status) {
+        match self {
+            Self::Prepare => (Status::Ordered, Status::Preparing, Status::Prepared),
+            Self::Execute => (Status::Prepared, Status::Executing, Status::Executed),
+            Self::Root => (Status::Executed, Status::Rooting, Status::Rooted),
+            Self::Persist => (Status::Rooted, Status::Persisting, Status::Persisted),
+        }
+    }
 }
 
-// SAFETY: a task is accessed by one thread at a time (see "who may touch a task" above), so handing the ring to
-// other threads sends tasks to them and never shares one.
-unsafe impl<T: Send> Send for Ring<T> {}
-// SAFETY: as above; all else in the ring is atomic.
-unsafe impl<T: Send> Sync for Ring<T> {}
+/// A stage's cursor word: sequence << 1, lowest bit set while a worker is at it.
+const BUSY: u64 = 1;
+/// No failure.
+const NONE: u64 = u64::MAX;
 
-/// A task that found no free slot.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Full<T>(pub T);
-
-/// A task at the end of its life in the ring.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Retired<T> {
-    /// Its number.
-    pub sequence: u64,
-    /// `Persisted` or `Abandoned`.
-    pub status: Status,
-    /// The task itself.
-    pub task: T,
+struct Shared<T> {
+    slots: Box<[Slot<T>]>,
+    published: AtomicU64,
+    cursors: [AtomicU64; 4],
+    /// Sequence << 2 | stage of the first claim that was dropped; [`NONE`] until then.
+    failure: AtomicU64,
+    beds: Arc<Beds>,
 }
 
-/// The one publisher of a ring.
-pub struct Producer<T> {
-    ring: Arc<Ring<T>>,
-    head: u64,
-    tail: u64,
-}
-
-/// Makes a ring of `capacity` slots.
-///
-/// # Panics
-/// If `capacity` is 0.
+/// Creates a ring with `capacity` slots: its one publisher, and the handle that workers share.
 #[must_use]
-pub fn ring<T: Send>(capacity: usize) -> (Producer<T>, Arc<Ring<T>>) {
-    assert!(capacity > 0, "a ring has at least one slot");
-    let slots = (0..capacity)
-        .map(|_| {
-            Padded(Slot {
-                word: AtomicU64::new(Word::new(0, Status::Free).0),
-                task: UnsafeCell::new(MaybeUninit::uninit()),
-            })
-        })
-        .collect();
-    let ring = Arc::new(Ring {
-        slots,
-        published: Padded(AtomicU64::new(0)),
-        cursors: std::array::from_fn(|_| Padded(AtomicU64::new(0))),
+pub fn ring<T: Send + Sync>(capacity: NonZeroUsize) -> (Publisher<T>, Ring<T>) {
+    let shared = Arc::new(Shared {
+        slots: (0..capacity.get()).map(|_| Slot::empty()).collect(),
+        published: AtomicU64::new(0),
+        cursors: std::array::from_fn(|_| AtomicU64::new(0)),
+        failure: AtomicU64::new(NONE),
+        beds: Arc::new(Beds::new()),
     });
     (
-        Producer {
-            ring: Arc::clone(&ring),
-            head: 0,
-            tail: 0,
+        Publisher {
+            shared: Arc::clone(&shared),
         },
-        ring,
+        Ring { shared },
     )
 }
 
-impl<T: Send> Producer<T> {
-    /// Puts a task into the next slot as `Ordered` and answers its sequence. Never waits.
+/// Every slot is taken; here is the task back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("every slot of the ring is taken")]
+pub struct Full<T>(pub T);
+
+/// A claim that was dropped: its stage goes no further.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("stage {stage:?} failed at task {sequence}")]
+pub struct Failure {
+    /// The stage.
+    pub stage: Stage,
+    /// The task.
+    pub sequence: Sequence,
+}
+
+/// The one end that puts tasks in.
+pub struct Publisher<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T: Send + Sync> Publisher<T> {
+    /// Puts a task in and wakes a worker. Never waits.
     ///
     /// # Errors
-    /// Gives the task back when every slot is in use.
-    pub fn publish(&mut self, task: T) -> Result<u64, Full<T>> {
-        let sequence = self.head;
-        let (slot, incarnation) = self.ring.slot(sequence);
-        if slot.word.load(Ordering::Acquire) != Word::new(incarnation, Status::Free).0 {
+    /// [`Full`] with the task when no slot is free.
+    pub fn publish(&mut self, task: T) -> Result<Sequence, Full<T>> {
+        let shared = &*self.shared;
+        let sequence = shared.published.load(Ordering::Relaxed);
+        if sequence - shared.passed(Stage::Persist) >= shared.slots.len() as u64 {
             return Err(Full(task));
         }
-        slot.task.with_mut(|cell| {
-            // SAFETY: the slot is free in the incarnation of this sequence. Only this producer makes a free slot
-            // anything else, and claims are refused until it has.
-            unsafe { (*cell).write(task) };
-        });
-        slot.word
-            .store(Word::new(incarnation, Status::Ordered).0, Ordering::Release);
-        self.head = sequence + 1;
-        self.ring.published.0.store(self.head, Ordering::Release);
+        let slot = shared.slot(sequence);
+        // SAFETY: `&mut self` makes this the only publisher, and `passed` read with acquire that the last stage is
+        // through with the slot's previous task.
+        unsafe { slot.put(task) };
+        let moved = slot
+            .life
+            .advance(shared.incarnation(sequence), Status::Free, Status::Ordered);
+        debug_assert_eq!(moved, Ok(()), "a slot behind the last stage is free");
+        shared.published.store(sequence + 1, Ordering::Release);
+        shared.beds.wake_one();
         Ok(sequence)
     }
+}
 
-    /// Takes back the oldest task if its life in the ring is over, and frees its slot.
-    pub fn reclaim(&mut self) -> Option<Retired<T>> {
-        if self.tail == self.head {
+impl<T> Shared<T> {
+    fn slot(&self, sequence: Sequence) -> &Slot<T> {
+        &self.slots[usize::try_from(sequence % self.slots.len() as u64).expect("below the number of slots")]
+    }
+
+    fn incarnation(&self, sequence: Sequence) -> u64 {
+        sequence / self.slots.len() as u64
+    }
+
+    /// Tasks that `stage` is through with.
+    fn passed(&self, stage: Stage) -> u64 {
+        self.cursors[stage.index()].load(Ordering::Acquire) >> 1
+    }
+
+    /// Tasks that `stage` may handle.
+    fn available(&self, stage: Stage) -> u64 {
+        match stage.index() {
+            0 => self.published.load(Ordering::Acquire),
+            index => self.passed(Stage::ALL[index - 1]),
+        }
+    }
+
+    fn is_claimable(&self, stage: Stage) -> bool {
+        let word = self.cursors[stage.index()].load(Ordering::Acquire);
+        word & BUSY == 0 && word >> 1 < self.available(stage) && self.failure.load(Ordering::Acquire) == NONE
+    }
+}
+
+/// The handle that workers share.
+pub struct Ring<T> {
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Clone for Ring<T> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<T: Send + Sync> Ring<T> {
+    /// Claims the next task of `stage`; `None` when there is none, another worker is at it, or a stage has failed.
+    #[must_use]
+    pub fn claim(&self, stage: Stage) -> Option<Claim<'_, T>> {
+        let shared = &*self.shared;
+        if !shared.is_claimable(stage) {
             return None;
         }
-        let sequence = self.tail;
-        let (slot, incarnation) = self.ring.slot(sequence);
-        let word = Word(slot.word.load(Ordering::Acquire));
-        if !word.status().is_final() || word.is_claimed() {
+        let cursor = &shared.cursors[stage.index()];
+        let word = cursor.load(Ordering::Acquire) & !BUSY;
+        let sequence = word >> 1;
+        // The cursor may have moved since; then what was available to it is not what is available now.
+        if sequence >= shared.available(stage)
+            || cursor
+                .compare_exchange(word, word | BUSY, Ordering::AcqRel, Ordering::Relaxed)
+                .is_err()
+        {
             return None;
         }
-        // SAFETY: the word is final and unclaimed, from which no claim begins; the acquire load above makes the last
-        // claim's writes visible. The task is moved out once, for the slot is freed right below.
-        let task = slot.task.with_mut(|cell| unsafe { (*cell).assume_init_read() });
-        slot.word
-            .store(Word::new(incarnation + 1, Status::Free).0, Ordering::Release);
-        self.tail = sequence + 1;
-        Some(Retired {
+        let slot = shared.slot(sequence);
+        let (before, during, _) = stage.statuses();
+        // An abandoned task passes through the remaining stages unclaimed in spirit: its claim says so.
+        let moved = slot.life.advance(shared.incarnation(sequence), before, during);
+        debug_assert!(
+            matches!(moved, Ok(()) | Err(Some(Status::Abandoned))),
+            "{stage:?}: {moved:?}"
+        );
+        Some(Claim {
+            ring: self,
+            stage,
             sequence,
-            status: word.status(),
-            task,
         })
     }
 
-    /// Tasks published and not yet taken back.
+    /// Claims the most urgent task of any stage: what frees slots first, then what is older.
     #[must_use]
-    pub fn in_flight(&self) -> u64 {
-        self.head - self.tail
+    pub fn claim_most_urgent(&self) -> Option<Claim<'_, T>> {
+        Stage::ALL.iter().rev().find_map(|stage| self.claim(*stage))
     }
-}
 
-impl<T: Send> Ring<T> {
-    /// Number of slots.
+    /// Says that a task is no longer wanted: stages that have not begun with it see [`Claim::is_abandoned`]. `false`
+    /// when it is durable or gone.
+    pub fn abandon(&self, sequence: Sequence) -> bool {
+        self.shared
+            .slot(sequence)
+            .life
+            .abandon(self.shared.incarnation(sequence))
+    }
+
+    /// Slots taken.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        let freed = self.shared.passed(Stage::Persist);
+        usize::try_from(self.shared.published.load(Ordering::Acquire) - freed).expect("at most the capacity")
+    }
+
+    /// Slots.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.slots.len()
+        self.shared.slots.len()
     }
 
-    /// Claims the oldest task that is ready for `stage`. In-order stages look no further than the oldest task that
-    /// has not passed them.
+    /// The first claim that was dropped without being completed.
     #[must_use]
-    pub fn claim(&self, stage: Stage) -> Option<Claim<'_, T>> {
-        let cursor = &self.cursors[stage as usize].0;
-        let published = self.published.0.load(Ordering::Acquire);
-        let mut sequence = cursor.load(Ordering::Acquire);
-        let mut all_passed = true;
-        while sequence < published {
-            match self.try_claim(sequence, stage) {
-                Try::Claimed(claim) => return Some(claim),
-                Try::Passed if all_passed => {
-                    // Another thread may have moved it already; it never moves back.
-                    let moved =
-                        cursor.compare_exchange(sequence, sequence + 1, Ordering::AcqRel, Ordering::Acquire);
-                    sequence = moved.map_or_else(|further| further, |_| sequence + 1);
-                }
-                Try::Passed => sequence += 1,
-                Try::NotReady if stage.is_in_order() => return None,
-                Try::NotReady => {
-                    all_passed = false;
-                    sequence += 1;
-                }
-            }
-        }
-        None
+    pub fn failure(&self) -> Option<Failure> {
+        let word = self.shared.failure.load(Ordering::Acquire);
+        let stage = Stage::ALL[usize::from((word & 3) as u8)];
+        (word != NONE).then_some(Failure {
+            stage,
+            sequence: word >> 2,
+        })
     }
 
-    /// Gives a task up, wherever it is; a claim on it runs to its end first. `false` if its life is over already.
-    pub fn abandon(&self, sequence: u64) -> bool {
-        let (slot, incarnation) = self.slot(sequence);
-        slot.word
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-                let word = Word(word);
-                (word.incarnation() == incarnation)
-                    .then(|| word.abandoned())
-                    .flatten()
-                    .map(|word| word.0)
-            })
-            .is_ok()
-    }
-
-    /// Where a task is; `None` when its slot was freed or it is not published yet.
+    /// Makes the calling thread a worker of this ring; `None` when there are [`crate::parking::MAX_WORKERS`].
     #[must_use]
-    pub fn status(&self, sequence: u64) -> Option<Status> {
-        let (slot, incarnation) = self.slot(sequence);
-        let word = Word(slot.word.load(Ordering::Acquire));
-        (word.incarnation() == incarnation && word.status() != Status::Free).then(|| word.status())
+    pub fn register(&self) -> Option<Worker> {
+        Worker::register(&self.shared.beds)
     }
 
-    fn slot(&self, sequence: u64) -> (&Slot<T>, u64) {
-        let capacity = self.slots.len() as u64;
-        let index = usize::try_from(sequence % capacity).expect("an index into a slice fits usize");
-        (&self.slots[index].0, sequence / capacity)
-    }
-
-    fn try_claim(&self, sequence: u64, stage: Stage) -> Try<'_, T> {
-        let (slot, incarnation) = self.slot(sequence);
+    /// Claims the most urgent task, sleeping until there is one; `None` once the ring is closed and nothing is ready.
+    #[must_use]
+    pub fn wait_for_work(&self, worker: &Worker, stages: &[Stage]) -> Option<Claim<'_, T>> {
         loop {
-            let word = Word(slot.word.load(Ordering::Acquire));
-            if word.incarnation() != incarnation || word.status() > stage.during() {
-                return Try::Passed;
+            if let Some(claim) = stages.iter().rev().find_map(|stage| self.claim(*stage)) {
+                return Some(claim);
             }
-            if word.status() != stage.takes() || word.is_claimed() {
-                return Try::NotReady;
+            if worker.is_closed() {
+                return None;
             }
-            let claimed = word.claimed(stage.during());
-            if slot
-                .word
-                .compare_exchange(word.0, claimed.0, Ordering::AcqRel, Ordering::Acquire)
-                .is_ok()
-            {
-                return Try::Claimed(Claim {
-                    ring: self,
-                    slot,
-                    sequence,
-                    stage,
-                });
-            }
+            worker.park_unless(|| stages.iter().any(|stage| self.shared.is_claimable(*stage)));
         }
+    }
+
+    /// Lets workers end once nothing is ready for them.
+    pub fn close(&self) {
+        self.shared.beds.close();
     }
 }
 
-enum Try<'a, T: Send> {
-    Claimed(Claim<'a, T>),
-    /// It has been through this stage, or was abandoned.
-    Passed,
-    /// It has not come to this stage, or another thread has it.
-    NotReady,
-}
-
-/// A task that one thread has to itself for one stage. [`Claim::complete`] moves it on; a claim that is dropped (by a
-/// panic, say) leaves it as it was before.
-pub struct Claim<'a, T: Send> {
+/// One stage's work on one task. Completing it lets the next stage have the task; dropping it is a failure.
+pub struct Claim<'a, T: Send + Sync> {
     ring: &'a Ring<T>,
-    slot: &'a Slot<T>,
-    sequence: u64,
     stage: Stage,
+    sequence: Sequence,
 }
 
-impl<'a, T: Send> Claim<'a, T> {
-    /// The task's number.
+impl<T: Send + Sync> Claim<'_, T> {
+    /// The stage.
     #[must_use]
-    pub fn sequence(&self) -> u64 {
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// The task's place in the order.
+    #[must_use]
+    pub fn sequence(&self) -> Sequence {
         self.sequence
     }
 
-    /// The stage is done with the task. Answers its status: what the stage leaves, or `Abandoned`.
-    pub fn complete(self) -> Status {
-        let claim = std::mem::ManuallyDrop::new(self);
-        claim.release(claim.stage.leaves())
-    }
-
-    /// The stage gives the task up.
-    pub fn abandon(self) {
-        std::mem::ManuallyDrop::new(self).release(Status::Abandoned);
-    }
-
-    /// Claims the task after this one for the same stage, so that an in-order stage can work on several at once.
+    /// Nobody wants the task any more: complete it without working on it.
     #[must_use]
-    pub fn next(&self) -> Option<Claim<'a, T>> {
-        let sequence = self.sequence + 1;
-        if sequence >= self.ring.published.0.load(Ordering::Acquire) {
-            return None;
-        }
-        match self.ring.try_claim(sequence, self.stage) {
-            Try::Claimed(claim) => Some(claim),
-            Try::Passed | Try::NotReady => None,
-        }
+    pub fn is_abandoned(&self) -> bool {
+        let shared = &*self.ring.shared;
+        shared.slot(self.sequence).life.read() == (shared.incarnation(self.sequence), Status::Abandoned)
     }
 
-    fn release(&self, status: Status) -> Status {
-        let update = self
-            .slot
-            .word
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
-                Some(Word(word).released(status).0)
-            });
-        let before = update.expect("the update function always answers a word");
-        Word(before).released(status).status()
+    /// Hands the task on; after the last stage its slot is free.
+    pub fn complete(self) {
+        let shared = &*self.ring.shared;
+        let slot = shared.slot(self.sequence);
+        let incarnation = shared.incarnation(self.sequence);
+        let (_, during, after) = self.stage.statuses();
+        let moved = slot.life.advance(incarnation, during, after);
+        debug_assert!(
+            matches!(moved, Ok(()) | Err(Some(Status::Abandoned))),
+            "{:?}: {moved:?}",
+            self.stage
+        );
+        if self.stage == Stage::Persist {
+            // SAFETY: this is the last stage's claim, and its cursor moves only below.
+            unsafe { slot.clear() };
+            slot.life.free(incarnation);
+        }
+        shared.cursors[self.stage.index()].store((self.sequence + 1) << 1, Ordering::Release);
+        // Two things may have become possible: the next stage on this task, this stage on the next task.
+        shared.beds.wake_one();
+        shared.beds.wake_one();
+        std::mem::forget(self);
     }
 }
 
-impl<T: Send> Deref for Claim<'_, T> {
+impl<T: Send + Sync> Deref for Claim<'_, T> {
     type Target = T;
+
     fn deref(&self) -> &T {
-        // SAFETY: the claimed bit gives this claim the task to itself, and a claimed slot holds a task.
-        self.slot.task.with(|cell| unsafe { (*cell).assume_init_ref() })
+        // SAFETY: this claim holds the stage's busy bit on the sequence until it is completed, which ends the borrow.
+        unsafe { self.ring.shared.slot(self.sequence).task() }
     }
 }
 
-impl<T: Send> DerefMut for Claim<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as in `deref`, and `self` is borrowed mutably.
-        self.slot
-            .task
-            .with_mut(|cell| unsafe { (*cell).assume_init_mut() })
-    }
-}
-
-impl<T: Send> Drop for Claim<'_, T> {
+impl<T: Send + Sync> Drop for Claim<'_, T> {
     fn drop(&mut self) {
-        self.release(self.stage.takes());
-    }
-}
-
-impl<T> Drop for Ring<T> {
-    fn drop(&mut self) {
-        for Padded(slot) in &self.slots {
-            if Word(slot.word.load(Ordering::Acquire)).status() != Status::Free {
-                // SAFETY: a slot that is not free holds a task, and nobody else has the ring any more.
-                slot.task.with_mut(|cell| unsafe { (*cell).assume_init_drop() });
-            }
-        }
+        // The busy bit stays: nothing behind a failure moves. Only the first failure is kept.
+        let word = self.sequence << 2 | self.stage as u64;
+        let _ = self
+            .ring
+            .shared
+            .failure
+            .compare_exchange(NONE, word, Ordering::AcqRel, Ordering::Relaxed);
+        self.ring.shared.beds.wake_one();
     }
 }
 
 impl<T> std::fmt::Debug for Ring<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ring")
-            .field("capacity", &self.slots.len())
+            .field("slots", &self.shared.slots.len())
             .finish_non_exhaustive()
     }
 }
 
-impl<T> std::fmt::Debug for Producer<T> {
+impl<T> std::fmt::Debug for Publisher<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Producer")
-            .field("head", &self.head)
-            .field("tail", &self.tail)
+        f.write_str("Publisher")
+    }
+}
+
+impl<T: Send + Sync> std::fmt::Debug for Claim<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Claim")
+            .field("stage", &self.stage)
+            .field("sequence", &self.sequence)
             .finish_non_exhaustive()
     }
 }

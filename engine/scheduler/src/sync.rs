@@ -1,21 +1,20 @@
-//! The standard library's atomics, threads and cells, or loom's when models are checked (`--cfg loom`).
-
-#[cfg(loom)]
-pub(crate) use loom::{
-    cell::UnsafeCell,
-    sync::Arc,
-    sync::atomic::{AtomicU64, fence},
-    thread::{self, Thread},
-};
+//! Atomics, cells and threads: the standard library's, or loom's when models run.
 
 #[cfg(not(loom))]
 pub(crate) use std::{
     sync::Arc,
-    sync::atomic::{AtomicU64, fence},
-    thread::{self, Thread},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence},
+    thread,
 };
 
-/// The standard cell behind the interface of loom's, which checks every access.
+#[cfg(loom)]
+pub(crate) use loom::{
+    sync::Arc,
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence},
+    thread,
+};
+
+/// A cell that only says when it is entered, so that loom can check that entries never overlap.
 #[cfg(not(loom))]
 #[derive(Debug)]
 pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
@@ -26,18 +25,14 @@ impl<T> UnsafeCell<T> {
         Self(std::cell::UnsafeCell::new(value))
     }
 
-    /// Begins a shared access.
-    pub(crate) fn with<R>(&self, access: impl FnOnce(*const T) -> R) -> R {
-        access(self.0.get())
+    pub(crate) fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
+        read(self.0.get())
     }
 
-    /// Begins an exclusive access.
-    pub(crate) fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
-        access(self.0.get())
+    pub(crate) fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
+        write(self.0.get())
     }
 }
 
-/// A value with cache lines of its own, so that writers of neighbours do not slow each other down.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub(crate) struct Padded<T>(pub(crate) T);
+#[cfg(loom)]
+pub(crate) use loom::cell::UnsafeCell;

@@ -1,225 +1,183 @@
-//! The ring as its users see it.
+//! The ring from outside: bounds, order, failure, abandonment, real threads.
 #![cfg(not(loom))]
+#![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use millrace_scheduler::{Full, Lot, Producer, Ring, Sleeper, Stage, Status, ring};
+use millrace_scheduler::{Failure, Full, Stage, Status, ring};
 
-fn pass<T: Send>(ring: &Ring<T>, stage: Stage) -> Option<u64> {
-    let claim = ring.claim(stage)?;
-    let sequence = claim.sequence();
-    assert_eq!(claim.complete(), stage.leaves());
-    Some(sequence)
+fn slots(n: usize) -> NonZeroUsize {
+    NonZeroUsize::new(n).unwrap()
 }
 
-fn pass_all<T: Send>(ring: &Ring<T>) {
+#[test]
+fn a_full_ring_gives_the_task_back_and_frees_a_slot_when_one_is_durable() {
+    let (mut publisher, ring) = ring::<u32>(slots(2));
+    assert_eq!(publisher.publish(1), Ok(0));
+    assert_eq!(publisher.publish(2), Ok(1));
+    assert_eq!(publisher.publish(3), Err(Full(3)));
+    assert_eq!((ring.in_flight(), ring.capacity()), (2, 2));
     for stage in Stage::ALL {
-        assert!(pass(ring, stage).is_some(), "{stage:?}");
-    }
-}
-
-#[test]
-fn a_full_ring_answers_full_and_gives_the_task_back() {
-    let (mut producer, ring) = ring(2);
-    assert_eq!(producer.publish("a"), Ok(0));
-    assert_eq!(producer.publish("b"), Ok(1));
-    assert_eq!(producer.publish("c"), Err(Full("c")));
-    pass_all(&ring);
-    assert_eq!(
-        producer.publish("c"),
-        Err(Full("c")),
-        "a slot is free only when its task was taken back"
-    );
-    let retired = producer.reclaim().unwrap();
-    assert_eq!(
-        (retired.sequence, retired.status, retired.task),
-        (0, Status::Persisted, "a")
-    );
-    assert_eq!(producer.publish("c"), Ok(2));
-    assert_eq!(producer.in_flight(), 2);
-}
-
-#[test]
-fn a_stage_takes_only_what_the_stage_before_left() {
-    let (mut producer, ring) = ring(2);
-    producer.publish(1).unwrap();
-    for (at, stage) in Stage::ALL.into_iter().enumerate() {
-        for later in &Stage::ALL[at + 1..] {
-            assert!(ring.claim(*later).is_none());
-        }
-        assert_eq!(ring.status(0), Some(stage.takes()));
+        assert_eq!(publisher.publish(3), Err(Full(3)), "before {stage:?}");
         let claim = ring.claim(stage).unwrap();
-        assert!(ring.claim(stage).is_none(), "one thread at a time");
-        assert_eq!(ring.status(0), Some(stage.during()));
+        assert_eq!((*claim, claim.stage(), claim.sequence()), (1, stage, 0));
         claim.complete();
     }
-    assert_eq!(ring.status(0), Some(Status::Persisted));
+    assert_eq!(publisher.publish(3), Ok(2));
+    assert_eq!(ring.in_flight(), 2);
 }
 
 #[test]
-fn in_order_stages_wait_for_the_task_before_but_preparing_does_not() {
-    let (mut producer, ring) = ring(4);
-    for n in 0..3 {
-        producer.publish(n).unwrap();
-    }
-    let first = ring.claim(Stage::Prepare).unwrap();
-    assert_eq!(pass(&ring, Stage::Prepare), Some(1));
-    assert_eq!(pass(&ring, Stage::Prepare), Some(2));
-    assert!(ring.claim(Stage::Execute).is_none(), "task 0 is not prepared");
-    first.complete();
-    let executing = ring.claim(Stage::Execute).unwrap();
-    assert_eq!(executing.sequence(), 0);
-    assert!(ring.claim(Stage::Execute).is_none(), "task 0 is not executed");
-    executing.complete();
-    assert_eq!(pass(&ring, Stage::Execute), Some(1), "before task 0 has a root");
-}
-
-#[test]
-fn a_claim_leads_to_the_next_so_that_a_stage_works_on_several_at_once() {
-    let (mut producer, ring) = ring(4);
-    for n in 0..3 {
-        producer.publish(n).unwrap();
-        pass(&ring, Stage::Prepare);
-        pass(&ring, Stage::Execute);
-    }
-    pass(&ring, Stage::Root);
-    pass(&ring, Stage::Root);
-    let first = ring.claim(Stage::Persist).unwrap();
-    let second = first.next().unwrap();
-    assert_eq!(second.sequence(), 1);
-    assert!(second.next().is_none(), "task 2 has no root yet");
-    second.complete();
-    assert!(producer.reclaim().is_none(), "tasks come back in order");
-    first.complete();
-    assert_eq!(producer.reclaim().unwrap().sequence, 0);
-    assert_eq!(producer.reclaim().unwrap().sequence, 1);
-}
-
-#[test]
-fn a_dropped_claim_leaves_the_task_as_it_was() {
-    let (mut producer, ring) = ring(1);
-    producer.publish(0).unwrap();
-    pass(&ring, Stage::Prepare);
-    let mut claim = ring.claim(Stage::Execute).unwrap();
-    *claim = 7;
-    drop(claim);
-    assert_eq!(ring.status(0), Some(Status::Prepared));
-    assert_eq!(*ring.claim(Stage::Execute).unwrap(), 7);
-}
-
-#[test]
-fn an_abandoned_task_is_passed_by_every_stage() {
-    let (mut producer, ring) = ring(3);
-    for n in 0..3 {
-        producer.publish(n).unwrap();
-    }
-    assert!(ring.abandon(0));
-    assert!(!ring.abandon(0));
-    let claim = ring.claim(Stage::Prepare).unwrap();
-    assert_eq!(claim.sequence(), 1);
-    assert!(ring.abandon(1), "a claimed task is abandoned when its claim ends");
-    assert_eq!(producer.reclaim().map(|r| r.status), Some(Status::Abandoned));
-    assert!(producer.reclaim().is_none());
-    assert_eq!(claim.complete(), Status::Abandoned);
-    assert_eq!(producer.reclaim().map(|r| r.sequence), Some(1));
-    pass_all(&ring);
-    assert_eq!(
-        producer.reclaim().map(|r| (r.sequence, r.status)),
-        Some((2, Status::Persisted))
+fn a_stage_waits_for_the_one_before_and_later_stages_come_first() {
+    let (mut publisher, ring) = ring::<u32>(slots(4));
+    assert!(
+        Stage::ALL.iter().all(|stage| ring.claim(*stage).is_none()),
+        "nothing is published"
     );
+    publisher.publish(1).unwrap();
+    publisher.publish(2).unwrap();
+    assert!(ring.claim(Stage::Execute).is_none());
+    let claim = ring.claim(Stage::Prepare).unwrap();
+    assert!(ring.claim(Stage::Prepare).is_none(), "one worker at a time");
+    claim.complete();
+    let urgent = ring.claim_most_urgent().unwrap();
+    assert_eq!((urgent.stage(), *urgent), (Stage::Execute, 1));
+    let other = ring.claim_most_urgent().unwrap();
+    assert_eq!(
+        (other.stage(), *other),
+        (Stage::Prepare, 2),
+        "stages overlap on different tasks"
+    );
+    other.complete();
+    assert!(
+        ring.claim(Stage::Execute).is_none(),
+        "task 1 is still being executed"
+    );
+    urgent.complete();
+    assert_eq!(ring.claim_most_urgent().unwrap().stage(), Stage::Root);
 }
 
 #[test]
-fn a_stale_sequence_touches_nothing() {
-    let (mut producer, ring) = ring(1);
-    producer.publish(0).unwrap();
-    pass_all(&ring);
-    producer.reclaim().unwrap();
-    producer.publish(1).unwrap();
-    assert!(!ring.abandon(0));
-    assert_eq!(ring.status(0), None);
-    assert_eq!(ring.status(1), Some(Status::Ordered));
+fn a_dropped_claim_is_a_failure_that_nothing_passes() {
+    let (mut publisher, ring) = ring::<u32>(slots(4));
+    publisher.publish(1).unwrap();
+    publisher.publish(2).unwrap();
+    ring.claim(Stage::Prepare).unwrap().complete();
+    assert_eq!(ring.failure(), None);
+    drop(ring.claim(Stage::Execute).unwrap());
+    assert_eq!(
+        ring.failure(),
+        Some(Failure {
+            stage: Stage::Execute,
+            sequence: 0
+        })
+    );
+    assert!(Stage::ALL.iter().all(|stage| ring.claim(*stage).is_none()));
 }
 
 #[test]
-fn tasks_left_in_the_ring_are_dropped_with_it() {
-    let task = Arc::new(());
-    let (mut producer, ring) = ring(4);
-    for _ in 0..3 {
-        producer.publish(Arc::clone(&task)).unwrap();
+fn an_abandoned_task_says_so_and_its_slot_comes_free() {
+    let (mut publisher, ring) = ring::<u32>(slots(1));
+    let first = publisher.publish(1).unwrap();
+    ring.claim(Stage::Prepare).unwrap().complete();
+    assert!(ring.abandon(first));
+    assert!(!ring.abandon(first), "once");
+    for stage in [Stage::Execute, Stage::Root, Stage::Persist] {
+        let claim = ring.claim(stage).unwrap();
+        assert!(claim.is_abandoned());
+        claim.complete();
     }
-    pass_all(&ring);
-    drop(producer.reclaim());
-    assert_eq!(Arc::strong_count(&task), 3);
-    drop((producer, ring));
-    assert_eq!(Arc::strong_count(&task), 1);
-}
-
-/// Publishes 0..count and checks that they come back whole and in order.
-fn produce(mut producer: Producer<Vec<u64>>, count: u64, order: &Sleeper, work: &Lot) {
-    let (mut published, mut returned) = (0, 0);
-    while returned < count {
-        order.sleep_until(|| {
-            let mut progress = false;
-            while let Some(retired) = producer.reclaim() {
-                assert_eq!(retired.task, [returned, 1, 2, 3, 4]);
-                returned += 1;
-                progress = true;
-            }
-            while published < count && producer.publish(vec![published]).is_ok() {
-                published += 1;
-                progress = true;
-            }
-            progress.then_some(())
-        });
-        work.wake_all();
-    }
+    let second = publisher.publish(2).unwrap();
+    assert!(
+        !ring.abandon(first),
+        "the slot's earlier use cannot touch the later one"
+    );
+    assert!(!ring.claim(Stage::Prepare).unwrap().is_abandoned());
+    assert_eq!(second, 1);
 }
 
 #[test]
-fn many_threads_pass_many_tasks_through_all_stages_and_sleep_in_between() {
+fn a_task_is_dropped_once_when_its_slot_is_freed_or_the_ring_goes() {
+    let (mut publisher, ring) = ring::<Arc<()>>(slots(2));
+    let (freed, left) = (Arc::new(()), Arc::new(()));
+    publisher.publish(Arc::clone(&freed)).unwrap();
+    publisher.publish(Arc::clone(&left)).unwrap();
+    for stage in Stage::ALL {
+        ring.claim(stage).unwrap().complete();
+    }
+    assert_eq!((Arc::strong_count(&freed), Arc::strong_count(&left)), (1, 2));
+    drop((publisher, ring));
+    assert_eq!(Arc::strong_count(&left), 1);
+}
+
+#[test]
+fn the_life_word_walks_its_diagram_and_refuses_other_steps() {
+    let life = millrace_scheduler::Life::new();
+    assert_eq!(life.read(), (0, Status::Free));
+    assert_eq!(life.advance(0, Status::Free, Status::Ordered), Ok(()));
+    assert_eq!(
+        life.advance(0, Status::Free, Status::Ordered),
+        Err(Some(Status::Ordered))
+    );
+    assert_eq!(
+        life.advance(1, Status::Ordered, Status::Preparing),
+        Err(None),
+        "another use of the slot"
+    );
+    assert!(!life.abandon(1));
+    assert!(life.abandon(0));
+    assert_eq!(life.read(), (0, Status::Abandoned));
+}
+
+/// Workers on real threads, a publisher that is told "full", thousands of tasks: each passes every stage in order.
+#[test]
+fn many_workers_move_every_task_through_every_stage_in_order() {
     const TASKS: u64 = 20_000;
-    let (producer, ring) = ring::<Vec<u64>>(8);
-    let (order, work) = (Arc::new(Lot::new()), Arc::new(Lot::new()));
-    let stop = AtomicBool::new(false);
-    let passed = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                let sleeper = Sleeper::register(&work);
-                loop {
-                    let claim = sleeper.sleep_until(|| {
-                        let found = Stage::ALL.into_iter().rev().find_map(|stage| ring.claim(stage));
-                        match found {
-                            Some(claim) => Some(Some(claim)),
-                            None => stop.load(Ordering::SeqCst).then_some(None),
-                        }
-                    });
-                    let Some(mut claim) = claim else { break };
-                    let step = claim.len() as u64;
-                    claim.push(step);
-                    if claim.complete().is_final() {
-                        order.wake_one();
-                    } else {
-                        work.wake_one();
-                    }
-                    passed.fetch_add(1, Ordering::Relaxed);
+    struct Task(AtomicU64);
+    let (mut publisher, ring) = ring::<Task>(slots(8));
+    let order = Arc::new(Mutex::new([const { Vec::new() }; 4]));
+    let workers: Vec<_> = (0..4)
+        .map(|_| {
+            let (ring, order) = (ring.clone(), Arc::clone(&order));
+            std::thread::spawn(move || {
+                let worker = ring.register().unwrap();
+                while let Some(claim) = ring.wait_for_work(&worker, &Stage::ALL) {
+                    let stage = claim.stage() as u64;
+                    assert_eq!(
+                        claim.0.fetch_add(1, Ordering::Relaxed),
+                        stage,
+                        "stages follow each other"
+                    );
+                    order.lock().unwrap()[stage as usize].push(claim.sequence());
+                    claim.complete();
                 }
-            });
+            })
+        })
+        .collect();
+    let mut refused = 0u64;
+    for _ in 0..TASKS {
+        let mut task = Task(AtomicU64::new(0));
+        while let Err(Full(back)) = publisher.publish(task) {
+            task = back;
+            refused += 1;
+            std::thread::yield_now();
         }
-        produce(producer, TASKS, &Sleeper::register(&order), &work);
-        stop.store(true, Ordering::SeqCst);
-        work.wake_all();
-    });
-    assert_eq!(passed.into_inner() as u64, 4 * TASKS);
-}
-
-#[test]
-fn a_sleeper_gives_up_after_its_time() {
-    let lot = Arc::new(Lot::new());
-    let sleeper = Sleeper::register(&lot);
-    let nothing: Option<()> = sleeper.sleep_until_or(|| None, std::time::Duration::from_millis(5));
-    assert_eq!(nothing, None);
-    assert!(!lot.wake_one(), "nobody sleeps any more");
+    }
+    while ring.in_flight() > 0 {
+        std::thread::yield_now();
+    }
+    ring.close();
+    for worker in workers {
+        worker.join().unwrap();
+    }
+    let expected: Vec<u64> = (0..TASKS).collect();
+    for (stage, seen) in order.lock().unwrap().iter().enumerate() {
+        assert_eq!(*seen, expected, "stage {stage}");
+    }
+    assert!(
+        refused > 0,
+        "eight slots were never full: the bound was not tested"
+    );
 }
