@@ -1,1 +1,6 @@
 //! What crosses crates: isa differential, end to end, crash, bad inputs, tidy.
+//!
+//! The tests are in `tests/tests`; here is what several of them share.
+
+pub mod elf;
+pub mod tools;
