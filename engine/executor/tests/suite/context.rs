@@ -32,19 +32,31 @@ fn input_is_read_from_any_offset_and_not_beyond_its_end() {
 #[test]
 fn surroundings_are_those_of_transaction_and_block() {
     let mut world = World::new();
-    let numbers = [number::CALLER, number::SELF_ADDRESS, number::ORIGIN, number::VALUE, number::BLOCK_CONTEXT];
+    let numbers = [
+        number::CALLER,
+        number::SELF_ADDRESS,
+        number::ORIGIN,
+        number::VALUE,
+        number::BLOCK_CONTEXT,
+    ];
     let mut script = Script::new();
     for (place, number) in (0..).zip(numbers) {
         script = script.host(number, &[SCRATCH + 32 * place]);
     }
     let input = script.host(number::CALL_KIND, &[]).returning(192);
-    let receipt = world.run(Payload::Call { to: contract(0), value: 77, input });
+    let receipt = world.run(Payload::Call {
+        to: contract(0),
+        value: 77,
+        input,
+    });
     let answers = Answers(receipt.output);
     assert_eq!(answers.scratch(0, 32), key(0).address().0);
     assert_eq!(answers.scratch(32, 32), contract(0).0);
     assert_eq!(answers.scratch(64, 32), key(0).address().0);
     assert_eq!(answers.amount(96), 77);
-    let words = [3, 123_456, 7, world.block.gas_limit].map(u64::to_le_bytes).concat();
+    let words = [3, 123_456, 7, world.block.gas_limit]
+        .map(u64::to_le_bytes)
+        .concat();
     assert_eq!(answers.scratch(128, 32), words);
     assert_eq!(answers.scratch(160, 32), world.block.proposer.0);
     assert_eq!(answers.a0(5), 0, "an ordinary call");
@@ -78,7 +90,11 @@ fn registers_that_a_call_does_not_answer_in_stay() {
 
 #[test]
 fn pointers_are_taken_modulo_2_to_the_32() {
-    let answers = World::new().answers(Script::new().host(number::VALUE, &[(5 << 32) | SCRATCH]).returning(16));
+    let answers = World::new().answers(
+        Script::new()
+            .host(number::VALUE, &[(5 << 32) | SCRATCH])
+            .returning(16),
+    );
     assert_eq!(answers.amount(0), 0);
 }
 
@@ -96,8 +112,15 @@ fn heap_grows_by_fresh_zeroed_pages_up_to_the_maximum() {
         .host(number::HEAP_GROW, &[1 << 32]);
     let answers = world.answers(script.returning(0));
     assert_eq!([0, 1, 3].map(|call| answers.a0(call)), [heap, heap, heap + 8192]);
-    assert_eq!([4, 5, 6].map(|call| answers.a0(call)), [NONE; 3], "the machine's maximum is 16,384 pages");
-    assert_eq!(world.trap(Script::new().host(number::VALUE, &[heap]).finish()), write_fault(16, heap));
+    assert_eq!(
+        [4, 5, 6].map(|call| answers.a0(call)),
+        [NONE; 3],
+        "the machine's maximum is 16,384 pages"
+    );
+    assert_eq!(
+        world.trap(Script::new().host(number::VALUE, &[heap]).finish()),
+        write_fault(16, heap)
+    );
 }
 
 #[test]
@@ -106,9 +129,15 @@ fn output_of_return_and_revert_is_kept() {
     let mut script = Script::new();
     let text = script.data(b"because");
     let receipt = world.script(script.clone().host(number::RETURN, &[text, 7]).input());
-    assert_eq!((receipt.outcome, &receipt.output[..]), (Outcome::Success, &b"because"[..]));
+    assert_eq!(
+        (receipt.outcome, &receipt.output[..]),
+        (Outcome::Success, &b"because"[..])
+    );
     let receipt = world.script(script.host(number::REVERT, &[text, 7]).input());
-    assert_eq!((receipt.outcome, &receipt.output[..]), (Outcome::Reverted, &b"because"[..]));
+    assert_eq!(
+        (receipt.outcome, &receipt.output[..]),
+        (Outcome::Reverted, &b"because"[..])
+    );
 }
 
 #[test]
@@ -135,10 +164,22 @@ fn ranges_that_are_not_mapped_trap() {
     for (number, arguments, message) in [
         (number::INPUT_READ, vec![UNMAPPED, 0, 1], write_fault(1, UNMAPPED)),
         (number::INPUT_READ, vec![text, 0, 1], write_fault(1, text)),
-        (number::INPUT_READ, vec![SCRATCH, 0, u64::MAX], write_fault(u64::MAX, SCRATCH)),
-        (number::RETURN_DATA, vec![UNMAPPED, 0, 3], write_fault(3, UNMAPPED)),
+        (
+            number::INPUT_READ,
+            vec![SCRATCH, 0, u64::MAX],
+            write_fault(u64::MAX, SCRATCH),
+        ),
+        (
+            number::RETURN_DATA,
+            vec![UNMAPPED, 0, 3],
+            write_fault(3, UNMAPPED),
+        ),
         (number::RETURN, vec![UNMAPPED, 1], read_fault(1, UNMAPPED)),
-        (number::REVERT, vec![SCRATCH, 1 << 40], read_fault(1 << 40, SCRATCH)),
+        (
+            number::REVERT,
+            vec![SCRATCH, 1 << 40],
+            read_fault(1 << 40, SCRATCH),
+        ),
         (number::CALLER, vec![UNMAPPED], write_fault(32, UNMAPPED)),
         (number::SELF_ADDRESS, vec![UNMAPPED], write_fault(32, UNMAPPED)),
         (number::ORIGIN, vec![UNMAPPED], write_fault(32, UNMAPPED)),
@@ -151,7 +192,17 @@ fn ranges_that_are_not_mapped_trap() {
 
 #[test]
 fn unknown_numbers_trap() {
-    for number in [0, 64, 93, 0xff, 0x105, 0x116, 0x164, u64::MAX, (1 << 32) | number::INPUT_LEN] {
+    for number in [
+        0,
+        64,
+        93,
+        0xff,
+        0x105,
+        0x116,
+        0x164,
+        u64::MAX,
+        (1 << 32) | number::INPUT_LEN,
+    ] {
         assert_eq!(result_of(number, &[]), "host call refused: unknown host call");
     }
 }

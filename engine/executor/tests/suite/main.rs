@@ -8,9 +8,9 @@ mod calls;
 //conservation
 mod context;
 mod creation;
-//documents
+mod documents;
 //fees
-//gas
+mod gas;
 mod hashes;
 //limits
 //sample_contracts

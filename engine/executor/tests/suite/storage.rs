@@ -18,7 +18,11 @@ fn a_slot_holds_what_was_written_last() {
         .storage_set(b"key", b"second one")
         .storage_get(b"key", 16, 4);
     let answers = world.answers(script.returning(32));
-    assert_eq!([0, 2, 4].map(|call| answers.a0(call)), [NONE, 5, 10], "lengths are whole, whatever fits");
+    assert_eq!(
+        [0, 2, 4].map(|call| answers.a0(call)),
+        [NONE, 5, 10],
+        "lengths are whole, whatever fits"
+    );
     assert_eq!(answers.scratch(0, 24), b"\0\0\0\0\0\0\0\0first\0\0\0seco\0\0\0\0");
     assert_eq!(world.stored(&contract(0), b"key").unwrap(), b"second one");
     let answers = world.answers(Script::new().storage_get(b"key", 0, 16).returning(16));
@@ -37,15 +41,24 @@ fn a_removed_slot_is_absent_and_an_empty_value_is_not() {
         .storage_remove(b"never there");
     let answers = world.answers(script.returning(0));
     assert_eq!([2, 4].map(|call| answers.a0(call)), [NONE, 0]);
-    assert_eq!((world.stored(&contract(0), b"a"), world.stored(&contract(0), b"")), (None, Some(Vec::new())));
+    assert_eq!(
+        (world.stored(&contract(0), b"a"), world.stored(&contract(0), b"")),
+        (None, Some(Vec::new()))
+    );
     let answers = world.answers(Script::new().storage_remove(b"").returning(0));
-    assert_eq!((answers.a0(0) != NONE, world.stored(&contract(0), b"")), (true, None));
+    assert_eq!(
+        (answers.a0(0) != NONE, world.stored(&contract(0), b"")),
+        (true, None)
+    );
 }
 
 #[test]
 fn contracts_do_not_share_slots() {
     let mut world = World::new();
-    let inner = Script::new().storage_get(b"key", 0, 8).storage_set(b"key", b"inner").returning(0);
+    let inner = Script::new()
+        .storage_get(b"key", 0, 8)
+        .storage_set(b"key", b"inner")
+        .returning(0);
     let script = Script::new()
         .storage_set(b"key", b"outer")
         .transient_set(b"key", b"outer")
@@ -53,7 +66,10 @@ fn contracts_do_not_share_slots() {
         .host(number::RETURN_DATA, &[SCRATCH, 0, 8])
         .storage_get(b"key", 8, 8);
     let answers = world.answers(script.returning(16));
-    assert_eq!(answers.scratch(0, 16), b"\xff\xff\xff\xff\xff\xff\xff\xffouter\0\0\0");
+    assert_eq!(
+        answers.scratch(0, 16),
+        b"\xff\xff\xff\xff\xff\xff\xff\xffouter\0\0\0"
+    );
     assert_eq!(world.stored(&contract(1), b"key").unwrap(), b"inner");
 }
 
@@ -68,11 +84,17 @@ fn transient_slots_live_for_one_transaction_over_all_frames() {
         .host(number::RETURN_DATA, &[SCRATCH, 4096, 8]);
     let mut script = script;
     let key = script.data(b"key");
-    let script = script.host(number::TRANSIENT_REMOVE, &[key, 3]).transient_get(b"key", 8, 8);
+    let script = script
+        .host(number::TRANSIENT_REMOVE, &[key, 3])
+        .transient_get(b"key", 8, 8);
     let script = script.transient_set(b"key", b"left over");
     let answers = world.answers(script.returning(16));
     assert_eq!([0, 5].map(|call| answers.a0(call)), [NONE; 2]);
-    assert_eq!(answers.scratch(0, 8), b"value\0\0\0", "a reentrant frame has the same slots");
+    assert_eq!(
+        answers.scratch(0, 8),
+        b"value\0\0\0",
+        "a reentrant frame has the same slots"
+    );
     let answers = world.answers(Script::new().transient_get(b"key", 0, 8).returning(0));
     assert_eq!(answers.a0(0), NONE);
 }
@@ -91,13 +113,25 @@ fn logs_come_in_order_with_their_contract() {
         topics: topics.iter().map(|byte| Hash([*byte; 32])).collect(),
         data: data.to_vec(),
     };
-    assert_eq!(receipt.logs, [log(0, &[], b"first"), log(1, &[1], b"inner"), log(0, &[2, 3, 4, 5], b"")]);
+    assert_eq!(
+        receipt.logs,
+        [
+            log(0, &[], b"first"),
+            log(1, &[1], b"inner"),
+            log(0, &[2, 3, 4, 5], b"")
+        ]
+    );
 }
 
 #[test]
 fn a_transaction_that_does_not_succeed_has_no_logs() {
     let mut world = World::new();
-    let receipt = world.script(Script::new().log(&[], b"gone").storage_set(b"k", b"v").reverting(0));
+    let receipt = world.script(
+        Script::new()
+            .log(&[], b"gone")
+            .storage_set(b"k", b"v")
+            .reverting(0),
+    );
     assert_eq!((receipt.outcome, receipt.logs), (Outcome::Reverted, Vec::new()));
     assert_eq!(world.stored(&contract(0), b"k"), None);
 }
@@ -117,13 +151,25 @@ fn keys_values_and_topics_have_limits() {
         (number::TRANSIENT_REMOVE, vec![at, len], key),
         (number::STORAGE_SET, vec![at, 1, at, 16_385], value),
         (number::TRANSIENT_SET, vec![at, 1, at, 16_385], value),
-        (number::LOG, vec![at, 5, at, 0], "host call refused: log_topics: the limit of a log's topics"),
+        (
+            number::LOG,
+            vec![at, 5, at, 0],
+            "host call refused: log_topics: the limit of a log's topics",
+        ),
     ] {
         assert_eq!(result_of(number, &arguments), message, "host call {number:#x}");
     }
     let mut world = World::new();
-    let receipt = world.script(Script::new().host(number::STORAGE_SET, &[at, 256, at, 16_384]).finish());
-    assert_eq!(receipt.outcome, Outcome::Success, "the limits themselves are allowed");
+    let receipt = world.script(
+        Script::new()
+            .host(number::STORAGE_SET, &[at, 256, at, 16_384])
+            .finish(),
+    );
+    assert_eq!(
+        receipt.outcome,
+        Outcome::Success,
+        "the limits themselves are allowed"
+    );
 }
 
 #[test]

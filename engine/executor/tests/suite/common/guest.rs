@@ -107,7 +107,11 @@ pub fn elf() -> Vec<u8> {
     file.extend(1u32.to_le_bytes());
     file.extend([entry, 64, 0].iter().flat_map(|word| word.to_le_bytes()));
     file.extend(1u32.to_le_bytes());
-    file.extend([64u16, 56, 2, 64, 0, 0].iter().flat_map(|half| half.to_le_bytes()));
+    file.extend(
+        [64u16, 56, 2, 64, 0, 0]
+            .iter()
+            .flat_map(|half| half.to_le_bytes()),
+    );
     file.extend(segment(5, HEADERS.into(), entry, len, len));
     file.extend(segment(6, 0, INPUT, 0, END - INPUT));
     file.extend(text);

@@ -4,6 +4,6 @@ pub mod guest;
 pub mod script;
 pub mod world;
 
-pub use guest::{RESULTS, SCRATCH, elf};
+pub use guest::{SCRATCH, elf};
 pub use script::{Answers, Script};
 pub use world::{World, key, result_of};

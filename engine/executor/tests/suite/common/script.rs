@@ -28,6 +28,11 @@ impl Script {
         pointer
     }
 
+    /// Host calls so far.
+    pub fn calls(&self) -> usize {
+        self.records.len()
+    }
+
     /// Performs a host call.
     pub fn host(mut self, number: u64, arguments: &[u64]) -> Self {
         self.push(number, arguments);
@@ -61,7 +66,10 @@ impl Script {
 
     pub fn transient_set(mut self, key: &[u8], value: &[u8]) -> Self {
         let (k, v) = (self.data(key), self.data(value));
-        self.host(number::TRANSIENT_SET, &[k, key.len() as u64, v, value.len() as u64])
+        self.host(
+            number::TRANSIENT_SET,
+            &[k, key.len() as u64, v, value.len() as u64],
+        )
     }
 
     pub fn transient_get(mut self, key: &[u8], at: u64, cap: u64) -> Self {
@@ -108,7 +116,8 @@ impl Script {
 
     /// Ends by success with all results and `scratch` bytes of scratch memory, as the contract's input.
     pub fn returning(self, scratch: u64) -> Vec<u8> {
-        self.host(number::RETURN, &[RESULTS, RESULT_BYTES + scratch]).input()
+        self.host(number::RETURN, &[RESULTS, RESULT_BYTES + scratch])
+            .input()
     }
 
     /// Ends by success without output.
@@ -118,7 +127,8 @@ impl Script {
 
     /// Ends by revert with all results and `scratch` bytes of scratch memory.
     pub fn reverting(self, scratch: u64) -> Vec<u8> {
-        self.host(number::REVERT, &[RESULTS, RESULT_BYTES + scratch]).input()
+        self.host(number::REVERT, &[RESULTS, RESULT_BYTES + scratch])
+            .input()
     }
 
     /// Ends by a trap.
@@ -134,7 +144,10 @@ impl Script {
         input.extend((self.records.len() as u64).to_le_bytes());
         input.extend(&self.data);
         input.extend(self.records.iter().flatten().flat_map(|word| word.to_le_bytes()));
-        assert!(input.len() as u64 <= RESULTS.min(END) - INPUT, "the script fits its place");
+        assert!(
+            input.len() as u64 <= RESULTS.min(END) - INPUT,
+            "the script fits its place"
+        );
         input
     }
 }

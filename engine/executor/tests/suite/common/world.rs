@@ -29,8 +29,14 @@ pub fn contract(index: u8) -> Address {
 }
 
 pub fn spec() -> ChainSpec {
-    let accounts = (0..SENDERS).map(|index| GenesisAccount { address: key(index).address(), balance: BALANCE });
-    let consensus = ConsensusSpec { id: "test/1".into(), parameters: Vec::new() };
+    let accounts = (0..SENDERS).map(|index| GenesisAccount {
+        address: key(index).address(),
+        balance: BALANCE,
+    });
+    let consensus = ConsensusSpec {
+        id: "test/1".into(),
+        parameters: Vec::new(),
+    };
     ChainSpec::development(7, 1_000, accounts.collect(), consensus)
 }
 
@@ -57,8 +63,15 @@ impl World {
         let hash = code_hash(&code);
         state.insert(code_path(&hash), code.into());
         for index in 0..4 {
-            let account = Account { nonce: 0, balance: 1_000, code_hash: Some(hash) };
-            state.insert(account_path(&contract(index)), borsh::to_vec(&account).unwrap().into());
+            let account = Account {
+                nonce: 0,
+                balance: 1_000,
+                code_hash: Some(hash),
+            };
+            state.insert(
+                account_path(&contract(index)),
+                borsh::to_vec(&account).unwrap().into(),
+            );
         }
         let block = BlockContext {
             height: 3,
@@ -67,7 +80,29 @@ impl World {
             gas_limit: spec.limits.block_gas,
         };
         let executor = Executor::new(Arc::new(spec)).unwrap();
-        Self { executor, state, block, gas_price: 1, gas_limit: GAS }
+        Self {
+            executor,
+            state,
+            block,
+            gas_price: 1,
+            gas_limit: GAS,
+        }
+    }
+
+    /// Puts a contract with that code into the state.
+    pub fn install(&mut self, code: &[u8]) -> Address {
+        let hash = code_hash(code);
+        let account = Account {
+            nonce: 0,
+            balance: 0,
+            code_hash: Some(hash),
+        };
+        self.state.insert(code_path(&hash), code.into());
+        self.state.insert(
+            account_path(&Address(hash.0)),
+            borsh::to_vec(&account).unwrap().into(),
+        );
+        Address(hash.0)
     }
 
     pub fn account(&self, address: &Address) -> Account {
@@ -80,7 +115,9 @@ impl World {
     }
 
     pub fn stored(&self, contract: &Address, key: &[u8]) -> Option<Vec<u8>> {
-        self.state.get(&storage_path(contract, key)).map(|value| value.to_vec())
+        self.state
+            .get(&storage_path(contract, key))
+            .map(|value| value.to_vec())
     }
 
     /// Sum of all balances.
@@ -109,7 +146,9 @@ impl World {
 
     /// Executes a block and keeps what it changed.
     pub fn try_execute(&mut self, transactions: &[SignedTransaction]) -> Result<BlockOutput, ExecutionError> {
-        let output = self.executor.execute_block(&self.block, transactions, &self.state)?;
+        let output = self
+            .executor
+            .execute_block(&self.block, transactions, &self.state)?;
         for (path, value) in &output.changes {
             match value {
                 Some(value) => drop(self.state.insert(*path, Arc::clone(value))),
@@ -131,7 +170,11 @@ impl World {
 
     /// Sender 0 calls the scripted contract 0.
     pub fn script(&mut self, input: Vec<u8>) -> TransactionReceipt {
-        self.run(Payload::Call { to: contract(0), value: 0, input })
+        self.run(Payload::Call {
+            to: contract(0),
+            value: 0,
+            input,
+        })
     }
 
     /// Sender 0 calls the scripted contract 0, which succeeds.
@@ -143,7 +186,14 @@ impl World {
 
     /// Sender 0 calls the scripted contract 0, whose frame traps; the message of the trap.
     pub fn trap(&mut self, input: Vec<u8>) -> String {
-        let transaction = self.sign(0, Payload::Call { to: contract(0), value: 0, input });
+        let transaction = self.sign(
+            0,
+            Payload::Call {
+                to: contract(0),
+                value: 0,
+                input,
+            },
+        );
         let limit = transaction.transaction.gas_limit;
         let mut output = self.execute(&[transaction]);
         let receipt = output.receipts.remove(0);
