@@ -133,7 +133,7 @@ pub enum DiscardError {
 #[non_exhaustive]
 pub enum ReadError {}
 
-/// Why [`crate::View::prove`] gave no proof.
+/// Why [`crate::View::prove`] or [`crate::View::prove_batch`] gave no proof.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProveError {
@@ -145,4 +145,7 @@ pub enum ProveError {
         /// Its height.
         height: u64,
     },
+    /// The paths asked at once are none, repeat, or are out of order.
+    #[error("a batch is proved for at least one path, in ascending order without repetition")]
+    PathsNotAscending,
 }

@@ -56,7 +56,7 @@ pub use changes::{Changes, Value};
 pub use error::{
     CommitError, DiscardError, FinalizeError, InsertError, OpenError, PersistError, ProveError, ReadError,
 };
-pub use millrace_proof::{Path, Proof, ProofError, Root, verify, verify_value};
+pub use millrace_proof::{BatchProof, Path, Proof, ProofError, Root, verify, verify_batch, verify_value};
 pub use store::{Config, Genesis, Stats, Store};
 pub use version::{Commit, VersionId};
 pub use view::View;

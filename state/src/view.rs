@@ -3,7 +3,7 @@
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use millrace_proof::{Path, Proof, Root};
+use millrace_proof::{BatchProof, Path, Proof, Root};
 
 use crate::changes::{Changes, Value};
 use crate::error::{ProveError, ReadError};
@@ -62,6 +62,18 @@ impl View {
     /// [`ProveError::NotCommitted`] until the version is committed.
     pub fn prove(&self, path: &Path) -> Result<Proof, ProveError> {
         Ok(self.trie()?.prove(path))
+    }
+
+    /// One proof of what each of `paths` holds, against [`Self::root`]; nodes that they share appear once. The paths
+    /// must be distinct and ascend, as for [`millrace_proof::verify_batch`].
+    ///
+    /// # Errors
+    /// [`ProveError::NotCommitted`] until the version is committed, [`ProveError::PathsNotAscending`].
+    pub fn prove_batch(&self, paths: &[Path]) -> Result<BatchProof, ProveError> {
+        if paths.is_empty() || !paths.is_sorted_by(|a, b| a < b) {
+            return Err(ProveError::PathsNotAscending);
+        }
+        Ok(self.trie()?.prove_batch(paths))
     }
 
     /// All values by ascending path. Taking the first costs time in proportion to what is not committed yet.

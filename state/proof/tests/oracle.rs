@@ -3,57 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod model;
+mod verdict;
 
-use millrace_proof::{
-    NodeKind, Path, Proof, Root, Terminal, hash_internal, hash_leaf, hash_value, kind, verify,
-};
+use millrace_proof::{NodeKind, Path, hash_internal, hash_leaf, hash_value, kind, verify};
 use nomt_core::hasher::{Blake3Hasher, NodeHasher, ValueHasher};
-use nomt_core::proof::{PathProof, PathProofTerminal};
 use nomt_core::trie::{self, InternalData, LeafData};
-use nomt_core::trie_pos::TriePosition;
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-
-/// The proof in the oracle's form.
-fn oracle_form(proof: &Proof, path: &Path) -> PathProof {
-    let leaf = |key_path: &Path, value_hash: &[u8; 32]| {
-        PathProofTerminal::Leaf(LeafData {
-            key_path: *key_path,
-            value_hash: *value_hash,
-        })
-    };
-    let terminal = match proof.terminal() {
-        Terminal::Empty if proof.depth() == 0 => PathProofTerminal::Terminator(TriePosition::new()),
-        Terminal::Empty => {
-            PathProofTerminal::Terminator(TriePosition::from_path_and_depth(*path, proof.depth() as u16))
-        }
-        Terminal::Present(value_hash) => leaf(path, value_hash),
-        Terminal::Other { path, value_hash } => leaf(path, value_hash),
-    };
-    PathProof {
-        terminal,
-        siblings: proof.siblings().collect(),
-    }
-}
-
-/// What the oracle says that the proof proves.
-fn oracle_verdict(proof: &Proof, path: &Path, root: Root) -> Option<Option<[u8; 32]>> {
-    let own_leaf = PathProofTerminal::Leaf(LeafData {
-        key_path: *path,
-        value_hash: [0; 32],
-    });
-    let verified = oracle_form(proof, path)
-        .verify::<Blake3Hasher>(own_leaf.path(), root)
-        .ok()?;
-    if verified.confirm_nonexistence(path).ok()? {
-        return Some(None);
-    }
-    verified
-        .terminal()
-        .filter(|leaf| leaf.key_path == *path)
-        .map(|leaf| Some(leaf.value_hash))
-}
 
 proptest! {
     #[test]
@@ -89,8 +46,8 @@ fn roots_and_verdicts_equal_the_oracles() {
             let proof = model::prove(&model, path);
             let held = model.get(path).copied();
             assert_eq!(verify(&root, path, &proof), Ok(held));
-            assert_eq!(oracle_verdict(&proof, path, root), Some(held));
-            assert_eq!(oracle_verdict(&proof, path, [1; 32]), None);
+            assert_eq!(verdict::of(&proof, path, root), Some(held));
+            assert_eq!(verdict::of(&proof, path, [1; 32]), None);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Looking up, proving, walking in order.
 
 use millrace_proof::path::bit;
-use millrace_proof::{Node, Path, Proof, Root, Terminal};
+use millrace_proof::{BatchProof, Node, Path, Proof, Root, Step, Terminal};
 
 use super::{Leaf, Link, Trie};
 use crate::changes::Value;
@@ -46,10 +46,43 @@ impl Trie {
             .expect("internal nodes have two paths below them, so lie above depth 256")
     }
 
+    /// A proof of all `paths`, which are distinct and ascend.
+    pub(crate) fn prove_batch(&self, paths: &[Path]) -> BatchProof {
+        let mut proof = BatchProof::default();
+        walk(&self.root, paths, 0, &mut proof);
+        proof
+    }
+
     /// All values by ascending path.
     pub(crate) fn iter(&self) -> Iter<'_> {
         Iter {
             pending: vec![&self.root],
+        }
+    }
+}
+
+/// Appends to `proof` the walk over what `paths`, one or more, reach of the subtree at `depth`.
+fn walk(link: &Link, paths: &[Path], depth: usize, proof: &mut BatchProof) {
+    match (link, paths) {
+        (Link::Empty, _) => proof.push(Step::Empty),
+        (Link::Leaf(leaf), [path]) if leaf.path == *path => proof.push(Step::Present(leaf.value_hash)),
+        (Link::Leaf(leaf), _) => proof.push(Step::Leaf {
+            path: leaf.path,
+            value_hash: leaf.value_hash,
+        }),
+        (Link::Internal(node), _) => {
+            let (left, right) = paths.split_at(paths.partition_point(|path| !bit(path, depth)));
+            proof.push(match (left, right) {
+                (_, []) => Step::Side(node.right.node()),
+                ([], _) => Step::Side(node.left.node()),
+                _ => Step::Fork,
+            });
+            if !left.is_empty() {
+                walk(&node.left, left, depth + 1, proof);
+            }
+            if !right.is_empty() {
+                walk(&node.right, right, depth + 1, proof);
+            }
         }
     }
 }
