@@ -67,7 +67,7 @@ impl Input {
 pub fn or_revert<T>(result: Result<T, Revert>) -> T {
     match result {
         Ok(value) => value,
-        Err(revert) => host::revert(revert.message().as_bytes()),
+        Err(revert) => revert.end_frame(),
     }
 }
 

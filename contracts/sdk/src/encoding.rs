@@ -191,10 +191,12 @@ impl Reply for Vec<u8> {
     type Output = Self;
 
     fn reply(self) -> ! {
-        let length = u32::try_from(self.len()).expect("memory is smaller than 4 GiB");
-        let mut bytes = Vec::with_capacity(4 + self.len());
-        bytes.extend_from_slice(&length.to_le_bytes());
-        bytes.extend_from_slice(&self);
+        let Ok(length) = u32::try_from(self.len()) else {
+            host::revert(b"an output is longer than 4 GiB");
+        };
+        let mut bytes = alloc::vec![0; 4 + self.len()];
+        bytes[..4].copy_from_slice(&length.to_le_bytes());
+        bytes[4..].copy_from_slice(&self);
         host::finish(&bytes)
     }
 }
@@ -213,7 +215,7 @@ impl<T: Reply, E: Into<Revert>> Reply for Result<T, E> {
     fn reply(self) -> ! {
         match self {
             Ok(value) => value.reply(),
-            Err(error) => host::revert(error.into().message().as_bytes()),
+            Err(error) => error.into().end_frame(),
         }
     }
 }

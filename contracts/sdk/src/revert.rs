@@ -3,6 +3,8 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 
+use crate::host;
+
 /// Ends the frame with a message for the caller when a contract function returns it as its error. Effects are
 /// undone, unused gas goes back.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -13,6 +15,12 @@ impl Revert {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0
+    }
+
+    /// Ends the frame.
+    #[cold]
+    pub fn end_frame(self) -> ! {
+        host::revert(self.0.as_bytes())
     }
 }
 
