@@ -30,7 +30,7 @@ pub struct NoteDescriptor {
 }
 
 /// The note as it lies in its section.
-#[repr(C, align(4))]
+#[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Note {
     /// Length of the name: [`NOTE_NAME_SIZE`].
