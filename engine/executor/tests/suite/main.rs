@@ -3,16 +3,16 @@
 
 mod common;
 
-//blocks
+mod blocks;
 mod calls;
-//conservation
+mod conservation;
 mod context;
 mod creation;
 mod documents;
-//fees
+mod fees;
 mod gas;
 mod hashes;
-//limits
+mod limits;
 //sample_contracts
-//spec
+mod spec;
 mod storage;

@@ -120,11 +120,6 @@ impl World {
             .map(|value| value.to_vec())
     }
 
-    /// Sum of all balances.
-    pub fn supply(&self, accounts: &[Address]) -> Amount {
-        accounts.iter().map(|address| self.balance(address)).sum()
-    }
-
     /// A transaction of the `sender`-th sender with its next nonce.
     pub fn sign(&self, sender: u8, payload: Payload) -> SignedTransaction {
         let nonce = self.account(&key(sender).address()).nonce;
