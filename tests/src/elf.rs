@@ -38,7 +38,13 @@ impl Segment {
     #[must_use]
     pub fn load(flags: u32, address: u64, data: impl Into<Vec<u8>>) -> Self {
         let data = data.into();
-        Self { kind: PT_LOAD, flags, address, memory_len: data.len() as u64, data }
+        Self {
+            kind: PT_LOAD,
+            flags,
+            address,
+            memory_len: data.len() as u64,
+            data,
+        }
     }
 }
 
@@ -79,7 +85,14 @@ pub fn file(entry: u64, segments: &[Segment]) -> Vec<u8> {
         bytes.extend(segment.kind.to_le_bytes());
         bytes.extend(segment.flags.to_le_bytes());
         let data_len = segment.data.len() as u64;
-        let words = [offset as u64, segment.address, segment.address, data_len, segment.memory_len, PAGE as u64];
+        let words = [
+            offset as u64,
+            segment.address,
+            segment.address,
+            data_len,
+            segment.memory_len,
+            PAGE as u64,
+        ];
         bytes.extend(words.into_iter().flat_map(u64::to_le_bytes));
         bodies.resize(offset - bodies_start, 0);
         bodies.extend_from_slice(&segment.data);

@@ -11,7 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use addr2line::Context;
 use gimli::{EndianSlice, LittleEndian, Section as _};
 use object::LittleEndian as ElfLittleEndian;
-use object::elf::{FileHeader64, SHF_COMPRESSED, SHF_EXECINSTR, SHT_NOBITS, SHT_SYMTAB, STT_FUNC, STT_NOTYPE, Sym64};
+use object::elf::{
+    FileHeader64, SHF_COMPRESSED, SHF_EXECINSTR, SHT_NOBITS, SHT_SYMTAB, STT_FUNC, STT_NOTYPE, Sym64,
+};
 use object::read::elf::{FileHeader as _, SectionHeader as _, SectionTable, Sym as _};
 
 use crate::machine::Machine;
@@ -71,7 +73,9 @@ struct Entry {
 
 impl std::fmt::Debug for Debug<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Debug").field("symbols", &self.symbols.len()).finish_non_exhaustive()
+        f.debug_struct("Debug")
+            .field("symbols", &self.symbols.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -81,7 +85,12 @@ impl<'a> Debug<'a> {
     pub fn new(elf: &'a [u8], machine: &Machine) -> Self {
         let read = || symbols(elf, machine.limits.max_symbols as usize);
         let (symbols, strings) = contain(read).unwrap_or_default();
-        Self { elf, strings, symbols, lines: OnceCell::new() }
+        Self {
+            elf,
+            strings,
+            symbols,
+            lines: OnceCell::new(),
+        }
     }
 
     /// All functions, ascending by address.
@@ -100,7 +109,10 @@ impl<'a> Debug<'a> {
         let after = self.symbols.partition_point(|entry| entry.address <= pc);
         let entry = *self.symbols.get(after.checked_sub(1)?)?;
         let offset = pc - entry.address;
-        (offset < entry.len).then(|| Symbol { name: self.name(entry), offset })
+        (offset < entry.len).then(|| Symbol {
+            name: self.name(entry),
+            offset,
+        })
     }
 
     /// The place in source code that `pc` was compiled from.
@@ -143,9 +155,16 @@ fn sections(elf: &[u8]) -> Option<SectionTable<'_, Elf>> {
 fn symbols(elf: &[u8], limit: usize) -> Option<(Vec<Entry>, &[u8])> {
     let sections = sections(elf)?;
     let table = sections.symbols(ElfLittleEndian, elf, SHT_SYMTAB).ok()?;
-    let strings = sections.section(table.string_section()).ok()?.data(ElfLittleEndian, elf).ok()?;
-    let mut entries: Vec<_> =
-        table.iter().take(limit).filter_map(|symbol| entry(symbol, &sections, strings)).collect();
+    let strings = sections
+        .section(table.string_section())
+        .ok()?
+        .data(ElfLittleEndian, elf)
+        .ok()?;
+    let mut entries: Vec<_> = table
+        .iter()
+        .take(limit)
+        .filter_map(|symbol| entry(symbol, &sections, strings))
+        .collect();
     // Of several names for one address, the longest range is the most telling; ties by table order.
     entries.sort_by_key(|entry| (entry.address, u32::MAX - entry.len));
     entries.dedup_by_key(|entry| entry.address);
@@ -160,7 +179,11 @@ fn symbols(elf: &[u8], limit: usize) -> Option<(Vec<Entry>, &[u8])> {
 }
 
 fn entry(symbol: &Sym64<ElfLittleEndian>, sections: &SectionTable<'_, Elf>, strings: &[u8]) -> Option<Entry> {
-    let section = sections.section(object::SectionIndex(usize::from(symbol.st_shndx(ElfLittleEndian).0))).ok()?;
+    let section = sections
+        .section(object::SectionIndex(usize::from(
+            symbol.st_shndx(ElfLittleEndian).0,
+        )))
+        .ok()?;
     let executable = section.sh_flags(ElfLittleEndian).contains(SHF_EXECINSTR);
     let named = match symbol.st_type() {
         STT_FUNC => true,
@@ -186,7 +209,9 @@ fn dwarf(elf: &[u8]) -> Option<Context<Slice<'_>>> {
             !section.sh_flags(ElfLittleEndian).contains(SHF_COMPRESSED)
                 && section.sh_type(ElfLittleEndian) != SHT_NOBITS
         });
-        plain.and_then(|section| section.data(ElfLittleEndian, elf).ok()).unwrap_or_default()
+        plain
+            .and_then(|section| section.data(ElfLittleEndian, elf).ok())
+            .unwrap_or_default()
     };
     let load = |id: gimli::SectionId| Ok::<_, gimli::Error>(EndianSlice::new(bytes(id.name()), LittleEndian));
     let dwarf = gimli::Dwarf::load(load).ok()?;

@@ -287,7 +287,7 @@ impl Builder {
     fn finish(self, entry: u64) -> Result<Program, ImageError> {
         let (index, _, address, len) = self.text.ok_or(ImageError::NoText)?;
         let (start, end) = (u64::from(address), u64::from(address) + u64::from(len));
-        if entry % 2 != 0 || !(start..end).contains(&entry) {
+        if !entry.is_multiple_of(2) || !(start..end).contains(&entry) {
             return Err(ImageError::Entry { entry, start, end });
         }
         let (_, _, image_end) = self.last.expect("text is a segment");

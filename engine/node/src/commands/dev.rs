@@ -1,0 +1,423 @@
+//! `millrace dev`: a development chain in one process, with accounts, a plugin, and load if asked for.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use millrace_pipeline::{EngineConfig, EngineStatus};
+use millrace_rpc::RpcConfig;
+use millrace_types::chain_spec::{Commitment, ConsensusSpec, GenesisAccount};
+use millrace_types::hash::Domain;
+use millrace_types::keys::SecretKey;
+use millrace_types::{Amount, ChainSpec, Hash};
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::commands::{print_json, run_async};
+use crate::failure::Failure;
+use crate::load::{Load, LoadKind, LoadPlan};
+use crate::node::RunningNode;
+use crate::node::settings::{Settings, read_chain_spec};
+
+/// Units of every development account.
+const ACCOUNT_UNITS: Amount = 1 << 100;
+const ACCOUNT_KEY: Domain = Domain::new("millrace/dev-account/1");
+const SEQUENCER_KEY: Domain = Domain::new("millrace/dev-sequencer/1");
+/// 2026-01-01: development chains have no history, and the same seed gives the same genesis.
+const GENESIS_TIMESTAMP_MS: u64 = 1_767_225_600_000;
+const CHAIN_ID: u64 = 4860;
+/// Name of the chain spec in a data directory.
+const SPEC_FILE: &str = "chain-spec.json";
+
+/// Option A or B on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum CommitmentName {
+    /// Option A: headers carry a delayed state root.
+    A,
+    /// Option B: bodies carry execution receipts.
+    B,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// Yes.
+    On,
+    /// No.
+    Off,
+}
+
+/// Runs a development chain until it is interrupted, or until a given amount of work is executed and settled.
+#[derive(Args, Debug)]
+pub struct DevArgs {
+    /// The consensus plugin; by default the solo sequencer beside this program.
+    #[arg(long)]
+    plugin: Option<PathBuf>,
+    /// Where the chain lives; without it, in memory.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Milliseconds between blocks.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+    block_interval_ms: u64,
+    /// Prefunded accounts.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(2..=1_000))]
+    accounts: u16,
+    /// What keys and load are drawn from.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Ends when so many blocks are executed.
+    #[arg(long)]
+    blocks: Option<u64>,
+    /// Ends when so many transactions (of the load, if there is one) are executed and settled.
+    #[arg(long)]
+    txs: Option<u64>,
+    /// Sends transactions of this kind.
+    #[arg(long, value_enum)]
+    load: Option<LoadKind>,
+    /// Transactions a second; by default as many as the chain takes.
+    #[arg(long, requires = "load")]
+    rate: Option<u64>,
+    /// How headers commit to execution.
+    #[arg(long, value_enum, default_value = "b")]
+    commitment: CommitmentName,
+    /// K: how far settlement may lag behind.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    max_receipt_lag: u64,
+    /// Overlap consensus with execution, or run them in turn.
+    #[arg(long, value_enum, default_value = "on")]
+    pipelining: Switch,
+    /// Development switch: makes the execution of every block take this many milliseconds longer.
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    slow_execution: u64,
+    /// Finalized blocks that may wait for execution.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    queue_blocks: u64,
+    /// Where the RPC listens.
+    #[arg(long, default_value = "127.0.0.1:4860")]
+    rpc_listen: std::net::SocketAddr,
+    /// Prints JSON: one object when the chain is ready, one when it ends.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Keys that follow from the seed.
+struct DevKeys {
+    accounts: Vec<SecretKey>,
+    sequencer: SecretKey,
+}
+
+impl DevKeys {
+    fn of(seed: u64, count: u16) -> Self {
+        let key = |domain: Domain, index: u64| {
+            SecretKey::from_seed(domain.hash(&[&seed.to_le_bytes(), &index.to_le_bytes()]).0)
+        };
+        Self {
+            accounts: (0..u64::from(count)).map(|index| key(ACCOUNT_KEY, index)).collect(),
+            sequencer: key(SEQUENCER_KEY, 0),
+        }
+    }
+}
+
+/// What the end of a run is measured from.
+#[derive(Clone, Copy)]
+struct Baseline {
+    transactions: u64,
+}
+
+impl DevArgs {
+    /// Runs the chain.
+    ///
+    /// # Errors
+    /// When it cannot start, the load fails, or the engine stops by itself.
+    pub fn run(self) -> Result<(), Failure> {
+        run_async(self.run_chain())
+    }
+
+    async fn run_chain(self) -> Result<(), Failure> {
+        let keys = DevKeys::of(self.seed, self.accounts);
+        let settings = self.settings(&keys)?;
+        let node = RunningNode::start(settings).await?;
+        self.announce(&node, &keys);
+        let ended = self.drive(&node, &keys).await;
+        let summary = self.summary(&node);
+        let stopped = node.stop().await;
+        let summary = summary?;
+        if self.json {
+            print_json(&summary);
+        } else {
+            println!(
+                "executed {} transactions in {} blocks; last root {}; largest lag {} (K = {})",
+                summary["transactions_executed"],
+                summary["blocks"],
+                summary["last_root"].as_str().unwrap_or("-"),
+                summary["max_lag"],
+                self.max_receipt_lag
+            );
+        }
+        ended.and(stopped)
+    }
+
+    fn settings(&self, keys: &DevKeys) -> Result<Settings, Failure> {
+        let spec = self.chain_spec(keys);
+        let spec = match &self.data_dir {
+            None => spec,
+            Some(directory) => keep_spec(directory, spec)?,
+        };
+        let config = json!({
+            "secret_key": format!("0x{}", hex::encode(keys.sequencer.to_seed())),
+            "block_interval_ms": self.block_interval_ms,
+        });
+        Ok(Settings {
+            spec,
+            data_directory: self.data_dir.clone(),
+            plugin: match &self.plugin {
+                Some(path) => path.clone(),
+                None => plugin_beside_this_program()?,
+            },
+            plugin_pin: None,
+            plugin_config: config.to_string().into_bytes(),
+            plugin_patience: Duration::from_secs(5),
+            rpc: RpcConfig { listen: self.rpc_listen, ..RpcConfig::default() },
+            engine: EngineConfig {
+                pipelining: self.pipelining == Switch::On,
+                slow_execution_ms: self.slow_execution,
+                queue_blocks: usize::try_from(self.queue_blocks).expect("at most 4096"),
+                ..EngineConfig::default()
+            },
+        })
+    }
+
+    fn chain_spec(&self, keys: &DevKeys) -> ChainSpec {
+        let accounts = keys.accounts.iter().map(|key| GenesisAccount { address: key.address(), balance: ACCOUNT_UNITS });
+        let consensus =
+            ConsensusSpec { id: "solo/1".to_owned(), parameters: keys.sequencer.public_key().0.to_vec() };
+        let mut spec = ChainSpec::development(CHAIN_ID, GENESIS_TIMESTAMP_MS, accounts.collect(), consensus);
+        spec.max_receipt_lag = self.max_receipt_lag;
+        spec.commitment = match self.commitment {
+            CommitmentName::A => Commitment::DelayedRoot,
+            CommitmentName::B => Commitment::ExecutionReceipts,
+        };
+        spec
+    }
+
+    fn announce(&self, node: &RunningNode, keys: &DevKeys) {
+        let url = format!("http://{}", node.rpc.address());
+        let secret = |key: &SecretKey| format!("0x{}", hex::encode(key.to_seed()));
+        if self.json {
+            let accounts: Vec<Value> = keys
+                .accounts
+                .iter()
+                .map(|key| json!({ "address": key.address(), "secret_key": secret(key), "balance": ACCOUNT_UNITS.to_string() }))
+                .collect();
+            let genesis = node.engine.genesis().hash;
+            print_json(&json!({ "event": "ready", "rpc": url, "genesis_hash": genesis, "accounts": accounts }));
+            return;
+        }
+        println!("development chain: RPC {url}, genesis {}", node.engine.genesis().hash);
+        println!("{} accounts with {ACCOUNT_UNITS} units each; these keys are public, never use them elsewhere:", keys.accounts.len());
+        for key in &keys.accounts {
+            println!("  address {}  key {}", key.address(), secret(key));
+        }
+    }
+
+    async fn drive(&self, node: &RunningNode, keys: &DevKeys) -> Result<(), Failure> {
+        let progress = Progress::new(self.json);
+        let mut sending = None;
+        let mut baseline = Baseline { transactions: 0 };
+        if let Some(kind) = self.load {
+            let plan = LoadPlan { kind, rate: self.rate, count: self.txs, seed: self.seed };
+            let client = Client::new(&format!("http://{}", node.rpc.address()))?;
+            let load = tokio::select! {
+                load = Load::prepare(plan, client, keys.accounts.clone()) => load?,
+                () = interrupted() => return Ok(()),
+            };
+            baseline.transactions = node.engine.counters().transactions_executed;
+            if let (Some(contract), false) = (load.contract(), self.json) {
+                println!("load: {kind:?} contract {contract}");
+            }
+            let sent = load.sent();
+            sending = Some((tokio::spawn(load.run()), sent));
+        }
+        loop {
+            tokio::select! {
+                () = interrupted() => break,
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+            }
+            if let EngineStatus::Stopped { reason } = node.engine.status() {
+                return Err(Failure::new(format!("the engine stopped: {reason}")));
+            }
+            let sent = sending.as_ref().map(|(_, sent)| sent.load(Ordering::Relaxed));
+            progress.show(node, sent);
+            if sending.as_ref().is_some_and(|(task, _)| task.is_finished()) {
+                let (task, _) = sending.take().expect("it was there a line ago");
+                task.await.map_err(|error| Failure::new(format!("load: it ended: {error}")))??;
+            }
+            if self.is_done(node, baseline)? {
+                break;
+            }
+        }
+        if let Some((task, _)) = sending {
+            task.abort();
+        }
+        progress.clear();
+        Ok(())
+    }
+
+    /// Whether the work that was asked for is executed, and settled where it has transactions.
+    fn is_done(&self, node: &RunningNode, baseline: Baseline) -> Result<bool, Failure> {
+        let counters = node.engine.counters();
+        if self.blocks.is_none() && self.txs.is_none() {
+            return Ok(false);
+        }
+        let enough_blocks = self.blocks.is_none_or(|blocks| counters.blocks_executed >= blocks);
+        let enough_transactions =
+            self.txs.is_none_or(|txs| counters.transactions_executed - baseline.transactions >= txs);
+        if !enough_blocks || !enough_transactions {
+            return Ok(false);
+        }
+        Ok(self.txs.is_none() || last_non_empty(node)? <= node.engine.heights().settled)
+    }
+
+    fn summary(&self, node: &RunningNode) -> Result<Value, Failure> {
+        let (heights, counters) = (node.engine.heights(), node.engine.counters());
+        let root = root_at(node, &heights.executed.hash)?;
+        Ok(json!({
+            "event": "summary",
+            "transactions_executed": counters.transactions_executed,
+            "blocks": counters.blocks_executed,
+            "last_root": root,
+            "max_lag": counters.max_lag,
+            "max_receipt_lag": self.max_receipt_lag,
+            "max_in_flight": counters.max_in_flight,
+            "submissions_refused": counters.submissions_refused,
+            "builds_declined": counters.builds_declined,
+            "gas_charged": counters.gas_charged,
+            "heights": {
+                "finalized": heights.finalized.height,
+                "executed": heights.executed.height,
+                "settled": heights.settled,
+                "safe": heights.safe,
+            },
+        }))
+    }
+}
+
+/// Height of the newest finalized block with transactions.
+fn last_non_empty(node: &RunningNode) -> Result<u64, Failure> {
+    let ledger = node.engine.ledger();
+    let failed = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
+    let mut height = node.engine.heights().finalized.height;
+    while height > 0 {
+        let hash = ledger.finalized_hash(height).map_err(|error| failed(&error))?;
+        let body = match hash {
+            Some(hash) => ledger.body(&hash).map_err(|error| failed(&error))?,
+            None => None,
+        };
+        if body.is_none_or(|body| !body.transactions.is_empty()) {
+            return Ok(height);
+        }
+        height -= 1;
+    }
+    Ok(0)
+}
+
+fn root_at(node: &RunningNode, block: &Hash) -> Result<Option<Hash>, Failure> {
+    let receipt = node.engine.receipt(block).map_err(|error| Failure::new(error.to_string()))?;
+    if let Some(receipt) = receipt {
+        return Ok(Some(receipt.post_state_root));
+    }
+    let header = node.engine.header(block).map_err(|error| Failure::new(error.to_string()))?;
+    Ok(header.and_then(|header| header.delayed_state_root))
+}
+
+/// A chain in a directory keeps the spec that it began with; other flags are refused by name, not ignored.
+fn keep_spec(directory: &Path, spec: ChainSpec) -> Result<ChainSpec, Failure> {
+    let path = directory.join(SPEC_FILE);
+    if !path.exists() {
+        let text = serde_json::to_string_pretty(&spec)?;
+        let written = std::fs::create_dir_all(directory).and_then(|()| std::fs::write(&path, text + "\n"));
+        written.map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+        return Ok(spec);
+    }
+    let kept = read_chain_spec(&path).map_err(|error| Failure::new(error.to_string()))?;
+    if kept.hash() == spec.hash() {
+        return Ok(kept);
+    }
+    Err(Failure::new(format!(
+        "{}: this chain was started with other flags (--seed, --accounts, --commitment or --max-receipt-lag differ); give the same, or another --data-dir",
+        path.display()
+    )))
+}
+
+fn plugin_beside_this_program() -> Result<PathBuf, Failure> {
+    const NAME: &str = "libmillrace_plugin_solo.so";
+    let program = std::env::current_exe().map_err(|error| Failure::new(format!("where this program is: {error}")))?;
+    let path = program.with_file_name(NAME);
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(Failure::new(format!(
+        "no plugin at {}; build it with `cargo build --release -p millrace-plugin-solo`, or name one with --plugin",
+        path.display()
+    )))
+}
+
+/// Completes when the operator asks the process to end.
+pub async fn interrupted() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(error) => {
+                tracing::warn!(%error, "SIGTERM cannot be watched; use an interrupt to stop");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => {
+            if let Err(error) = result {
+                tracing::warn!(%error, "interrupts cannot be watched");
+                std::future::pending::<()>().await;
+            }
+        }
+        () = terminate => {}
+    }
+}
+
+/// One line on a terminal; nothing elsewhere.
+struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    fn new(json: bool) -> Self {
+        if json || !std::io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let bar = ProgressBar::new_spinner();
+        bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("a constant template"));
+        Self(Some(bar))
+    }
+
+    fn show(&self, node: &RunningNode, sent: Option<u64>) {
+        let Some(bar) = &self.0 else { return };
+        let (heights, counters) = (node.engine.heights(), node.engine.counters());
+        let sent = sent.map(|sent| format!(", {sent} sent")).unwrap_or_default();
+        bar.set_message(format!(
+            "finalized {} executed {} settled {} · {} transactions{sent} · rung {}",
+            heights.finalized.height,
+            heights.executed.height,
+            heights.settled,
+            counters.transactions_executed,
+            node.engine.pressure().rung
+        ));
+        bar.tick();
+    }
+
+    fn clear(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

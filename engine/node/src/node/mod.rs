@@ -1,0 +1,196 @@
+//! A running node, put together from its parts, and taken apart in the right order.
+//!
+//! [`settings`] (what it runs with), [`consensus`] (plugin to pipeline and back), [`RunningNode`] (start, stop).
+
+pub mod consensus;
+pub mod settings;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use millrace_ledger::Ledger;
+use millrace_pipeline::{Engine, EngineStatus};
+use millrace_plugin_host::{ChainState, PluginHandle, PluginSpec, PluginStatus};
+use millrace_rpc::shapes::PluginView;
+use millrace_rpc::{Methods, NodeFacts, Pages, RpcServer};
+use millrace_types::codec;
+
+use crate::failure::Failure;
+use consensus::Bridge;
+use settings::Settings;
+
+/// How long the plugin may take to stop.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// Name of the ledger's file in the data directory.
+const LEDGER_FILE: &str = "ledger.redb";
+
+/// A node that runs.
+pub struct RunningNode {
+    /// The engine.
+    pub engine: Engine,
+    /// The plugin.
+    pub plugin: PluginHandle,
+    /// The RPC server.
+    pub rpc: RpcServer,
+}
+
+impl RunningNode {
+    /// Opens the ledger, recovers, loads the plugin, serves RPC, and lets consensus begin, in this order.
+    ///
+    /// # Errors
+    /// Whatever part refuses, by its own message.
+    pub async fn start(settings: Settings) -> Result<Self, Failure> {
+        let metrics = install_metrics()?;
+        let ledger = open_ledger(&settings)?;
+        let spec = settings.spec.clone();
+        let consensus_id = spec.consensus.id.clone();
+        let plugin = PluginHandle::load(PluginSpec {
+            path: settings.plugin.clone(),
+            pin: settings.plugin_pin,
+            consensus_id: Some(consensus_id.clone()),
+            patience: settings.plugin_patience,
+        })
+        .map_err(|error| Failure::new(error.to_string()))?;
+        let config = settings.engine.clone();
+        // Recovery executes the ledger again, which is no work for a thread of the runtime.
+        let engine = tokio::task::spawn_blocking(move || Engine::open(spec, ledger, config))
+            .await
+            .map_err(|error| Failure::new(format!("opening the engine ended: {error}")))?
+            .map_err(|error| Failure::new(error.to_string()))?;
+        let rpc = start_rpc(&settings, &engine, plugin, metrics).await?;
+        start_plugin(&settings, &engine, plugin, &consensus_id)?;
+        Ok(Self { engine, plugin, rpc })
+    }
+
+    /// Stops consensus, finishes what is finalized, stops serving.
+    ///
+    /// # Errors
+    /// When the plugin does not come back in time; everything else has been stopped then.
+    pub async fn stop(self) -> Result<(), Failure> {
+        let Self { engine, plugin, rpc } = self;
+        let stopping = tokio::task::spawn_blocking(move || {
+            let plugin_stopped = plugin.stop(STOP_DEADLINE);
+            engine.stop();
+            plugin_stopped
+        });
+        let plugin_stopped = stopping.await.map_err(|error| Failure::new(format!("stopping ended: {error}")))?;
+        rpc.stop().await;
+        plugin_stopped.map_err(|error| Failure::new(error.to_string()))
+    }
+}
+
+fn open_ledger(settings: &Settings) -> Result<Ledger, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
+    match &settings.data_directory {
+        None => Ledger::in_memory(&settings.spec).map_err(|error| failed(&error)),
+        Some(directory) => {
+            std::fs::create_dir_all(directory)
+                .map_err(|error| Failure::new(format!("data directory {}: {error}", directory.display())))?;
+            Ledger::open(&directory.join(LEDGER_FILE), &settings.spec).map_err(|error| failed(&error))
+        }
+    }
+}
+
+/// Path of the ledger in a data directory.
+#[must_use]
+pub fn ledger_path(directory: &Path) -> std::path::PathBuf {
+    directory.join(LEDGER_FILE)
+}
+
+fn install_metrics() -> Result<PrometheusHandle, Failure> {
+    PrometheusBuilder::new()
+        .install_recorder()
+        .map_err(|error| Failure::new(format!("metrics: {error}")))
+}
+
+async fn start_rpc(
+    settings: &Settings,
+    engine: &Engine,
+    plugin: PluginHandle,
+    metrics: PrometheusHandle,
+) -> Result<RpcServer, Failure> {
+    let methods = Methods::new(engine.clone(), Arc::new(Facts { plugin }), &settings.rpc)
+        .map_err(|error| Failure::new(format!("rpc: {error}")))?;
+    let health_engine = engine.clone();
+    let pages = Pages {
+        health: Box::new(move || health(&health_engine, plugin)),
+        metrics: Box::new(move || metrics.render()),
+    };
+    RpcServer::start(&settings.rpc, methods, pages).await.map_err(|error| Failure::new(error.to_string()))
+}
+
+fn start_plugin(settings: &Settings, engine: &Engine, plugin: PluginHandle, id: &str) -> Result<(), Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
+    let bridge = Bridge::new(engine.clone(), id).map_err(|error| failed(&error))?;
+    let chain = chain_state(settings, engine)?;
+    bridge.feed(plugin).map_err(|error| failed(&error))?;
+    plugin.start(bridge, chain).map_err(|error| failed(&error))
+}
+
+fn chain_state(settings: &Settings, engine: &Engine) -> Result<ChainState, Failure> {
+    let (genesis, last) = (engine.genesis(), engine.last_finalized());
+    let block = |hash| match engine.block(&hash) {
+        Ok(Some(block)) => Ok(codec::encode(&block)),
+        Ok(None) => Err(Failure::new(format!("ledger: block {hash} is missing; restore the ledger from a backup"))),
+        Err(error) => Err(Failure::new(error.to_string())),
+    };
+    let certificate = engine.certificate(&last.hash).map_err(|error| Failure::new(error.to_string()))?;
+    let spec = &settings.spec;
+    Ok(ChainState {
+        chain_id: spec.chain_id,
+        consensus_id: spec.consensus.id.clone(),
+        parameters: spec.consensus.parameters.clone(),
+        config: settings.plugin_config.clone(),
+        chain_spec_hash: spec.hash().0,
+        genesis_hash: genesis.hash.0,
+        genesis_block: block(genesis.hash)?,
+        finalized_hash: last.hash.0,
+        finalized_height: last.height,
+        finalized_block: block(last.hash)?,
+        finalized_certificate: certificate.unwrap_or_default(),
+        max_receipt_lag: spec.max_receipt_lag,
+        block_gas: spec.limits.block_gas,
+        block_bytes: u64::from(spec.limits.block_bytes),
+    })
+}
+
+/// What RPC shows of the plugin.
+struct Facts {
+    plugin: PluginHandle,
+}
+
+impl NodeFacts for Facts {
+    fn plugin(&self) -> PluginView {
+        let info = self.plugin.info();
+        PluginView { name: format!("{} {}", info.consensus_id, info.version), state: state_text(&self.plugin.status()) }
+    }
+}
+
+fn state_text(status: &PluginStatus) -> String {
+    match status {
+        PluginStatus::Loaded => "loaded".to_owned(),
+        PluginStatus::Healthy => "healthy".to_owned(),
+        PluginStatus::Unhealthy { call, for_how_long } => {
+            format!("unhealthy: {call} has not returned for {} ms", for_how_long.as_millis())
+        }
+        PluginStatus::Failed(failure) => failure.to_string(),
+        PluginStatus::Stopping => "stopping".to_owned(),
+        PluginStatus::Stopped => "stopped".to_owned(),
+    }
+}
+
+fn health(engine: &Engine, plugin: PluginHandle) -> Result<String, String> {
+    let status = match engine.status() {
+        EngineStatus::Stopped { reason } => Err(format!("engine stopped: {reason}")),
+        EngineStatus::Running => match plugin.status() {
+            PluginStatus::Healthy | PluginStatus::Loaded => Ok(()),
+            other => Err(format!("plugin {}", state_text(&other))),
+        },
+    };
+    match status {
+        Ok(()) => Ok(serde_json::json!({ "status": "ok" }).to_string()),
+        Err(reason) => Err(serde_json::json!({ "status": "unavailable", "reason": reason }).to_string()),
+    }
+}

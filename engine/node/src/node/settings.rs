@@ -1,0 +1,262 @@
+//! The configuration file of `millrace node`: raw text in, checked settings out.
+//!
+//! [`File`] is what an operator writes (TOML, with `MILLRACE_` environment variables over it); [`Settings`] is what
+//! the node runs with. Between them every value is checked, and an error names the key, the value and what is allowed.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use millrace_pipeline::EngineConfig;
+use millrace_rpc::RpcConfig;
+use millrace_types::{ChainSpec, hex};
+use serde::{Deserialize, Serialize};
+
+/// The file's format, to be raised when a key changes its meaning.
+pub const CONFIG_VERSION: u32 = 1;
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file or a variable does not parse.
+    #[error("configuration {path}: {reason}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong where.
+        reason: String,
+    },
+    /// A newer file.
+    #[error("configuration {path}: version = {found}, this build reads up to {CONFIG_VERSION}; use the newer build, or write the file for this one")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// A value outside its range.
+    #[error("configuration {path}: {key} = {value} is not {allowed}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// What it says.
+        value: String,
+        /// What it may say.
+        allowed: String,
+    },
+    /// The chain spec cannot be used.
+    #[error("chain spec {path}: {reason}")]
+    ChainSpec {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The file.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// [`CONFIG_VERSION`] of the file.
+    pub version: u32,
+    /// Path of the chain spec (JSON).
+    pub chain_spec: PathBuf,
+    /// Directory of the ledger.
+    pub data_directory: PathBuf,
+    /// The consensus plugin.
+    pub plugin: PluginFile,
+    /// The RPC server.
+    #[serde(default)]
+    pub rpc: RpcFile,
+    /// The engine.
+    #[serde(default)]
+    pub engine: EngineFile,
+}
+
+/// `[plugin]`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PluginFile {
+    /// The shared object.
+    pub path: PathBuf,
+    /// BLAKE3 of the file, hex; the node refuses another file.
+    pub blake3: Option<String>,
+    /// Passed to the plugin as JSON.
+    #[serde(default)]
+    pub config: serde_json::Value,
+    /// Milliseconds that a call may take before the plugin counts as unhealthy.
+    #[serde(default = "default_patience_ms")]
+    pub patience_ms: u64,
+}
+
+fn default_patience_ms() -> u64 {
+    5_000
+}
+
+/// `[rpc]`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RpcFile {
+    /// Address and port.
+    pub listen: Option<SocketAddr>,
+    /// Connections at once.
+    pub max_connections: Option<u32>,
+    /// Bytes of one request.
+    pub max_request_bytes: Option<u32>,
+    /// Calls in one batch.
+    pub max_batch: Option<u32>,
+    /// Gas of a read-only call.
+    pub call_gas_limit: Option<u64>,
+}
+
+/// `[engine]`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineFile {
+    /// `false`: consensus and execution strictly in turn.
+    pub pipelining: Option<bool>,
+    /// Finalized blocks that may wait for execution.
+    pub queue_blocks: Option<usize>,
+    /// States kept, in blocks.
+    pub retention_blocks: Option<u64>,
+}
+
+/// What the node runs with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The chain.
+    pub spec: ChainSpec,
+    /// Directory of the ledger; `None` for a chain that lives in memory.
+    pub data_directory: Option<PathBuf>,
+    /// The shared object.
+    pub plugin: PathBuf,
+    /// The hash that it must have.
+    pub plugin_pin: Option<[u8; 32]>,
+    /// Its configuration.
+    pub plugin_config: Vec<u8>,
+    /// How long its calls may take.
+    pub plugin_patience: Duration,
+    /// The RPC server.
+    pub rpc: RpcConfig,
+    /// The engine.
+    pub engine: EngineConfig,
+}
+
+impl Settings {
+    /// Reads and checks the file at `path`; relative paths in it start from its directory.
+    ///
+    /// # Errors
+    /// [`SettingsError`], naming key, value and what is allowed.
+    pub fn read(path: &Path) -> Result<Self, SettingsError> {
+        let parse = |reason: String| SettingsError::Parse { path: path.to_owned(), reason };
+        if !path.is_file() {
+            return Err(parse("no such file; docs/configuration.md shows a minimal one".to_owned()));
+        }
+        let figment = Figment::new().merge(Toml::file_exact(path)).merge(Env::prefixed("MILLRACE_").split("__").only(&[
+            "rpc.listen",
+            "data_directory",
+            "engine.pipelining",
+        ]));
+        let file: File = figment.extract().map_err(|error| parse(error.to_string()))?;
+        file.resolve(path)
+    }
+}
+
+impl File {
+    fn resolve(self, path: &Path) -> Result<Settings, SettingsError> {
+        if self.version > CONFIG_VERSION {
+            return Err(SettingsError::Newer { path: path.to_owned(), found: self.version });
+        }
+        let base = path.parent().unwrap_or(Path::new("."));
+        let value = |key, value: String, allowed: &str| SettingsError::Value {
+            path: path.to_owned(),
+            key,
+            value,
+            allowed: allowed.to_owned(),
+        };
+        if self.version == 0 {
+            return Err(value("version", "0".to_owned(), "1"));
+        }
+        if !(100..=600_000).contains(&self.plugin.patience_ms) {
+            return Err(value("plugin.patience_ms", self.plugin.patience_ms.to_string(), "from 100 to 600000"));
+        }
+        let plugin_pin = match &self.plugin.blake3 {
+            None => None,
+            Some(text) => Some(hex::parse_array(text).map_err(|error| value("plugin.blake3", text.clone(), &error.to_string()))?),
+        };
+        let spec = read_chain_spec(&base.join(&self.chain_spec))?;
+        let mut engine = EngineConfig::default();
+        if let Some(pipelining) = self.engine.pipelining {
+            engine.pipelining = pipelining;
+        }
+        if let Some(blocks) = self.engine.queue_blocks {
+            if !(1..=4096).contains(&blocks) {
+                return Err(value("engine.queue_blocks", blocks.to_string(), "from 1 to 4096"));
+            }
+            engine.queue_blocks = blocks;
+        }
+        if let Some(blocks) = self.engine.retention_blocks {
+            if !(16..=1_000_000).contains(&blocks) {
+                return Err(value("engine.retention_blocks", blocks.to_string(), "from 16 to 1000000"));
+            }
+            engine.retention_blocks = blocks;
+        }
+        Ok(Settings {
+            spec,
+            data_directory: Some(base.join(&self.data_directory)),
+            plugin: base.join(&self.plugin.path),
+            plugin_pin,
+            plugin_config: self.plugin.config.to_string().into_bytes(),
+            plugin_patience: Duration::from_millis(self.plugin.patience_ms),
+            rpc: self.rpc.resolve(&value)?,
+            engine,
+        })
+    }
+}
+
+impl RpcFile {
+    fn resolve(
+        self,
+        value: &dyn Fn(&'static str, String, &str) -> SettingsError,
+    ) -> Result<RpcConfig, SettingsError> {
+        let mut rpc = RpcConfig::default();
+        let within = |key, given: Option<u32>, least: u32, most: u32, into: &mut u32| match given {
+            None => Ok(()),
+            Some(given) if (least..=most).contains(&given) => {
+                *into = given;
+                Ok(())
+            }
+            Some(given) => Err(value(key, given.to_string(), &format!("from {least} to {most}"))),
+        };
+        within("rpc.max_connections", self.max_connections, 1, 100_000, &mut rpc.max_connections)?;
+        within("rpc.max_request_bytes", self.max_request_bytes, 1 << 10, 1 << 30, &mut rpc.max_request_bytes)?;
+        within("rpc.max_batch", self.max_batch, 1, 10_000, &mut rpc.max_batch)?;
+        if let Some(listen) = self.listen {
+            rpc.listen = listen;
+        }
+        if let Some(gas) = self.call_gas_limit {
+            if gas == 0 || gas > 1 << 62 {
+                return Err(value("rpc.call_gas_limit", gas.to_string(), "from 1 to 2^62"));
+            }
+            rpc.call_gas_limit = gas;
+        }
+        Ok(rpc)
+    }
+}
+
+/// Reads and checks a chain spec.
+///
+/// # Errors
+/// [`SettingsError::ChainSpec`].
+pub fn read_chain_spec(path: &Path) -> Result<ChainSpec, SettingsError> {
+    let failed = |reason: String| SettingsError::ChainSpec { path: path.to_owned(), reason };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let spec: ChainSpec = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
+    spec.validate().map_err(|error| failed(error.to_string()))?;
+    Ok(spec)
+}

@@ -1,0 +1,143 @@
+//! Assembling by the table of forms.
+
+use millrace_jit::isa::{Form, Operands, decode, forms};
+use rand::Rng;
+
+/// The form of that name.
+pub fn form(name: &str) -> &'static Form {
+    forms()
+        .iter()
+        .find(|form| form.name == name)
+        .unwrap_or_else(|| panic!("no form is called {name}"))
+}
+
+/// Code that is being written, at addresses known from the start.
+#[derive(Debug)]
+pub struct Text {
+    pub base: u64,
+    pub bytes: Vec<u8>,
+    /// Words that qemu 7.2 knows under another encoding: offset and what it is given.
+    pub qemu_words: Vec<(usize, u32)>,
+    /// Instructions that qemu 7.2 gets wrong: offset and operands. See [`Text::outline`].
+    mistaken: Vec<(usize, Operands)>,
+}
+
+impl Text {
+    pub fn new(base: u64) -> Self {
+        Self {
+            base,
+            bytes: Vec::new(),
+            qemu_words: Vec::new(),
+            mistaken: Vec::new(),
+        }
+    }
+
+    /// Address of what is emitted next.
+    pub fn here(&self) -> u64 {
+        self.base + self.bytes.len() as u64
+    }
+
+    pub fn emit_word(&mut self, form: &Form, word: u32) {
+        if let Some(word) = qemu_word(form, word) {
+            self.qemu_words.push((self.bytes.len(), word));
+        }
+        if form.name == "ctzw" {
+            let operands = form.decode(word).expect("the caller made a word of this form");
+            self.mistaken.push((self.bytes.len(), operands));
+        }
+        self.bytes
+            .extend_from_slice(&word.to_le_bytes()[..usize::from(form.length())]);
+    }
+
+    pub fn emit(&mut self, form: &Form, operands: Operands) {
+        let word = form
+            .encode(&operands)
+            .unwrap_or_else(|| panic!("{} cannot hold {operands:?}", form.name));
+        self.emit_word(form, word);
+    }
+
+    /// `name rd, rs1, rs2` and `imm`; operands that the form lacks are 0.
+    pub fn op(&mut self, name: &str, rd: u8, rs1: u8, rs2: u8, imm: i32) {
+        self.emit(form(name), Operands { rd, rs1, rs2, imm });
+    }
+
+    /// Sets `rd` to an address below 2^31 - 2048: 8 bytes.
+    pub fn set(&mut self, rd: u8, value: u64) {
+        let value = i32::try_from(value).expect("addresses of tests are below 2^31");
+        let low = value << 20 >> 20;
+        self.op("lui", rd, 0, 0, value.wrapping_sub(low));
+        self.op("addiw", rd, rd, 0, low);
+    }
+
+    /// Appends code that was written elsewhere; nothing in it may depend on its address.
+    pub fn append(&mut self, other: &Text) {
+        let start = self.bytes.len();
+        self.qemu_words.extend(
+            other
+                .qemu_words
+                .iter()
+                .map(|(offset, word)| (start + offset, *word)),
+        );
+        self.mistaken.extend(
+            other
+                .mistaken
+                .iter()
+                .map(|(offset, operands)| (start + offset, *operands)),
+        );
+        self.bytes.extend_from_slice(&other.bytes);
+    }
+
+    /// Places code here, jumped over, that does what qemu 7.2's `ctzw` should have done: it looks at the upper half of
+    /// its operand when the lower is zero. In qemu's file, each `ctzw` since the last call is a jump to such code.
+    pub fn outline(&mut self) {
+        const LEN: i32 = 16;
+        let mistaken = std::mem::take(&mut self.mistaken);
+        self.op("jal", 0, 0, 0, 4 + LEN * mistaken.len() as i32);
+        for (offset, Operands { rd, rs1, .. }) in mistaken {
+            let there = (self.bytes.len() - offset) as i32;
+            let jump = Operands {
+                imm: there,
+                ..Operands::default()
+            };
+            self.qemu_words.push((
+                offset,
+                form("jal").encode(&jump).expect("cases are shorter than a jump"),
+            ));
+            self.op("slli", rd, rs1, 0, 32);
+            self.op("ctz", rd, rd, 0, 0);
+            self.op("addi", rd, rd, 0, -32);
+            self.op("jal", 0, 0, 0, 4 - (there + LEN - 4));
+        }
+    }
+
+    /// Bytes that are never executed.
+    pub fn gap(&mut self, len: usize) {
+        self.bytes.resize(self.bytes.len() + len, 0);
+    }
+}
+
+/// `vt.maskc` and `vt.maskcn` are `czero.eqz` and `czero.nez` in the custom-3 opcode, with funct3 6 and 7.
+fn qemu_word(form: &Form, word: u32) -> Option<u32> {
+    const OPERANDS: u32 = 0x01ff_8f80;
+    let vendor = match form.name {
+        "czero.eqz" => 0x0000_607b,
+        "czero.nez" => 0x0000_707b,
+        _ => return None,
+    };
+    Some(word & OPERANDS | vendor)
+}
+
+/// A word of `form` with random operands that `accept` takes, bits that the form ignores included.
+pub fn random_word(
+    random: &mut impl Rng,
+    form: &Form,
+    accept: impl Fn(&Operands) -> bool,
+) -> Option<(u32, Operands)> {
+    (0..200).find_map(|_| {
+        let free = if form.is_compressed() { 0xffff } else { u32::MAX } & !form.mask;
+        let word = form.pattern | random.random::<u32>() & free;
+        let operands = form.decode(word)?;
+        let is_this_form = decode(word).is_some_and(|found| found.form.name == form.name);
+        (is_this_form && accept(&operands)).then_some((word, operands))
+    })
+}

@@ -1,0 +1,141 @@
+//! Running a program here and under qemu, and telling the first difference.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+use std::sync::Arc;
+
+use millrace_jit::isa::register_name;
+use millrace_jit::machine::{MAX_GAS_LIMIT, machine};
+use millrace_jit::{Ecall, End, Flow, Host, Instance, Program, Tier};
+use millrace_tests::tools;
+
+use crate::batch::Batch;
+use crate::generate::{BLOCK, SCRATCH};
+
+/// What `ebreak` comes to on Linux.
+pub const SIGTRAP: i32 = 5;
+
+/// Extensions that the machine has, on; all others that qemu 7.2 can switch, off. `xventanacondops` stands for Zicond.
+const QEMU_CPU: &str = "rv64,m=true,a=true,c=true,zba=true,zbb=true,zbc=true,zbs=true,Zifencei=true,\
+    Zihintpause=true,xventanacondops=true,f=false,d=false,v=false,h=false,Zicsr=false,Zfh=false,Zfhmin=false,\
+    Zve32f=false,Zve64f=false,zbkb=false,zbkc=false,zbkx=false,zk=false,zkn=false,zknd=false,zkne=false,zknh=false,\
+    zkr=false,zks=false,zksed=false,zksh=false,zkt=false,zdinx=false,zfinx=false,zhinx=false,zhinxmin=false,\
+    svinval=false,svnapot=false,svpbmt=false,sstc=false,sscofpmf=false,x-j=false";
+
+/// What a run here came to.
+#[derive(Debug)]
+pub struct Here {
+    pub end: End,
+    pub output: Vec<u8>,
+    pub status: Option<u64>,
+}
+
+/// What a run under qemu came to.
+#[derive(Debug)]
+pub struct There {
+    pub output: Vec<u8>,
+    pub status: Option<i32>,
+    pub signal: Option<i32>,
+    pub messages: String,
+}
+
+#[derive(Debug, Default)]
+struct Recorder {
+    output: Vec<u8>,
+    status: Option<u64>,
+}
+
+impl Host for Recorder {
+    fn ecall(&mut self, call: &mut Ecall<'_>) -> Flow {
+        let [descriptor, pointer, len, ..] = call.args;
+        match call.number {
+            64 => {
+                assert_eq!(descriptor, 1, "programs write to descriptor 1");
+                match call.memory.read(pointer, len) {
+                    Ok(bytes) => self.output.extend_from_slice(bytes),
+                    Err(kind) => return Flow::Trap(kind),
+                }
+                call.results[0] = len;
+                Flow::Continue
+            }
+            93 => {
+                self.status = Some(descriptor);
+                Flow::Return
+            }
+            number => panic!("no program makes system call {number}"),
+        }
+    }
+}
+
+/// Runs `elf` on the machine under test.
+pub fn run_here(elf: &[u8]) -> Here {
+    let machine = machine(1).expect("version 1 is part of every build");
+    let program = Program::load(elf, machine).expect("generated programs are valid");
+    let mut instance = Instance::new(Arc::new(program));
+    let mut host = Recorder::default();
+    let outcome = instance.run(Tier::Interpreter, MAX_GAS_LIMIT, &mut host);
+    Here {
+        end: outcome.end,
+        output: host.output,
+        status: host.status,
+    }
+}
+
+/// Runs `elf` under qemu.
+pub fn run_qemu(elf: &[u8]) -> There {
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+
+    let qemu = tools::find("qemu-riscv64", "qemu-user");
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(elf).expect("writing a temporary file");
+    let path = file.into_temp_path();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).expect("permissions of our own file");
+    let result = Command::new(qemu)
+        .args(["-cpu", QEMU_CPU])
+        .arg(&path)
+        .output()
+        .expect("qemu starts");
+    There {
+        output: result.stdout,
+        status: result.status.code(),
+        signal: result.status.signal(),
+        messages: String::from_utf8_lossy(&result.stderr).into_owned(),
+    }
+}
+
+/// Runs the batch on both sides and panics at the first difference, with the case that made it.
+pub fn check(batch: &Batch, origin: &str) {
+    let here = run_here(&batch.elf());
+    let there = run_qemu(&batch.qemu_elf());
+    assert_eq!(
+        there.status,
+        Some(0),
+        "{origin}: under qemu, signal {:?}: {}",
+        there.signal,
+        there.messages
+    );
+    assert_eq!(
+        (&here.end, here.status),
+        (&End::Returned, Some(0)),
+        "{origin}: here"
+    );
+    assert_eq!(here.output.len(), there.output.len(), "{origin}: bytes of output");
+    let words = here.output.chunks_exact(8).zip(there.output.chunks_exact(8));
+    if let Some(index) = words.clone().position(|(ours, theirs)| ours != theirs) {
+        let word =
+            |bytes: &[u8]| u64::from_le_bytes(bytes[8 * index..8 * index + 8].try_into().expect("8 bytes"));
+        let (case, offset) = (8 * index / BLOCK as usize, 8 * index as u64 % BLOCK);
+        let place = match offset {
+            SCRATCH.. => format!("scratch + {}", offset - SCRATCH),
+            _ => register_name((offset / 8) as u8).to_owned(),
+        };
+        panic!(
+            "{origin}, case {case}: {place} is {:#x} here, {:#x} under qemu, was {:#x}\n{}",
+            word(&here.output),
+            word(&there.output),
+            batch.initial(8 * index),
+            batch.listing(case)
+        );
+    }
+}
