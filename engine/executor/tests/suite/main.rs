@@ -13,6 +13,6 @@ mod fees;
 mod gas;
 mod hashes;
 mod limits;
-//sample_contracts
+mod sample_contracts;
 mod spec;
 mod storage;

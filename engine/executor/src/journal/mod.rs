@@ -331,3 +331,6 @@ pub(crate) fn supply_exceeded(address: &Address) -> ExecutionError {
         what: "its balance exceeds the total supply",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,3 +123,6 @@ fn read_only_pages(program: &Program) -> u64 {
         .map(|segment| (segment.data.len() as u64).div_ceil(PAGE_BYTES.into()))
         .sum()
 }
+
+#[cfg(test)]
+mod tests;
