@@ -22,7 +22,8 @@ pub struct ReadOnlyCall {
     pub value: Amount,
     /// Its input.
     pub input: Vec<u8>,
-    /// Gas for the run alone: no intrinsic gas is charged.
+    /// Gas for the run alone: no intrinsic gas is charged. It bounds the work, so whoever takes calls from strangers
+    /// bounds it; more than [`MAX_GAS`] counts as that.
     pub gas_limit: Gas,
 }
 
