@@ -3,8 +3,13 @@
 //! Lengths are compared before anything is read, the limits of parts right after. What is checked here bounds
 //! memory; what makes a block *valid* is checked by [`crate::settlement`] and by admission.
 
-use crate::codec::{DecodeError, decode, encoded_len};
-use crate::{Block, Body, ChainSpec, Header, SignedTransaction};
+use alloc::vec::Vec;
+
+use borsh::BorshDeserialize;
+
+use crate::codec::{self, DecodeError, decode, encoded_len};
+use crate::receipt::EXECUTION_RECEIPT_BYTES;
+use crate::{Block, Body, ChainSpec, ExecutionReceipt, Header, SignedTransaction};
 
 impl SignedTransaction {
     /// Decodes a transaction of at most `limits.transaction_bytes`.
@@ -100,6 +105,20 @@ impl Block {
         )?;
         self.header.check_bounds("Block", spec)?;
         self.body.check_bounds("Block", spec)
+    }
+}
+
+impl ExecutionReceipt {
+    /// Decodes a list of at most `max_receipt_lag` receipts: what a settlement hash commits to.
+    ///
+    /// # Errors
+    /// If there are more or they are not canonical.
+    pub fn decode_list(bytes: &[u8], spec: &ChainSpec) -> Result<Vec<Self>, DecodeError> {
+        #[derive(BorshDeserialize)]
+        struct ExecutionReceipts(#[borsh(deserialize_with = "codec::list")] Vec<ExecutionReceipt>);
+        let most = usize::try_from(spec.max_receipt_lag).unwrap_or(usize::MAX);
+        let limit = most.saturating_mul(EXECUTION_RECEIPT_BYTES).saturating_add(4);
+        decode::<ExecutionReceipts>(bytes, limit).map(|receipts| receipts.0)
     }
 }
 

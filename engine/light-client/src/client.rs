@@ -1,0 +1,486 @@
+//! Headers: from genesis, or a checkpoint, to the newest that is certified.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use millrace_types::chain_spec::InvalidChainSpec;
+use millrace_types::settlement::{HeaderError, check_header};
+use millrace_types::{ChainSpec, ExecutionReceipt, Hash, Header, Height, codec};
+
+use crate::evidence::{Branch, Evidence};
+use crate::genesis;
+use crate::settle::Settled;
+use crate::verifier::{self, CertificateError, CertificateVerifier, Verifiers};
+use crate::window::{Kept, Window};
+
+/// The most headers of one call of [`LightClient::advance`].
+pub const MAX_BATCH: usize = 1024;
+
+/// How many of the newest heights a client answers for, unless told otherwise.
+pub const DEFAULT_WINDOW: usize = 1024;
+
+/// A header, and its certificate unless a later header of the same batch has one.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct CertifiedHeader {
+    /// The header.
+    pub header: Header,
+    /// What makes it final.
+    pub certificate: Option<Certificate>,
+}
+
+/// A certificate: bytes that mean something to the consensus alone.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Certificate(#[borsh(deserialize_with = "codec::bytes")] pub Vec<u8>);
+
+/// Why a client cannot start.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum StartError {
+    /// The chain spec itself is wrong.
+    #[error(transparent)]
+    Spec(#[from] InvalidChainSpec),
+    /// Nobody here can check the chain's certificates.
+    #[error("no verifier for consensus {id:?}; known: {known}")]
+    UnknownConsensus {
+        /// The chain's consensus id.
+        id: String,
+        /// Ids that there are verifiers for.
+        known: String,
+    },
+    /// The verifier refuses the chain's parameters.
+    #[error("consensus.parameters: {reason}")]
+    Parameters {
+        /// Why.
+        reason: String,
+    },
+    /// A checkpoint without headers.
+    #[error("a checkpoint needs at least its own header")]
+    EmptyCheckpoint,
+    /// A checkpoint whose last header is not the trusted one.
+    #[error("the checkpoint's last header is {found}, trusted is {trusted}")]
+    Untrusted {
+        /// Hash of the last header given.
+        found: Hash,
+        /// The hash that is trusted.
+        trusted: Hash,
+    },
+    /// A header of the checkpoint that cannot follow the one before.
+    #[error("checkpoint header at height {height}: {error}")]
+    Checkpoint {
+        /// Its height.
+        height: Height,
+        /// Why.
+        error: HeaderError,
+    },
+}
+
+/// Why headers do not extend what is final.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AdvanceError {
+    /// Too many headers at once.
+    #[error("{found} headers at once: at most {MAX_BATCH}, send the rest after")]
+    TooMany {
+        /// Headers given.
+        found: usize,
+    },
+    /// The last header has no certificate, so nothing vouches for it.
+    #[error("the last header, at height {height}, has no certificate")]
+    Uncertified {
+        /// Its height.
+        height: Height,
+    },
+    /// A header does not name the one before as its parent.
+    #[error("the header at height {height} does not follow the one before it in the batch")]
+    Unlinked {
+        /// Its height.
+        height: Height,
+    },
+    /// Heights are missing between what is final and the batch.
+    #[error("the batch begins at height {found}, next is {next}")]
+    Gap {
+        /// The batch's first height.
+        found: Height,
+        /// The height that is due.
+        next: Height,
+    },
+    /// All headers are older than what is kept, so they cannot be compared.
+    #[error("the batch ends at height {found}, the oldest kept is {oldest}")]
+    Forgotten {
+        /// The batch's last height.
+        found: Height,
+        /// The oldest height kept.
+        oldest: Height,
+    },
+    /// A certificate does not hold.
+    #[error("certificate of height {height}: {error}")]
+    Certificate {
+        /// The certified height.
+        height: Height,
+        /// Why.
+        error: CertificateError,
+    },
+    /// A certified header breaks a rule of headers: those who certify are at fault.
+    #[error("certified header at height {height}: {error}")]
+    Header {
+        /// Its height.
+        height: Height,
+        /// The rule.
+        error: HeaderError,
+    },
+    /// A certified header on another branch than the chain spec or the checkpoint, which have no certificate.
+    #[error("certified headers lead to {found} at height {height}, trusted is {trusted}")]
+    OtherChain {
+        /// The height.
+        height: Height,
+        /// The batch's block there.
+        found: Hash,
+        /// The trusted block there.
+        trusted: Hash,
+    },
+    /// Two certified branches: those who certify are at fault, and this proves it.
+    #[error("certified headers contradict what is final at height {height}: evidence is attached")]
+    Conflict {
+        /// A height at which both have a block.
+        height: Height,
+        /// For everyone else to check.
+        evidence: Box<Evidence>,
+    },
+}
+
+/// Follows one chain.
+pub struct LightClient {
+    pub(crate) spec: ChainSpec,
+    verifier: Box<dyn CertificateVerifier>,
+    /// Implied by the chain spec.
+    pub(crate) genesis: ExecutionReceipt,
+    pub(crate) window: Window,
+    pub(crate) settled: BTreeMap<Height, Settled>,
+}
+
+impl LightClient {
+    /// A client that trusts the chain spec alone and begins at genesis.
+    ///
+    /// # Errors
+    /// If the spec is invalid or `verifiers` has none for its consensus.
+    pub fn new(spec: ChainSpec, verifiers: &Verifiers) -> Result<Self, StartError> {
+        Self::start(spec, verifiers, None)
+    }
+
+    /// A client that begins at a header whose hash its owner trusts for a reason of its own. `headers` end in that
+    /// header; what leads there lets the client open settlements of the first blocks after it, for which it needs
+    /// `max_receipt_lag` + 1 ancestors.
+    ///
+    /// # Errors
+    /// As [`LightClient::new`]; and if the headers do not follow each other to `trusted`.
+    pub fn from_checkpoint(
+        spec: ChainSpec,
+        verifiers: &Verifiers,
+        trusted: Hash,
+        headers: Vec<Header>,
+    ) -> Result<Self, StartError> {
+        let mut headers = headers.into_iter();
+        let first = headers.next().ok_or(StartError::EmptyCheckpoint)?;
+        let mut client = Self::start(spec, verifiers, Some(first))?;
+        for header in headers {
+            let parent = client.window.newest();
+            check_header(&header, &parent.header, &parent.hash, &client.spec).map_err(|error| {
+                StartError::Checkpoint {
+                    height: header.height,
+                    error,
+                }
+            })?;
+            let hash = header.hash();
+            client.push(Kept {
+                header,
+                hash,
+                certificate: None,
+            });
+        }
+        let found = client.window.newest().hash;
+        if found == trusted {
+            Ok(client)
+        } else {
+            Err(StartError::Untrusted { found, trusted })
+        }
+    }
+
+    fn start(spec: ChainSpec, verifiers: &Verifiers, first: Option<Header>) -> Result<Self, StartError> {
+        spec.validate()?;
+        let mut verifier = make_verifier(&spec, verifiers)?;
+        let genesis = Header::genesis(&spec, genesis::state_root(&spec));
+        let header = first.unwrap_or_else(|| genesis.clone());
+        let hash = header.hash();
+        if header.chain_id != spec.chain_id {
+            let error = HeaderError::ChainId {
+                found: header.chain_id,
+                expected: spec.chain_id,
+            };
+            return Err(StartError::Checkpoint {
+                height: header.height,
+                error,
+            });
+        }
+        if header.height == 0 && header != genesis {
+            return Err(StartError::Untrusted {
+                found: hash,
+                trusted: genesis.hash(),
+            });
+        }
+        verifier.finalized(&header, &hash);
+        let capacity = capacity(&spec, DEFAULT_WINDOW);
+        let window = Window::new(
+            Kept {
+                header,
+                hash,
+                certificate: None,
+            },
+            capacity,
+        );
+        let genesis = ExecutionReceipt::of_genesis(&genesis).expect("a genesis header implies a receipt");
+        Ok(Self {
+            spec,
+            verifier,
+            genesis,
+            window,
+            settled: BTreeMap::new(),
+        })
+    }
+
+    /// Changes for how many of the newest heights the client answers; at least one. It keeps
+    /// `max_receipt_lag` + 2 headers more, which opening settlements takes.
+    #[must_use]
+    pub fn with_window(mut self, heights: usize) -> Self {
+        self.window.set_capacity(capacity(&self.spec, heights.max(1)));
+        self
+    }
+
+    /// The chain spec.
+    #[must_use]
+    pub fn spec(&self) -> &ChainSpec {
+        &self.spec
+    }
+
+    /// Checks certificates of this chain; what [`Evidence::verify`] needs.
+    #[must_use]
+    pub fn verifier(&self) -> &dyn CertificateVerifier {
+        &*self.verifier
+    }
+
+    /// Hash of the genesis header.
+    #[must_use]
+    pub fn genesis_hash(&self) -> Hash {
+        self.genesis.block_hash
+    }
+
+    /// The newest height that is final.
+    #[must_use]
+    pub fn finalized_height(&self) -> Height {
+        self.window.newest().header.height
+    }
+
+    /// The newest height whose execution a finalized header commits to: the newest with a state that can be proven.
+    #[must_use]
+    pub fn executed_height(&self) -> Height {
+        self.window.newest().header.settled_height
+    }
+
+    /// The newest finalized header and its hash.
+    #[must_use]
+    pub fn finalized(&self) -> (&Header, Hash) {
+        let newest = self.window.newest();
+        (&newest.header, newest.hash)
+    }
+
+    /// The finalized header at `height` and its hash, while it is kept.
+    #[must_use]
+    pub fn header(&self, height: Height) -> Option<(&Header, Hash)> {
+        self.window.get(height).map(|kept| (&kept.header, kept.hash))
+    }
+
+    /// All headers kept, in order of height: with the hash of the last, a checkpoint to begin at another time.
+    pub fn headers(&self) -> impl Iterator<Item = &Header> {
+        self.window.iter().map(|kept| &kept.header)
+    }
+
+    /// Takes headers of consecutive heights, in order. They may begin at or below what is final already. Headers in
+    /// front of a certified one become final with it.
+    ///
+    /// # Errors
+    /// The first fault. Certified headers in front of it have been taken.
+    pub fn advance(&mut self, batch: &[CertifiedHeader]) -> Result<(), AdvanceError> {
+        let Some(last) = batch.last() else { return Ok(()) };
+        if batch.len() > MAX_BATCH {
+            return Err(AdvanceError::TooMany { found: batch.len() });
+        }
+        if last.certificate.is_none() {
+            return Err(AdvanceError::Uncertified {
+                height: last.header.height,
+            });
+        }
+        let hashes = link(batch)?;
+        let oldest = self.window.oldest().header.height;
+        if last.header.height < oldest {
+            return Err(AdvanceError::Forgotten {
+                found: last.header.height,
+                oldest,
+            });
+        }
+        // Headers below the window are vouched for, or contradicted, by the first that is in it.
+        let mut from = batch.partition_point(|entry| entry.header.height < oldest);
+        for run in batch[from..].chunk_by(|entry, _| entry.certificate.is_none()) {
+            self.advance_run(run, &hashes[from..from + run.len()])?;
+            from += run.len();
+        }
+        Ok(())
+    }
+
+    /// Takes linked headers of which the last, and no other, is certified.
+    fn advance_run(&mut self, run: &[CertifiedHeader], hashes: &[Hash]) -> Result<(), AdvanceError> {
+        let (Some(first), Some(last), Some(last_hash)) = (run.first(), run.last(), hashes.last()) else {
+            return Ok(());
+        };
+        let next = self.finalized_height().saturating_add(1);
+        if first.header.height > next {
+            return Err(AdvanceError::Gap {
+                found: first.header.height,
+                next,
+            });
+        }
+        let (height, found) = self.meeting_point(run, hashes);
+        let ours = self.window.get(height).map(|kept| kept.hash);
+        if ours == Some(found) && last.header.height < next {
+            return Ok(());
+        }
+        let certificate = last
+            .certificate
+            .as_ref()
+            .map_or(&[][..], |certificate| &certificate.0);
+        verifier::check(&*self.verifier, &last.header, last_hash, certificate).map_err(|error| {
+            AdvanceError::Certificate {
+                height: last.header.height,
+                error,
+            }
+        })?;
+        if ours != Some(found) {
+            return Err(self.conflict(height, found, run, certificate));
+        }
+        let known = run.partition_point(|entry| entry.header.height < next);
+        self.check_rules(&run[known..], &hashes[known..])?;
+        for (entry, hash) in run[known..].iter().zip(&hashes[known..]) {
+            let certificate = entry
+                .certificate
+                .as_ref()
+                .map(|certificate| certificate.0.clone());
+            self.window.push(Kept {
+                header: entry.header.clone(),
+                hash: *hash,
+                certificate,
+            });
+            self.verifier.finalized(&entry.header, hash);
+        }
+        let oldest = self.window.oldest().header.height;
+        self.settled = self.settled.split_off(&oldest);
+        Ok(())
+    }
+
+    fn push(&mut self, next: Kept) {
+        self.verifier.finalized(&next.header, &next.hash);
+        self.window.push(next);
+    }
+
+    /// The greatest height at which both the run and the window have a block, and the run's block there.
+    fn meeting_point(&self, run: &[CertifiedHeader], hashes: &[Hash]) -> (Height, Hash) {
+        let newest = self.finalized_height();
+        let met = run
+            .iter()
+            .zip(hashes)
+            .rev()
+            .find(|(entry, _)| entry.header.height <= newest);
+        met.map_or((newest, run[0].header.parent_hash), |(entry, hash)| {
+            (entry.header.height, *hash)
+        })
+    }
+
+    fn check_rules(&self, run: &[CertifiedHeader], hashes: &[Hash]) -> Result<(), AdvanceError> {
+        let newest = self.window.newest();
+        let (mut parent, mut parent_hash) = (&newest.header, &newest.hash);
+        for (entry, hash) in run.iter().zip(hashes) {
+            check_header(&entry.header, parent, parent_hash, &self.spec).map_err(|error| {
+                AdvanceError::Header {
+                    height: entry.header.height,
+                    error,
+                }
+            })?;
+            (parent, parent_hash) = (&entry.header, hash);
+        }
+        Ok(())
+    }
+
+    /// A certified run has block `found` at a height where another block is final.
+    fn conflict(
+        &self,
+        height: Height,
+        found: Hash,
+        run: &[CertifiedHeader],
+        certificate: &[u8],
+    ) -> AdvanceError {
+        let headers = run.iter().map(|entry| entry.header.clone()).collect();
+        let second = Branch {
+            headers,
+            certificate: certificate.to_vec(),
+        };
+        match self.window.branch(height) {
+            Some(first) => AdvanceError::Conflict {
+                height,
+                evidence: Box::new(Evidence::Blocks { first, second }),
+            },
+            None => {
+                let trusted = self.window.get(height).map_or(Hash::ZERO, |kept| kept.hash);
+                AdvanceError::OtherChain {
+                    height,
+                    found,
+                    trusted,
+                }
+            }
+        }
+    }
+}
+
+/// Hashes of headers, each of which follows the one before.
+fn link(batch: &[CertifiedHeader]) -> Result<Vec<Hash>, AdvanceError> {
+    let mut hashes: Vec<Hash> = Vec::with_capacity(batch.len());
+    let mut below = None;
+    for CertifiedHeader { header, .. } in batch {
+        if let Some((height, hash)) = below.zip(hashes.last())
+            && (header.height.checked_sub(1) != Some(height) || header.parent_hash != *hash)
+        {
+            return Err(AdvanceError::Unlinked {
+                height: header.height,
+            });
+        }
+        below = Some(header.height);
+        hashes.push(header.hash());
+    }
+    Ok(hashes)
+}
+
+fn make_verifier(
+    spec: &ChainSpec,
+    verifiers: &Verifiers,
+) -> Result<Box<dyn CertificateVerifier>, StartError> {
+    let id = &spec.consensus.id;
+    let make = verifiers.find(id).ok_or_else(|| StartError::UnknownConsensus {
+        id: id.to_string(),
+        known: verifiers.ids().collect::<Vec<_>>().join(", "),
+    })?;
+    make(spec).map_err(|reason| StartError::Parameters { reason })
+}
+
+/// Headers to keep so that every height of the window can be settled: its settling header may be K above, and that
+/// one's parent and ancestors K + 1 below.
+fn capacity(spec: &ChainSpec, window: usize) -> usize {
+    let lag = usize::try_from(spec.max_receipt_lag).unwrap_or(usize::MAX);
+    window.saturating_add(lag).saturating_add(2)
+}

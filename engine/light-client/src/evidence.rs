@@ -1,0 +1,179 @@
+//! Proof that those who certify blocks contradicted themselves. Anyone with the chain spec can check it.
+
+use alloc::vec::Vec;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use millrace_types::receipt::settlement_hash;
+use millrace_types::{ExecutionReceipt, Hash, Header, Height, codec};
+
+use crate::MAX_BATCH;
+use crate::verifier::{self, CertificateError, CertificateVerifier};
+
+/// Headers, each the parent of the next, and the certificate of the last: it vouches for them all, and for the
+/// parent of the first.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Branch {
+    /// In order of height; at least one.
+    #[borsh(deserialize_with = "codec::list")]
+    pub headers: Vec<Header>,
+    /// Over the last header.
+    #[borsh(deserialize_with = "codec::bytes")]
+    pub certificate: Vec<u8>,
+}
+
+/// A certified branch whose first header settles receipts.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Opening {
+    /// The branch.
+    pub branch: Branch,
+    /// What the settlement hash of its first header commits to.
+    #[borsh(deserialize_with = "codec::list")]
+    pub receipts: Vec<ExecutionReceipt>,
+}
+
+/// A contradiction.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub enum Evidence {
+    /// Two blocks were made final at one height.
+    Blocks {
+        /// One of them.
+        first: Branch,
+        /// The other.
+        second: Branch,
+    },
+    /// One block was given two receipts, though a receipt is a function of the block.
+    Receipts {
+        /// A settlement of the block.
+        first: Opening,
+        /// Another.
+        second: Opening,
+    },
+}
+
+/// What a piece of evidence shows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Contradiction {
+    /// Two blocks at one height.
+    Blocks {
+        /// The height.
+        height: Height,
+        /// The blocks.
+        hashes: [Hash; 2],
+    },
+    /// Two receipts of one block.
+    Receipts {
+        /// The block.
+        block_hash: Hash,
+        /// The receipts.
+        receipts: [ExecutionReceipt; 2],
+    },
+}
+
+/// Why something is no evidence.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum EvidenceError {
+    /// A branch without headers, or with more than any client would hand out.
+    #[error("a branch has {found} headers: allowed is 1 ..= {MAX_BATCH}")]
+    Length {
+        /// Its headers.
+        found: usize,
+    },
+    /// Headers that do not follow each other.
+    #[error("header {position} of a branch does not follow the one before")]
+    Unlinked {
+        /// The first that does not.
+        position: usize,
+    },
+    /// A certificate that does not hold.
+    #[error("a branch is not certified: {0}")]
+    Certificate(#[from] CertificateError),
+    /// Receipts other than those which the header commits to.
+    #[error("the receipts hash to {found}, the header says {expected}")]
+    Settlement {
+        /// Hash of the receipts.
+        found: Hash,
+        /// The header's settlement hash.
+        expected: Hash,
+    },
+    /// Both sides may be true at once.
+    #[error("the two sides do not contradict each other")]
+    Consistent,
+}
+
+impl Branch {
+    /// Checks links and certificate; gives the hash of the parent of the first header and of every header.
+    fn check(&self, verifier: &dyn CertificateVerifier) -> Result<Vec<(Height, Hash)>, EvidenceError> {
+        let found = self.headers.len();
+        let (Some(first), Some(last), 1..=MAX_BATCH) = (self.headers.first(), self.headers.last(), found)
+        else {
+            return Err(EvidenceError::Length { found });
+        };
+        let mut hashes = Vec::new();
+        if let Some(below) = first.height.checked_sub(1) {
+            hashes.push((below, first.parent_hash));
+        }
+        for (position, header) in self.headers.iter().enumerate() {
+            let follows = |(height, hash): &(Height, Hash)| {
+                height.checked_add(1) == Some(header.height) && *hash == header.parent_hash
+            };
+            if position > 0 && !hashes.last().is_some_and(follows) {
+                return Err(EvidenceError::Unlinked { position });
+            }
+            hashes.push((header.height, header.hash()));
+        }
+        let (_, last_hash) = hashes.last().expect("one hash for each header");
+        verifier::check(verifier, last, last_hash, &self.certificate)?;
+        Ok(hashes)
+    }
+}
+
+impl Opening {
+    fn check(&self, verifier: &dyn CertificateVerifier) -> Result<(), EvidenceError> {
+        self.branch.check(verifier)?;
+        let expected = self.branch.headers[0].settlement_hash;
+        let found = settlement_hash(&self.receipts);
+        if found == expected {
+            Ok(())
+        } else {
+            Err(EvidenceError::Settlement { found, expected })
+        }
+    }
+}
+
+impl Evidence {
+    /// Checks the evidence with a verifier that knows the validators in question.
+    ///
+    /// # Errors
+    /// If a side is not certified, or the sides do not contradict each other.
+    pub fn verify(&self, verifier: &dyn CertificateVerifier) -> Result<Contradiction, EvidenceError> {
+        match self {
+            Self::Blocks { first, second } => {
+                let (first, second) = (first.check(verifier)?, second.check(verifier)?);
+                let clash = first.iter().find_map(|(height, hash)| {
+                    let (_, other) = second.iter().find(|(at, other)| at == height && other != hash)?;
+                    Some(Contradiction::Blocks {
+                        height: *height,
+                        hashes: [*hash, *other],
+                    })
+                });
+                clash.ok_or(EvidenceError::Consistent)
+            }
+            Self::Receipts { first, second } => {
+                first.check(verifier)?;
+                second.check(verifier)?;
+                let clash = first.receipts.iter().find_map(|receipt| {
+                    let differs = |other: &&ExecutionReceipt| {
+                        other.block_hash == receipt.block_hash && *other != receipt
+                    };
+                    let other = second.receipts.iter().find(differs)?;
+                    let receipts = [receipt.clone(), other.clone()];
+                    Some(Contradiction::Receipts {
+                        block_hash: receipt.block_hash,
+                        receipts,
+                    })
+                });
+                clash.ok_or(EvidenceError::Consistent)
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Who may certify a block: one verifier per consensus id.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+
+use millrace_types::certificate::{SOLO_CONSENSUS_ID, SoloCertificate};
+use millrace_types::{ChainSpec, Hash, Header, PublicKey, codec};
+
+/// Why a certificate does not certify a block.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// Longer than any certificate of this consensus; not looked at.
+    #[error("the certificate has {len} bytes, those of this consensus at most {limit}")]
+    TooLong {
+        /// Its length.
+        len: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Not in the form of this consensus.
+    #[error("the certificate does not decode: {reason}")]
+    Malformed {
+        /// What is wrong.
+        reason: String,
+    },
+    /// Well-formed, but not by those who may certify this block, or not for this block.
+    #[error("the certificate does not hold: {reason}")]
+    Invalid {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Checks the certificates of one consensus on one chain.
+///
+/// Duties: an answer is a function of the chain spec, the headers passed to [`finalized`](Self::finalized) and the
+/// arguments; hostile bytes cost time and memory in proportion to their length at most.
+pub trait CertificateVerifier: Send + Sync {
+    /// The most bytes of a certificate. Longer ones are refused unseen.
+    fn max_certificate_bytes(&self) -> usize;
+
+    /// Checks that `certificate` makes the block final whose header and hash are given, under the validators in
+    /// force after all headers that [`finalized`](Self::finalized) was called with.
+    ///
+    /// # Errors
+    /// If it does not.
+    fn verify(&self, header: &Header, block_hash: &Hash, certificate: &[u8]) -> Result<(), CertificateError>;
+
+    /// Takes note of a header that has become final; called once for each, in order of height. A consensus whose
+    /// validators change reads the hash of the next set from `consensus_data` here.
+    fn finalized(&mut self, _header: &Header, _block_hash: &Hash) {}
+}
+
+/// Makes a verifier for a chain, or says why its `consensus.parameters` do not allow one.
+pub type MakeVerifier = fn(&ChainSpec) -> Result<Box<dyn CertificateVerifier>, String>;
+
+/// Verifiers by consensus id.
+#[derive(Clone, Debug)]
+pub struct Verifiers(BTreeMap<String, MakeVerifier>);
+
+impl Verifiers {
+    /// No verifier at all.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// Those that come with this crate: `solo/1`.
+    #[must_use]
+    pub fn built_in() -> Self {
+        let mut verifiers = Self::none();
+        verifiers.register(SOLO_CONSENSUS_ID, SoloVerifier::make);
+        verifiers
+    }
+
+    /// Adds a verifier, or replaces the one of the same id.
+    pub fn register(&mut self, consensus_id: &str, make: MakeVerifier) {
+        self.0.insert(consensus_id.to_string(), make);
+    }
+
+    pub(crate) fn find(&self, consensus_id: &str) -> Option<MakeVerifier> {
+        self.0.get(consensus_id).copied()
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+impl Default for Verifiers {
+    fn default() -> Self {
+        Self::built_in()
+    }
+}
+
+/// `solo/1`: one sequencer, whose signature is the certificate.
+struct SoloVerifier {
+    chain_id: u64,
+    sequencer: PublicKey,
+}
+
+impl SoloVerifier {
+    fn make(spec: &ChainSpec) -> Result<Box<dyn CertificateVerifier>, String> {
+        let sequencer = SoloCertificate::sequencer(spec).map_err(|error| error.to_string())?;
+        Ok(Box::new(Self {
+            chain_id: spec.chain_id,
+            sequencer,
+        }))
+    }
+}
+
+impl CertificateVerifier for SoloVerifier {
+    fn max_certificate_bytes(&self) -> usize {
+        SoloCertificate::BYTES
+    }
+
+    fn verify(
+        &self,
+        _header: &Header,
+        block_hash: &Hash,
+        certificate: &[u8],
+    ) -> Result<(), CertificateError> {
+        let certificate: SoloCertificate =
+            codec::decode(certificate, SoloCertificate::BYTES).map_err(|error| {
+                CertificateError::Malformed {
+                    reason: error.to_string(),
+                }
+            })?;
+        certificate
+            .verify(self.chain_id, *block_hash, &self.sequencer)
+            .map_err(|error| CertificateError::Invalid {
+                reason: error.to_string(),
+            })
+    }
+}
+
+/// Checks a certificate's length and then the certificate.
+pub(crate) fn check(
+    verifier: &dyn CertificateVerifier,
+    header: &Header,
+    block_hash: &Hash,
+    certificate: &[u8],
+) -> Result<(), CertificateError> {
+    let (len, limit) = (certificate.len(), verifier.max_certificate_bytes());
+    if len > limit {
+        return Err(CertificateError::TooLong { len, limit });
+    }
+    verifier.verify(header, block_hash, certificate)
+}
