@@ -13,8 +13,8 @@
 //!                          readable at once     readable, provable
 //! ```
 //!
-//! Reading order: [`changes`] (what a version writes), [`trie`] (immutable nodes shared by versions, updates, roots,
-//! proofs), [`overlay`] (reads before the root is there), [`version`], [`store`] (the tree of versions and what is
+//! Reading order: [`changes`] (what a version writes), `trie` (immutable nodes shared by versions, updates, roots,
+//! proofs), `overlay` (reads before the root is there), [`version`], [`store`] (the tree of versions and what is
 //! done with them), [`view`] (one version, read), [`error`].
 //!
 //! This store keeps everything in memory and is made durable by executing the ledger again:

@@ -1,7 +1,7 @@
 //! The tree of versions.
 //!
 //! A store is a handle: clones share one tree, from any thread. The tree's lock guards the map of versions only.
-//! Each operation takes the [`Version`]s it needs out of the map and works on them without the lock; versions that
+//! Each operation takes the versions it needs out of the map and works on them without the lock; versions that
 //! leave the map are dropped after the lock is released.
 
 use std::collections::{BTreeMap, BTreeSet};

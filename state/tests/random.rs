@@ -413,7 +413,7 @@ fn is_long_run() -> bool {
 
 #[test]
 fn random_operations_over_forks_equal_the_model_and_nomt_core() {
-    let operations_per_seed = if is_long_run() { 250_000 } else { 8_000 };
+    let operations_per_seed = if is_long_run() { 250_000 } else { 6_000 };
     let (mut operations, mut proofs) = (0, 0);
     for seed in 1..=4 {
         println!("seed {seed}");
