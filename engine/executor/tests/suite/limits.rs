@@ -132,6 +132,15 @@ fn live_pages_are_bounded_over_the_whole_stack() {
 }
 
 #[test]
+fn heap_pages_are_given_back_with_their_frame() {
+    let grow = Script::new().host(number::HEAP_GROW, &[10]).returning(0);
+    let call = |script: Script| script.call(&contract(1), 0, 1_000_000, &grow);
+    let script = call(call(call(Script::new()))).returning(0);
+    let answers = world(|limits| limits.transaction_pages = 2 * FRAME_PAGES + 10).answers(script);
+    assert_eq!([0, 1, 2].map(|index| answers.a0(index)), [status::SUCCESS; 3]);
+}
+
+#[test]
 fn output_is_bounded() {
     let mut world = world(|limits| limits.return_bytes = 100);
     let receipt = world.script(Script::new().host(number::RETURN, &[SCRATCH, 100]).input());
