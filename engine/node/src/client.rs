@@ -38,7 +38,9 @@ pub enum ClientFailure {
         reason: String,
     },
     /// It took longer than the caller wanted to wait.
-    #[error("transaction {hash} is {status} after {waited_s} s; `millrace tx status {hash}` tells how it goes on")]
+    #[error(
+        "transaction {hash} is {status} after {waited_s} s; `millrace tx status {hash}` tells how it goes on"
+    )]
     Waited {
         /// The transaction.
         hash: Hash,
@@ -78,8 +80,14 @@ impl Client {
             .max_response_size(64 << 20)
             .request_timeout(Duration::from_secs(30))
             .build(url)
-            .map_err(|source| ClientFailure::Url { url: url.to_owned(), source })?;
-        Ok(Self { http, url: url.to_owned() })
+            .map_err(|source| ClientFailure::Url {
+                url: url.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            http,
+            url: url.to_owned(),
+        })
     }
 
     /// The generated client, for calls that need nothing else.
@@ -98,7 +106,10 @@ impl Client {
             ClientError::Transport(error) => format!("no answer ({error}); is the node running there?"),
             other => other.to_string(),
         };
-        ClientFailure::Call { url: self.url.clone(), message }
+        ClientFailure::Call {
+            url: self.url.clone(),
+            message,
+        }
     }
 
     /// The node's status.
@@ -115,7 +126,11 @@ impl Client {
     /// As [`Self::status`].
     pub async fn pending_nonce(&self, address: Address) -> Result<u64, ClientFailure> {
         let pending = "pending".parse::<BlockReference>().expect("a tag");
-        let account = self.http.account(address, Some(pending), None).await.map_err(|error| self.failed(error))?;
+        let account = self
+            .http
+            .account(address, Some(pending), None)
+            .await
+            .map_err(|error| self.failed(error))?;
         Ok(account.nonce)
     }
 
@@ -124,7 +139,10 @@ impl Client {
     /// # Errors
     /// As [`Self::status`], or the node's reason to refuse it.
     pub async fn send(&self, transaction: &SignedTransaction) -> Result<Hash, ClientFailure> {
-        self.http.send_transaction(Bytes::of(transaction)).await.map_err(|error| self.failed(error))
+        self.http
+            .send_transaction(Bytes::of(transaction))
+            .await
+            .map_err(|error| self.failed(error))
     }
 
     /// Waits until a transaction has come as far as `goal`.
@@ -140,7 +158,11 @@ impl Client {
         const POLL: Duration = Duration::from_millis(50);
         let mut waited = Duration::ZERO;
         loop {
-            let status = self.http.transaction_status(hash).await.map_err(|error| self.failed(error))?;
+            let status = self
+                .http
+                .transaction_status(hash)
+                .await
+                .map_err(|error| self.failed(error))?;
             let reached = match (&status, goal) {
                 (_, WaitFor::Pool) | (TransactionStatusView::Settled { .. }, _) => true,
                 (TransactionStatusView::Executed { .. }, goal) => goal == WaitFor::Executed,
@@ -150,9 +172,15 @@ impl Client {
                 return Ok(status);
             }
             if waited >= patience {
-                let status = serde_json::to_value(&status).ok().and_then(|s| Some(s.get("status")?.as_str()?.to_owned()));
+                let status = serde_json::to_value(&status)
+                    .ok()
+                    .and_then(|s| Some(s.get("status")?.as_str()?.to_owned()));
                 let status = status.unwrap_or_else(|| "unknown".to_owned());
-                return Err(ClientFailure::Waited { hash, status, waited_s: patience.as_secs() });
+                return Err(ClientFailure::Waited {
+                    hash,
+                    status,
+                    waited_s: patience.as_secs(),
+                });
             }
             tokio::time::sleep(POLL).await;
             waited += POLL;
@@ -161,7 +189,13 @@ impl Client {
 }
 
 fn name_in(data: &str) -> Option<String> {
-    Some(serde_json::from_str::<serde_json::Value>(data).ok()?.get("name")?.as_str()?.to_owned())
+    Some(
+        serde_json::from_str::<serde_json::Value>(data)
+            .ok()?
+            .get("name")?
+            .as_str()?
+            .to_owned(),
+    )
 }
 
 /// What a transaction costs at most, and for which chain it is.
@@ -178,9 +212,21 @@ pub struct Terms {
 /// Signs a transaction.
 #[must_use]
 pub fn sign(key: &SecretKey, nonce: u64, terms: Terms, payload: Payload) -> SignedTransaction {
-    let Terms { chain_id, gas_limit, gas_price } = terms;
+    let Terms {
+        chain_id,
+        gas_limit,
+        gas_price,
+    } = terms;
     let public_key = key.public_key().0;
-    Transaction { chain_id, public_key, nonce, gas_limit, gas_price, payload }.sign(key)
+    Transaction {
+        chain_id,
+        public_key,
+        nonce,
+        gas_limit,
+        gas_price,
+        payload,
+    }
+    .sign(key)
 }
 
 /// Reads a key: 32 bytes in hex, or the path of a file that holds them.
@@ -191,7 +237,13 @@ pub fn read_key(text: &str) -> Result<SecretKey, ClientFailure> {
     if let Ok(key) = text.parse() {
         return Ok(key);
     }
-    let failed = |reason: String| ClientFailure::Key { what: text.to_owned(), reason };
+    let failed = |reason: String| ClientFailure::Key {
+        what: text.to_owned(),
+        reason,
+    };
     let content = std::fs::read_to_string(Path::new(text)).map_err(|error| failed(error.to_string()))?;
-    content.trim().parse().map_err(|error: millrace_types::hex::HexError| failed(error.to_string()))
+    content
+        .trim()
+        .parse()
+        .map_err(|error: millrace_types::hex::HexError| failed(error.to_string()))
 }

@@ -5,7 +5,12 @@
 //! status, or 134 after a trap.
 
 mod bare;
+mod client;
 mod commands;
+mod failure;
+mod follower;
+mod load;
+mod node;
 
 use std::process::ExitCode;
 

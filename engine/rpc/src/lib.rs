@@ -1,1 +1,26 @@
-//! JSON-RPC server.
+//! JSON-RPC over HTTP and WebSocket, with `/health` and `/metrics` beside it.
+//!
+//! `docs/spec/rpc.md` is the contract: method names, shapes, errors, block references. Reading order: [`api`] (the
+//! methods as one trait, from which server and client are generated), [`reference`] (which block a request means),
+//! [`shapes`] and [`encoding`] (the JSON), [`error`] (names and codes), [`methods`] (answers from the engine),
+//! [`server`] and [`http`] (listening, limits, plain pages).
+//!
+//! Invariants: an answer never shows state that was not executed and made durable; reads never wait for consensus or
+//! execution; a request's cost is bounded before it is served.
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod encoding;
+pub mod error;
+pub mod http;
+pub mod methods;
+pub mod reference;
+pub mod server;
+pub mod shapes;
+
+pub use api::{MillraceClient, MillraceServer};
+pub use encoding::{Bytes, Units};
+pub use http::Pages;
+pub use methods::{Methods, NodeFacts};
+pub use reference::BlockReference;
+pub use server::{RpcConfig, RpcServer, StartError};

@@ -9,7 +9,8 @@ use serde_json::json;
 
 use super::tx::{NodeArgs, SendArgs, send_and_show, show_output};
 use crate::client::Client;
-use crate::commands::{Failure, print_json, run_async};
+use crate::commands::{print_json, run_async};
+use crate::failure::Failure;
 
 /// Bytes of input on the command line.
 #[derive(Clone, Debug, Default)]
@@ -91,15 +92,54 @@ impl ContractCommand {
     pub fn run(self) -> Result<(), Failure> {
         run_async(async {
             match self {
-                Self::Deploy { elf, input, value, send, node } => {
-                    let code = std::fs::read(&elf)
-                        .map_err(|error| Failure::new(format!("contract deploy: {}: {error}", elf.display())))?;
-                    send_and_show(&send, &node, DEPLOY_GAS, Payload::Deploy { code, value, input: input.0 }).await
+                Self::Deploy {
+                    elf,
+                    input,
+                    value,
+                    send,
+                    node,
+                } => {
+                    let code = std::fs::read(&elf).map_err(|error| {
+                        Failure::new(format!("contract deploy: {}: {error}", elf.display()))
+                    })?;
+                    send_and_show(
+                        &send,
+                        &node,
+                        DEPLOY_GAS,
+                        Payload::Deploy {
+                            code,
+                            value,
+                            input: input.0,
+                        },
+                    )
+                    .await
                 }
-                Self::Call { contract, input, value, send, node } => {
-                    send_and_show(&send, &node, CALL_GAS, Payload::Call { to: contract, value, input: input.0 }).await
+                Self::Call {
+                    contract,
+                    input,
+                    value,
+                    send,
+                    node,
+                } => {
+                    send_and_show(
+                        &send,
+                        &node,
+                        CALL_GAS,
+                        Payload::Call {
+                            to: contract,
+                            value,
+                            input: input.0,
+                        },
+                    )
+                    .await
                 }
-                Self::Read { contract, input, from, block, node } => {
+                Self::Read {
+                    contract,
+                    input,
+                    from,
+                    block,
+                    node,
+                } => {
                     let request = CallRequest {
                         to: contract,
                         from,
@@ -116,17 +156,30 @@ impl ContractCommand {
 
 async fn read(node: &NodeArgs, request: CallRequest, block: BlockReference) -> Result<(), Failure> {
     let client = Client::new(&node.rpc)?;
-    let result = client.http().call(request, Some(block)).await.map_err(|error| client.failed(error))?;
+    let result = client
+        .http()
+        .call(request, Some(block))
+        .await
+        .map_err(|error| client.failed(error))?;
     if node.json {
         print_json(&serde_json::to_value(&result)?);
     } else {
         println!("output   {}", show_output(&result.output.0));
         println!("gas      {}", result.gas_used);
-        println!("state    height {} (root {})", result.origin.height, result.origin.state_root);
+        println!(
+            "state    height {} (root {})",
+            result.origin.height, result.origin.state_root
+        );
     }
     if result.outcome == "success" {
         return Ok(());
     }
-    let trap = result.trap.map(|trap| json!(trap).to_string()).unwrap_or_default();
-    Err(Failure::new(format!("the call ended as {} {trap}", result.outcome)))
+    let trap = result
+        .trap
+        .map(|trap| json!(trap).to_string())
+        .unwrap_or_default();
+    Err(Failure::new(format!(
+        "the call ended as {} {trap}",
+        result.outcome
+    )))
 }

@@ -115,7 +115,9 @@ impl DevKeys {
             SecretKey::from_seed(domain.hash(&[&seed.to_le_bytes(), &index.to_le_bytes()]).0)
         };
         Self {
-            accounts: (0..u64::from(count)).map(|index| key(ACCOUNT_KEY, index)).collect(),
+            accounts: (0..u64::from(count))
+                .map(|index| key(ACCOUNT_KEY, index))
+                .collect(),
             sequencer: key(SEQUENCER_KEY, 0),
         }
     }
@@ -180,7 +182,10 @@ impl DevArgs {
             plugin_pin: None,
             plugin_config: config.to_string().into_bytes(),
             plugin_patience: Duration::from_secs(5),
-            rpc: RpcConfig { listen: self.rpc_listen, ..RpcConfig::default() },
+            rpc: RpcConfig {
+                listen: self.rpc_listen,
+                ..RpcConfig::default()
+            },
             engine: EngineConfig {
                 pipelining: self.pipelining == Switch::On,
                 slow_execution_ms: self.slow_execution,
@@ -191,9 +196,14 @@ impl DevArgs {
     }
 
     fn chain_spec(&self, keys: &DevKeys) -> ChainSpec {
-        let accounts = keys.accounts.iter().map(|key| GenesisAccount { address: key.address(), balance: ACCOUNT_UNITS });
-        let consensus =
-            ConsensusSpec { id: "solo/1".to_owned(), parameters: keys.sequencer.public_key().0.to_vec() };
+        let accounts = keys.accounts.iter().map(|key| GenesisAccount {
+            address: key.address(),
+            balance: ACCOUNT_UNITS,
+        });
+        let consensus = ConsensusSpec {
+            id: "solo/1".to_owned(),
+            parameters: keys.sequencer.public_key().0.to_vec(),
+        };
         let mut spec = ChainSpec::development(CHAIN_ID, GENESIS_TIMESTAMP_MS, accounts.collect(), consensus);
         spec.max_receipt_lag = self.max_receipt_lag;
         spec.commitment = match self.commitment {
@@ -213,11 +223,19 @@ impl DevArgs {
                 .map(|key| json!({ "address": key.address(), "secret_key": secret(key), "balance": ACCOUNT_UNITS.to_string() }))
                 .collect();
             let genesis = node.engine.genesis().hash;
-            print_json(&json!({ "event": "ready", "rpc": url, "genesis_hash": genesis, "accounts": accounts }));
+            print_json(
+                &json!({ "event": "ready", "rpc": url, "genesis_hash": genesis, "accounts": accounts }),
+            );
             return;
         }
-        println!("development chain: RPC {url}, genesis {}", node.engine.genesis().hash);
-        println!("{} accounts with {ACCOUNT_UNITS} units each; these keys are public, never use them elsewhere:", keys.accounts.len());
+        println!(
+            "development chain: RPC {url}, genesis {}",
+            node.engine.genesis().hash
+        );
+        println!(
+            "{} accounts with {ACCOUNT_UNITS} units each; these keys are public, never use them elsewhere:",
+            keys.accounts.len()
+        );
         for key in &keys.accounts {
             println!("  address {}  key {}", key.address(), secret(key));
         }
@@ -228,7 +246,12 @@ impl DevArgs {
         let mut sending = None;
         let mut baseline = Baseline { transactions: 0 };
         if let Some(kind) = self.load {
-            let plan = LoadPlan { kind, rate: self.rate, count: self.txs, seed: self.seed };
+            let plan = LoadPlan {
+                kind,
+                rate: self.rate,
+                count: self.txs,
+                seed: self.seed,
+            };
             let client = Client::new(&format!("http://{}", node.rpc.address()))?;
             let load = tokio::select! {
                 load = Load::prepare(plan, client, keys.accounts.clone()) => load?,
@@ -253,7 +276,8 @@ impl DevArgs {
             progress.show(node, sent);
             if sending.as_ref().is_some_and(|(task, _)| task.is_finished()) {
                 let (task, _) = sending.take().expect("it was there a line ago");
-                task.await.map_err(|error| Failure::new(format!("load: it ended: {error}")))??;
+                task.await
+                    .map_err(|error| Failure::new(format!("load: it ended: {error}")))??;
             }
             if self.is_done(node, baseline)? {
                 break;
@@ -272,9 +296,12 @@ impl DevArgs {
         if self.blocks.is_none() && self.txs.is_none() {
             return Ok(false);
         }
-        let enough_blocks = self.blocks.is_none_or(|blocks| counters.blocks_executed >= blocks);
-        let enough_transactions =
-            self.txs.is_none_or(|txs| counters.transactions_executed - baseline.transactions >= txs);
+        let enough_blocks = self
+            .blocks
+            .is_none_or(|blocks| counters.blocks_executed >= blocks);
+        let enough_transactions = self
+            .txs
+            .is_none_or(|txs| counters.transactions_executed - baseline.transactions >= txs);
         if !enough_blocks || !enough_transactions {
             return Ok(false);
         }
@@ -325,11 +352,17 @@ fn last_non_empty(node: &RunningNode) -> Result<u64, Failure> {
 }
 
 fn root_at(node: &RunningNode, block: &Hash) -> Result<Option<Hash>, Failure> {
-    let receipt = node.engine.receipt(block).map_err(|error| Failure::new(error.to_string()))?;
+    let receipt = node
+        .engine
+        .receipt(block)
+        .map_err(|error| Failure::new(error.to_string()))?;
     if let Some(receipt) = receipt {
         return Ok(Some(receipt.post_state_root));
     }
-    let header = node.engine.header(block).map_err(|error| Failure::new(error.to_string()))?;
+    let header = node
+        .engine
+        .header(block)
+        .map_err(|error| Failure::new(error.to_string()))?;
     Ok(header.and_then(|header| header.delayed_state_root))
 }
 
@@ -354,7 +387,8 @@ fn keep_spec(directory: &Path, spec: ChainSpec) -> Result<ChainSpec, Failure> {
 
 fn plugin_beside_this_program() -> Result<PathBuf, Failure> {
     const NAME: &str = "libmillrace_plugin_solo.so";
-    let program = std::env::current_exe().map_err(|error| Failure::new(format!("where this program is: {error}")))?;
+    let program =
+        std::env::current_exe().map_err(|error| Failure::new(format!("where this program is: {error}")))?;
     let path = program.with_file_name(NAME);
     if path.is_file() {
         return Ok(path);
@@ -410,7 +444,7 @@ impl Progress {
             heights.executed.height,
             heights.settled,
             counters.transactions_executed,
-            node.engine.pressure().rung
+            node.engine.pressure().rung.name()
         ));
         bar.tick();
     }

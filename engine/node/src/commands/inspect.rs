@@ -119,7 +119,7 @@ fn show_segments(args: &Args, elf: &[u8], program: &Program, out: &mut impl Writ
         let (flags, len) = (permissions(segment.permissions), segment.data.len());
         writeln!(
             out,
-            "  {:08x} to {end:08x}  {flags:<2}  {len} bytes from the file",
+            "  {:08x} to {end:08x}  {flags:<2}  {len} bytes of data",
             segment.address
         )?;
     }

@@ -8,7 +8,8 @@ use millrace_types::keys::SecretKey;
 use serde_json::json;
 
 use crate::client::read_key;
-use crate::commands::{Failure, print_json};
+use crate::commands::print_json;
+use crate::failure::Failure;
 
 /// Makes and shows keys.
 #[derive(clap::Subcommand, Debug)]
@@ -45,9 +46,14 @@ impl KeysCommand {
                     .create_new(true)
                     .mode(0o600)
                     .open(&file)
-                    .and_then(|mut out| writeln!(out, "0x{}", hex::encode(key.to_seed())).and_then(|()| out.sync_all()));
+                    .and_then(|mut out| {
+                        writeln!(out, "0x{}", hex::encode(key.to_seed())).and_then(|()| out.sync_all())
+                    });
                 written.map_err(|error| {
-                    Failure::new(format!("keys new: {}: {error}; name a file that does not exist yet", file.display()))
+                    Failure::new(format!(
+                        "keys new: {}: {error}; name a file that does not exist yet",
+                        file.display()
+                    ))
                 })?;
                 show(&key, json);
             }

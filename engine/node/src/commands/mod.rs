@@ -1,17 +1,39 @@
-//! Subcommands of `millrace`.
+//! Subcommands of `millrace`, one file each.
 
+mod contract;
+mod dev;
 mod inspect;
+mod keys;
+mod light;
+mod node;
 mod program;
 mod run;
+mod tx;
 
+use std::future::Future;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
 
 /// A blockchain execution engine: consensus plugins, a bounded pipeline, a RISC-V machine.
 #[derive(Debug, Parser)]
 #[command(name = "millrace", version, propagate_version = true)]
 pub struct Cli {
+    /// What to log on stderr: a level, or `target=level` pairs separated by commas.
+    #[arg(
+        long,
+        global = true,
+        env = "MILLRACE_LOG",
+        default_value = "warn",
+        value_name = "FILTER"
+    )]
+    log: String,
+    /// Logs as JSON, a line each.
+    #[arg(long, global = true)]
+    log_json: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -20,14 +42,75 @@ pub struct Cli {
 enum Command {
     Run(run::Args),
     Inspect(inspect::Args),
+    Dev(dev::DevArgs),
+    Node(node::NodeCommandArgs),
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    #[command(subcommand)]
+    Tx(tx::TxCommand),
+    #[command(subcommand)]
+    Contract(contract::ContractCommand),
+    #[command(subcommand)]
+    Light(light::LightCommand),
 }
 
 impl Cli {
     /// Runs the subcommand; what it returns is the process's exit status.
     pub fn run(self) -> ExitCode {
+        if let Err(failure) = start_logging(&self.log, self.log_json) {
+            return ended(Err(failure));
+        }
         match self.command {
             Command::Run(args) => run::run(&args),
             Command::Inspect(args) => inspect::run(&args),
+            Command::Dev(args) => ended(args.run()),
+            Command::Node(args) => ended(args.run()),
+            Command::Keys(command) => ended(command.run()),
+            Command::Tx(command) => ended(command.run()),
+            Command::Contract(command) => ended(command.run()),
+            Command::Light(command) => ended(command.run()),
         }
     }
+}
+
+fn ended(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Where stderr is closed there is no one to tell.
+            let _ = writeln!(std::io::stderr(), "millrace: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_logging(filter: &str, json: bool) -> Result<(), Failure> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).map_err(|error| {
+        Failure::new(format!(
+            "--log {filter}: {error}; give a level like info, or millrace_pipeline=debug,warn"
+        ))
+    })?;
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if json {
+        subscriber.json().init();
+    } else {
+        subscriber.init();
+    }
+    Ok(())
+}
+
+/// Prints a JSON value on a line of its own.
+fn print_json(value: &serde_json::Value) {
+    println!("{value}");
+}
+
+/// Runs a command's future on a runtime of its own.
+fn run_async<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("starting the runtime: {error}")))?;
+    runtime.block_on(future)
 }

@@ -37,7 +37,10 @@ impl NodeCommandArgs {
         }
         run_async(async move {
             let node = RunningNode::start(settings).await?;
-            let (url, genesis) = (format!("http://{}", node.rpc.address()), node.engine.genesis().hash);
+            let (url, genesis) = (
+                format!("http://{}", node.rpc.address()),
+                node.engine.genesis().hash,
+            );
             if self.json {
                 print_json(&serde_json::json!({ "event": "ready", "rpc": url, "genesis_hash": genesis }));
             } else {

@@ -150,7 +150,10 @@ fn execute(args: &Args) -> Report {
     report
 }
 
-#[expect(clippy::disallowed_methods, reason = "times are shown to people and decide nothing")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "times are shown to people and decide nothing"
+)]
 fn now() -> Instant {
     Instant::now()
 }

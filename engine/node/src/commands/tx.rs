@@ -8,7 +8,8 @@ use millrace_rpc::shapes::TransactionReceiptView;
 use millrace_types::{Address, Amount, Gas, GasPrice, Hash, Payload};
 
 use crate::client::{Client, Terms, WaitFor, read_key, sign};
-use crate::commands::{Failure, print_json, run_async};
+use crate::commands::{print_json, run_async};
+use crate::failure::Failure;
 
 /// Where the node is.
 #[derive(Args, Debug, Clone)]
@@ -91,13 +92,22 @@ impl TxCommand {
     pub fn run(self) -> Result<(), Failure> {
         run_async(async {
             match self {
-                Self::Transfer { to, value, send, node } => {
+                Self::Transfer {
+                    to,
+                    value,
+                    send,
+                    node,
+                } => {
                     let payload = Payload::Transfer { to, value };
                     send_and_show(&send, &node, TRANSFER_GAS, payload).await
                 }
                 Self::Status { hash, node } => {
                     let client = Client::new(&node.rpc)?;
-                    let status = client.http().transaction_status(hash).await.map_err(|e| client.failed(e))?;
+                    let status = client
+                        .http()
+                        .transaction_status(hash)
+                        .await
+                        .map_err(|e| client.failed(e))?;
                     print_json(&serde_json::to_value(status)?);
                     Ok(())
                 }
@@ -105,7 +115,10 @@ impl TxCommand {
                     let client = Client::new(&node.rpc)?;
                     match receipt(&client, hash).await? {
                         Some(receipt) => show_receipt(&receipt, node.json),
-                        None => Err(Failure::new(format!("transaction {hash} is not executed at {}", node.rpc))),
+                        None => Err(Failure::new(format!(
+                            "transaction {hash} is not executed at {}",
+                            node.rpc
+                        ))),
                     }
                 }
             }
@@ -128,7 +141,11 @@ pub async fn send_and_show(
         None => client.pending_nonce(key.address()).await?,
     };
     let gas_limit = send.gas_limit.unwrap_or(default_gas);
-    let terms = Terms { chain_id: status.chain_id, gas_limit, gas_price: send.gas_price };
+    let terms = Terms {
+        chain_id: status.chain_id,
+        gas_limit,
+        gas_price: send.gas_price,
+    };
     let hash = client.send(&sign(&key, nonce, terms, payload)).await?;
     if send.wait == WaitFor::Pool {
         if node.json {
@@ -138,14 +155,21 @@ pub async fn send_and_show(
         }
         return Ok(());
     }
-    client.wait(hash, send.wait, Duration::from_secs(send.timeout_s)).await?;
+    client
+        .wait(hash, send.wait, Duration::from_secs(send.timeout_s))
+        .await?;
     let receipt = receipt(&client, hash).await?;
-    let receipt = receipt.ok_or_else(|| Failure::new(format!("transaction {hash} lost its receipt; ask again")))?;
+    let receipt =
+        receipt.ok_or_else(|| Failure::new(format!("transaction {hash} lost its receipt; ask again")))?;
     show_receipt(&receipt, node.json)
 }
 
 async fn receipt(client: &Client, hash: Hash) -> Result<Option<TransactionReceiptView>, Failure> {
-    Ok(client.http().transaction_receipt(hash, None).await.map_err(|error| client.failed(error))?)
+    Ok(client
+        .http()
+        .transaction_receipt(hash, None)
+        .await
+        .map_err(|error| client.failed(error))?)
 }
 
 fn show_receipt(receipt: &TransactionReceiptView, as_json: bool) -> Result<(), Failure> {
@@ -154,8 +178,14 @@ fn show_receipt(receipt: &TransactionReceiptView, as_json: bool) -> Result<(), F
     } else {
         println!("transaction  {}", receipt.transaction_hash);
         println!("outcome      {}", receipt.outcome);
-        println!("block        {} (height {}, index {})", receipt.block_hash, receipt.height, receipt.index);
-        println!("gas          {} used, {} charged", receipt.gas_used, receipt.gas_charged);
+        println!(
+            "block        {} (height {}, index {})",
+            receipt.block_hash, receipt.height, receipt.index
+        );
+        println!(
+            "gas          {} used, {} charged",
+            receipt.gas_used, receipt.gas_charged
+        );
         if let Some(contract) = &receipt.created {
             println!("contract     {contract}");
         }
@@ -163,7 +193,12 @@ fn show_receipt(receipt: &TransactionReceiptView, as_json: bool) -> Result<(), F
             println!("output       {}", show_output(&receipt.output.0));
         }
         for log in &receipt.logs {
-            println!("log          {} topics {:?} data 0x{}", log.address, log.topics, hex::encode(&log.data.0));
+            println!(
+                "log          {} topics {:?} data 0x{}",
+                log.address,
+                log.topics,
+                hex::encode(&log.data.0)
+            );
         }
         match receipt.settled_by {
             Some(height) => println!("settled by   height {height}"),
@@ -173,7 +208,10 @@ fn show_receipt(receipt: &TransactionReceiptView, as_json: bool) -> Result<(), F
     if receipt.outcome == "success" {
         return Ok(());
     }
-    Err(Failure::new(format!("the transaction ended as {}", receipt.outcome)))
+    Err(Failure::new(format!(
+        "the transaction ended as {}",
+        receipt.outcome
+    )))
 }
 
 /// Output as hex, and as text where it is text.

@@ -46,26 +46,50 @@ impl LoadKind {
             Self::Counter => (COUNTER, Vec::new()),
             Self::Hash => (HASH, Vec::new()),
         };
-        Some(Payload::Deploy { code: code.to_vec(), value: 0, input })
+        Some(Payload::Deploy {
+            code: code.to_vec(),
+            value: 0,
+            input,
+        })
     }
 
     /// Calls that create every slot which the load will write.
     pub fn first_calls(self, contract: Address, accounts: &[Address]) -> Vec<Payload> {
-        let call = |input| Payload::Call { to: contract, value: 0, input };
+        let call = |input| Payload::Call {
+            to: contract,
+            value: 0,
+            input,
+        };
         match self {
-            Self::Token => accounts.iter().skip(1).map(|to| call(token_transfer(to, TOKENS_EACH))).collect(),
+            Self::Token => accounts
+                .iter()
+                .skip(1)
+                .map(|to| call(token_transfer(to, TOKENS_EACH)))
+                .collect(),
             Self::Counter => vec![call(vec![COUNTER_INCREMENT])],
             Self::Transfer | Self::Hash => Vec::new(),
         }
     }
 
     /// Transaction `index`: a function of kind, seed and index alone.
-    pub fn payload(self, seed: u64, index: u64, contract: Option<Address>, accounts: &[SecretKey]) -> Payload {
+    pub fn payload(
+        self,
+        seed: u64,
+        index: u64,
+        contract: Option<Address>,
+        accounts: &[SecretKey],
+    ) -> Payload {
         let draw = DRAW.hash(&[&seed.to_le_bytes(), &index.to_le_bytes()]).0;
-        let number = |at: usize| u64::from_le_bytes(draw[at..at + 8].try_into().expect("eight bytes of a hash"));
-        let to = accounts[usize::try_from(number(0) % accounts.len() as u64).expect("below a length")].address();
+        let number =
+            |at: usize| u64::from_le_bytes(draw[at..at + 8].try_into().expect("eight bytes of a hash"));
+        let to =
+            accounts[usize::try_from(number(0) % accounts.len() as u64).expect("below a length")].address();
         let amount = u128::from(number(8) % 1_000 + 1);
-        let call = |input| Payload::Call { to: contract.unwrap_or_default(), value: 0, input };
+        let call = |input| Payload::Call {
+            to: contract.unwrap_or_default(),
+            value: 0,
+            input,
+        };
         match self {
             Self::Transfer => Payload::Transfer { to, value: amount },
             Self::Token => call(token_transfer(&to, amount)),

@@ -71,7 +71,8 @@ impl Load {
             let receipt = load.client.http().transaction_receipt(created, None).await;
             let receipt = receipt.map_err(|error| load.client.failed(error))?;
             let contract = receipt.and_then(|receipt| receipt.created);
-            let contract = contract.ok_or_else(|| Failure::new("load: the contract's deployment did not succeed"))?;
+            let contract =
+                contract.ok_or_else(|| Failure::new("load: the contract's deployment did not succeed"))?;
             load.contract = Some(contract);
             let addresses: Vec<Address> = load.accounts.iter().map(SecretKey::address).collect();
             let mut last = None;
@@ -132,7 +133,10 @@ impl Load {
             if let Some(ticks) = &mut ticks {
                 ticks.tick().await;
             }
-            let payload = self.plan.kind.payload(self.plan.seed, index, self.contract, &self.accounts);
+            let payload = self
+                .plan
+                .kind
+                .payload(self.plan.seed, index, self.contract, &self.accounts);
             let transaction = self.signed(sender, nonce, kind::CALL_GAS, payload);
             self.send_until_taken(&transaction).await?;
             self.sent.fetch_add(1, Ordering::Relaxed);
@@ -152,7 +156,16 @@ impl Load {
     }
 
     fn signed(&self, sender: usize, nonce: u64, gas_limit: Gas, payload: Payload) -> SignedTransaction {
-        sign(&self.accounts[sender], nonce, Terms { chain_id: self.chain_id, gas_limit, gas_price: kind::GAS_PRICE }, payload)
+        sign(
+            &self.accounts[sender],
+            nonce,
+            Terms {
+                chain_id: self.chain_id,
+                gas_limit,
+                gas_price: kind::GAS_PRICE,
+            },
+            payload,
+        )
     }
 
     async fn send(&self, sender: usize, gas: Gas, payload: Payload) -> Result<millrace_types::Hash, Failure> {
@@ -162,7 +175,12 @@ impl Load {
         Ok(transaction.hash())
     }
 
-    async fn send_and_wait(&self, sender: usize, gas: Gas, payload: Payload) -> Result<millrace_types::Hash, Failure> {
+    async fn send_and_wait(
+        &self,
+        sender: usize,
+        gas: Gas,
+        payload: Payload,
+    ) -> Result<millrace_types::Hash, Failure> {
         let hash = self.send(sender, gas, payload).await?;
         self.wait_for_success(hash).await?;
         Ok(hash)
@@ -170,19 +188,28 @@ impl Load {
 
     async fn wait_for_success(&self, hash: millrace_types::Hash) -> Result<(), Failure> {
         match self.client.wait(hash, WaitFor::Executed, PATIENCE).await? {
-            TransactionStatusView::Executed { outcome, .. } | TransactionStatusView::Settled { outcome, .. }
+            TransactionStatusView::Executed { outcome, .. }
+            | TransactionStatusView::Settled { outcome, .. }
                 if outcome == "success" =>
             {
                 Ok(())
             }
-            other => Err(Failure::new(format!("load: preparing transaction {hash} did not succeed: {other:?}"))),
+            other => Err(Failure::new(format!(
+                "load: preparing transaction {hash} did not succeed: {other:?}"
+            ))),
         }
     }
 }
 
 /// Refusals that pass: the pool is full, or funds in flight are not settled yet.
 fn is_for_now(failure: &ClientFailure) -> bool {
-    const NAMES: [&str; 6] =
-        ["PoolFull", "SenderLimit", "NonceTooFar", "InsufficientSettledFunds", "NotReady", "Pool:"];
+    const NAMES: [&str; 6] = [
+        "PoolFull",
+        "SenderLimit",
+        "NonceTooFar",
+        "InsufficientSettledFunds",
+        "NotReady",
+        "Pool:",
+    ];
     matches!(failure, ClientFailure::Call { message, .. } if NAMES.iter().any(|name| message.starts_with(name)))
 }

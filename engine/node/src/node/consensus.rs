@@ -5,27 +5,23 @@
 //! pressure record. A second one writes the plugin's key-value store, since that waits for the disk.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use millrace_ledger::{Batch, Ledger};
-use millrace_pipeline::{self as pipeline, Event, FinalizeAnswer, PressureSnapshot, Submission};
+use millrace_pipeline::{self as pipeline, Event, PressureSnapshot, Submission};
 use millrace_plugin_host::{
-    BlockBytes, BuildAnswer, BuildRequest, Engine, PluginFailure, PluginHandle, PressureValues, PressureWriter, Reply,
-    Submitted, Verdict,
+    BlockBytes, BuildAnswer, BuildRequest, Engine, PluginFailure, PluginHandle, PressureValues,
+    PressureWriter, Reply, Submitted, Verdict,
 };
 use millrace_types::{Address, Block, Hash, codec};
 
-/// How often the feeder looks around when the engine is silent: the pressure record's ages grow by themselves, and a
-/// build that was declined for want of transactions may have become possible.
-const FEEDER_TICK: Duration = Duration::from_millis(10);
+/// How often the pressure record is written while the engine is silent: the age in it grows by itself.
+const FEEDER_TICK: Duration = Duration::from_millis(100);
 
 /// The engine as a plugin sees it.
 pub struct Bridge {
     engine: pipeline::Engine,
-    /// A build was declined for now, so the plugin waits for word that it may succeed.
-    declined: Arc<AtomicBool>,
     store: mpsc::Sender<Write>,
     ledger: Ledger,
     plugin: String,
@@ -51,7 +47,6 @@ impl Bridge {
             .spawn(move || write_store(&writer_ledger, &name, &writes))?;
         Ok(Arc::new(Self {
             engine,
-            declined: Arc::new(AtomicBool::new(false)),
             store,
             ledger,
             plugin: plugin.to_owned(),
@@ -65,11 +60,17 @@ impl Bridge {
     pub fn feed(self: &Arc<Self>, plugin: PluginHandle) -> std::io::Result<()> {
         let (events, bridge) = (self.engine.subscribe(), Arc::clone(self));
         let writer = plugin.pressure_writer();
-        std::thread::Builder::new().name("plugin-feeder".to_owned()).spawn(move || {
-            let mut feeder = Feeder { engine: bridge.engine.clone(), declined: Arc::clone(&bridge.declined), plugin, writer };
-            drop(bridge);
-            feeder.run(&events);
-        })?;
+        std::thread::Builder::new()
+            .name("plugin-feeder".to_owned())
+            .spawn(move || {
+                let mut feeder = Feeder {
+                    engine: bridge.engine.clone(),
+                    plugin,
+                    writer,
+                };
+                drop(bridge);
+                feeder.run(&events);
+            })?;
         Ok(())
     }
 
@@ -96,24 +97,18 @@ fn write_store(ledger: &Ledger, plugin: &str, writes: &mpsc::Receiver<Write>) {
 
 impl Engine for Bridge {
     fn request_block(&self, request: BuildRequest, reply: Reply<BuildAnswer>) {
-        let limits = &self.engine.spec().limits;
         let request = pipeline::BuildRequest {
             parent: Hash(request.parent_hash),
             proposer: Address(request.proposer),
             consensus_data: request.consensus_data,
-            seal: Vec::new(),
-            max_gas: request.max_gas.unwrap_or(limits.block_gas),
-            max_bytes: request.max_bytes.unwrap_or(u64::from(limits.block_bytes)),
+            max_gas: request.max_gas,
+            max_bytes: request.max_bytes,
             timestamp_ms: request.timestamp_ms,
+            allow_empty: request.allow_empty,
         };
-        let declined = Arc::clone(&self.declined);
         let answer = move |answer: pipeline::BuildAnswer| match answer {
             pipeline::BuildAnswer::Built(block) => reply.complete(BuildAnswer::Built(block_bytes(&block))),
-            pipeline::BuildAnswer::NotNow(why) => {
-                // Noted before the plugin hears of it, so that no wake-up falls between the two.
-                declined.store(true, Ordering::SeqCst);
-                reply.complete(BuildAnswer::NotNow(why.to_string()));
-            }
+            pipeline::BuildAnswer::NotNow(why) => reply.complete(BuildAnswer::NotNow(why.to_string())),
             pipeline::BuildAnswer::Refused(pipeline::BuildRefused::UnknownParent { .. }) => {
                 reply.complete(BuildAnswer::UnknownParent);
             }
@@ -132,17 +127,21 @@ impl Engine for Bridge {
         let (hash, height) = (block.hash(), block.header.height);
         let answer = move |answer: pipeline::ValidateAnswer| {
             use pipeline::ValidateAnswer as Answer;
-            reply.complete(match answer {
+            let verdict = match answer {
                 Answer::Valid => Verdict::Valid { hash: hash.0, height },
                 Answer::Invalid(why) => Verdict::Invalid(why.to_string()),
-                Answer::Pending(pipeline::Pending::UnknownParent { .. }) => Verdict::UnknownParent,
+                Answer::Pending(pipeline::admission::Pending::UnknownParent { .. }) => Verdict::UnknownParent,
                 Answer::Pending(why) => Verdict::NotYet(why.to_string()),
                 Answer::Conflicting => Verdict::Invalid("it conflicts with the finalized chain".to_owned()),
-                Answer::Early { by_ms } => Verdict::NotYet(format!("its timestamp is {by_ms} ms too far ahead")),
+                Answer::Early { by_ms } => {
+                    Verdict::NotYet(format!("its timestamp is {by_ms} ms too far ahead"))
+                }
                 Answer::Busy => Verdict::NotYet("too many requests wait".to_owned()),
                 Answer::Stopped(why) => Verdict::NotYet(format!("the engine has stopped: {why}")),
-                Answer::Aborted => return drop(reply),
-            });
+                // Dropping the reply says "aborted".
+                Answer::Aborted => return,
+            };
+            reply.complete(verdict);
         };
         self.engine.validate(block, pipeline::Reply::new(answer));
     }
@@ -158,16 +157,12 @@ impl Engine for Bridge {
         let block = match self.decode(&block) {
             Ok(block) => block,
             Err(why) => {
-                self.engine.report_plugin_fault(format!("a finalized block does not decode: {why}"));
+                self.engine
+                    .report_plugin_fault(format!("a finalized block does not decode: {why}"));
                 return Submitted::Invalid(why);
             }
         };
-        let reply = pipeline::Reply::new(|answer: FinalizeAnswer| {
-            if let FinalizeAnswer::CertificateTooLong { size } = answer {
-                tracing::error!(size, limit = pipeline::MAX_CERTIFICATE_BYTES, "certificate too long");
-            }
-        });
-        match self.engine.submit_finalized(block, certificate, reply) {
+        match self.engine.submit_finalized(block, certificate) {
             Submission::Accepted => Submitted::Accepted,
             Submission::Again => Submitted::Again,
             Submission::Stopped => Submitted::Stopped,
@@ -208,7 +203,6 @@ fn block_bytes(block: &Block) -> BlockBytes {
 /// Carries what the engine says to the plugin.
 struct Feeder {
     engine: pipeline::Engine,
-    declined: Arc<AtomicBool>,
     plugin: PluginHandle,
     writer: Option<PressureWriter>,
 }
@@ -222,9 +216,6 @@ impl Feeder {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.publish_pressure();
-            if self.declined.swap(false, Ordering::SeqCst) {
-                self.plugin.work();
-            }
         }
         self.publish_pressure();
     }
@@ -240,11 +231,15 @@ impl Feeder {
             Event::Credit { available } => {
                 self.plugin.credit(*available, self.engine.pressure().credits_gas);
             }
+            Event::Work => self.plugin.work(),
             // What was missed can only have been progress: repeat where things stand.
             Event::Lagged { .. } => {
                 let heights = self.engine.heights();
-                self.plugin.finalized(heights.finalized.hash.0, heights.finalized.height);
-                self.plugin.credit(self.engine.credits(), self.engine.pressure().credits_gas);
+                self.plugin
+                    .finalized(heights.finalized.hash.0, heights.finalized.height);
+                self.plugin
+                    .credit(self.engine.credits(), self.engine.pressure().credits_gas);
+                self.plugin.work();
             }
             Event::Executed { .. } | Event::Stopped { .. } => {}
         }
@@ -270,7 +265,6 @@ fn pressure_values(snapshot: &PressureSnapshot) -> PressureValues {
         settled_height: snapshot.settled_height,
         finalized_height: snapshot.finalized_height,
         oldest_in_flight_ms: snapshot.oldest_in_flight_ms,
-        rung: snapshot.rung as u64,
+        rung: snapshot.rung.level(),
     }
 }
-

@@ -75,7 +75,9 @@ impl RunningNode {
             engine.stop();
             plugin_stopped
         });
-        let plugin_stopped = stopping.await.map_err(|error| Failure::new(format!("stopping ended: {error}")))?;
+        let plugin_stopped = stopping
+            .await
+            .map_err(|error| Failure::new(format!("stopping ended: {error}")))?;
         rpc.stop().await;
         plugin_stopped.map_err(|error| Failure::new(error.to_string()))
     }
@@ -118,7 +120,9 @@ async fn start_rpc(
         health: Box::new(move || health(&health_engine, plugin)),
         metrics: Box::new(move || metrics.render()),
     };
-    RpcServer::start(&settings.rpc, methods, pages).await.map_err(|error| Failure::new(error.to_string()))
+    RpcServer::start(&settings.rpc, methods, pages)
+        .await
+        .map_err(|error| Failure::new(error.to_string()))
 }
 
 fn start_plugin(settings: &Settings, engine: &Engine, plugin: PluginHandle, id: &str) -> Result<(), Failure> {
@@ -133,10 +137,14 @@ fn chain_state(settings: &Settings, engine: &Engine) -> Result<ChainState, Failu
     let (genesis, last) = (engine.genesis(), engine.last_finalized());
     let block = |hash| match engine.block(&hash) {
         Ok(Some(block)) => Ok(codec::encode(&block)),
-        Ok(None) => Err(Failure::new(format!("ledger: block {hash} is missing; restore the ledger from a backup"))),
+        Ok(None) => Err(Failure::new(format!(
+            "ledger: block {hash} is missing; restore the ledger from a backup"
+        ))),
         Err(error) => Err(Failure::new(error.to_string())),
     };
-    let certificate = engine.certificate(&last.hash).map_err(|error| Failure::new(error.to_string()))?;
+    let certificate = engine
+        .certificate(&last.hash)
+        .map_err(|error| Failure::new(error.to_string()))?;
     let spec = &settings.spec;
     Ok(ChainState {
         chain_id: spec.chain_id,
@@ -164,7 +172,10 @@ struct Facts {
 impl NodeFacts for Facts {
     fn plugin(&self) -> PluginView {
         let info = self.plugin.info();
-        PluginView { name: format!("{} {}", info.consensus_id, info.version), state: state_text(&self.plugin.status()) }
+        PluginView {
+            name: format!("{} {}", info.consensus_id, info.version),
+            state: state_text(&self.plugin.status()),
+        }
     }
 }
 
@@ -173,7 +184,10 @@ fn state_text(status: &PluginStatus) -> String {
         PluginStatus::Loaded => "loaded".to_owned(),
         PluginStatus::Healthy => "healthy".to_owned(),
         PluginStatus::Unhealthy { call, for_how_long } => {
-            format!("unhealthy: {call} has not returned for {} ms", for_how_long.as_millis())
+            format!(
+                "unhealthy: {call} has not returned for {} ms",
+                for_how_long.as_millis()
+            )
         }
         PluginStatus::Failed(failure) => failure.to_string(),
         PluginStatus::Stopping => "stopping".to_owned(),

@@ -29,7 +29,9 @@ pub enum SettingsError {
         reason: String,
     },
     /// A newer file.
-    #[error("configuration {path}: version = {found}, this build reads up to {CONFIG_VERSION}; use the newer build, or write the file for this one")]
+    #[error(
+        "configuration {path}: version = {found}, this build reads up to {CONFIG_VERSION}; use the newer build, or write the file for this one"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -153,15 +155,22 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`], naming key, value and what is allowed.
     pub fn read(path: &Path) -> Result<Self, SettingsError> {
-        let parse = |reason: String| SettingsError::Parse { path: path.to_owned(), reason };
+        let parse = |reason: String| SettingsError::Parse {
+            path: path.to_owned(),
+            reason,
+        };
         if !path.is_file() {
-            return Err(parse("no such file; docs/configuration.md shows a minimal one".to_owned()));
+            return Err(parse(
+                "no such file; docs/configuration.md shows a minimal one".to_owned(),
+            ));
         }
-        let figment = Figment::new().merge(Toml::file_exact(path)).merge(Env::prefixed("MILLRACE_").split("__").only(&[
-            "rpc.listen",
-            "data_directory",
-            "engine.pipelining",
-        ]));
+        let figment = Figment::new().merge(Toml::file_exact(path)).merge(
+            Env::prefixed("MILLRACE_").split("__").only(&[
+                "rpc.listen",
+                "data_directory",
+                "engine.pipelining",
+            ]),
+        );
         let file: File = figment.extract().map_err(|error| parse(error.to_string()))?;
         file.resolve(path)
     }
@@ -170,7 +179,10 @@ impl Settings {
 impl File {
     fn resolve(self, path: &Path) -> Result<Settings, SettingsError> {
         if self.version > CONFIG_VERSION {
-            return Err(SettingsError::Newer { path: path.to_owned(), found: self.version });
+            return Err(SettingsError::Newer {
+                path: path.to_owned(),
+                found: self.version,
+            });
         }
         let base = path.parent().unwrap_or(Path::new("."));
         let value = |key, value: String, allowed: &str| SettingsError::Value {
@@ -183,11 +195,18 @@ impl File {
             return Err(value("version", "0".to_owned(), "1"));
         }
         if !(100..=600_000).contains(&self.plugin.patience_ms) {
-            return Err(value("plugin.patience_ms", self.plugin.patience_ms.to_string(), "from 100 to 600000"));
+            return Err(value(
+                "plugin.patience_ms",
+                self.plugin.patience_ms.to_string(),
+                "from 100 to 600000",
+            ));
         }
         let plugin_pin = match &self.plugin.blake3 {
             None => None,
-            Some(text) => Some(hex::parse_array(text).map_err(|error| value("plugin.blake3", text.clone(), &error.to_string()))?),
+            Some(text) => Some(
+                hex::parse_array(text)
+                    .map_err(|error| value("plugin.blake3", text.clone(), &error.to_string()))?,
+            ),
         };
         let spec = read_chain_spec(&base.join(&self.chain_spec))?;
         let mut engine = EngineConfig::default();
@@ -202,7 +221,11 @@ impl File {
         }
         if let Some(blocks) = self.engine.retention_blocks {
             if !(16..=1_000_000).contains(&blocks) {
-                return Err(value("engine.retention_blocks", blocks.to_string(), "from 16 to 1000000"));
+                return Err(value(
+                    "engine.retention_blocks",
+                    blocks.to_string(),
+                    "from 16 to 1000000",
+                ));
             }
             engine.retention_blocks = blocks;
         }
@@ -233,8 +256,20 @@ impl RpcFile {
             }
             Some(given) => Err(value(key, given.to_string(), &format!("from {least} to {most}"))),
         };
-        within("rpc.max_connections", self.max_connections, 1, 100_000, &mut rpc.max_connections)?;
-        within("rpc.max_request_bytes", self.max_request_bytes, 1 << 10, 1 << 30, &mut rpc.max_request_bytes)?;
+        within(
+            "rpc.max_connections",
+            self.max_connections,
+            1,
+            100_000,
+            &mut rpc.max_connections,
+        )?;
+        within(
+            "rpc.max_request_bytes",
+            self.max_request_bytes,
+            1 << 10,
+            1 << 30,
+            &mut rpc.max_request_bytes,
+        )?;
         within("rpc.max_batch", self.max_batch, 1, 10_000, &mut rpc.max_batch)?;
         if let Some(listen) = self.listen {
             rpc.listen = listen;
@@ -254,7 +289,10 @@ impl RpcFile {
 /// # Errors
 /// [`SettingsError::ChainSpec`].
 pub fn read_chain_spec(path: &Path) -> Result<ChainSpec, SettingsError> {
-    let failed = |reason: String| SettingsError::ChainSpec { path: path.to_owned(), reason };
+    let failed = |reason: String| SettingsError::ChainSpec {
+        path: path.to_owned(),
+        reason,
+    };
     let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
     let spec: ChainSpec = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
     spec.validate().map_err(|error| failed(error.to_string()))?;

@@ -1,0 +1,31 @@
+//! Byte strings of any length in JSON. Hashes, addresses and amounts have their form from `millrace_types::json`.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use millrace_types::codec;
+use serde::{Deserialize, Serialize};
+
+/// Bytes as `0x`-prefixed lower-case hex.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Bytes(#[serde(with = "millrace_types::json::bytes")] pub Vec<u8>);
+
+impl Bytes {
+    /// A value's canonical bytes.
+    #[must_use]
+    pub fn of<T: BorshSerialize + ?Sized>(value: &T) -> Self {
+        Self(codec::encode(value))
+    }
+
+    /// The value whose canonical bytes these are.
+    ///
+    /// # Errors
+    /// When they are none.
+    pub fn decode<T: BorshDeserialize>(&self) -> Result<T, codec::DecodeError> {
+        codec::decode(&self.0, self.0.len())
+    }
+}
+
+/// An amount: a decimal string, because most readers of JSON turn numbers into floats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Units(#[serde(with = "millrace_types::json::amount")] pub millrace_types::Amount);

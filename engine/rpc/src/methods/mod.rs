@@ -1,0 +1,198 @@
+//! The answers. Each method is a few look-ups on the engine's handle; none waits for consensus or execution.
+
+mod blocks;
+mod state;
+mod subscriptions;
+mod transactions;
+
+use std::sync::Arc;
+
+use jsonrpsee::PendingSubscriptionSink;
+use jsonrpsee::core::{RpcResult, SubscriptionResult, async_trait};
+use millrace_pipeline::{Engine, EngineStatus, Event};
+use millrace_types::{Address, Hash, Height};
+use tokio::sync::broadcast;
+
+pub use blocks::MAX_HEADERS;
+
+use crate::api::MillraceServer;
+use crate::encoding::Bytes;
+use crate::reference::BlockReference;
+use crate::server::RpcConfig;
+use crate::shapes::{
+    AccountView, BlockView, CallRequest, CallResult, ChainSpecView, CodeView, CountersView,
+    ExecutionReceiptView, HeightsView, LocatedTransactionView, PluginView, PressureView, SealedHeader,
+    Settlement, Status, StorageView, Topic, TransactionDetail, TransactionReceiptView, TransactionStatusView,
+};
+
+/// What the node knows and the engine does not.
+pub trait NodeFacts: Send + Sync + 'static {
+    /// The consensus plugin and its state.
+    fn plugin(&self) -> PluginView;
+}
+
+/// Answers requests from an engine.
+pub struct Methods {
+    engine: Engine,
+    facts: Arc<dyn NodeFacts>,
+    events: broadcast::Sender<Arc<Event>>,
+    call_gas_limit: u64,
+    spec_hash: Hash,
+    spec_json: serde_json::Value,
+}
+
+impl Methods {
+    /// Answers from `engine`; `facts` supplies what only the node knows.
+    ///
+    /// # Errors
+    /// When the thread that forwards events cannot be started.
+    pub fn new(
+        engine: Engine,
+        facts: Arc<dyn NodeFacts>,
+        config: &RpcConfig,
+    ) -> Result<Self, std::io::Error> {
+        let events = subscriptions::forward(&engine, config.subscription_buffer)?;
+        let spec = Arc::clone(engine.spec());
+        let spec_json = serde_json::to_value(&*spec)?;
+        Ok(Self {
+            engine,
+            facts,
+            events,
+            call_gas_limit: config.call_gas_limit,
+            spec_hash: spec.hash(),
+            spec_json,
+        })
+    }
+}
+
+#[async_trait]
+impl MillraceServer for Methods {
+    fn status(&self) -> RpcResult<Status> {
+        let (heights, counters) = (self.engine.heights(), self.engine.counters());
+        let (pressure, spec) = (self.engine.pressure(), self.engine.spec());
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            chain_id: spec.chain_id,
+            chain_spec_hash: self.spec_hash,
+            genesis_hash: self.engine.genesis().hash,
+            consensus: spec.consensus.id.clone(),
+            heights: HeightsView {
+                finalized: heights.finalized.height,
+                executed: heights.executed.height,
+                settled: heights.settled,
+                safe: heights.safe,
+                pending: heights.head.height,
+            },
+            lag: heights.finalized.height - heights.settled,
+            max_lag: counters.max_lag,
+            pressure: PressureView {
+                rung: pressure.rung.name().to_owned(),
+                credits_blocks: pressure.credits_blocks,
+                max_gas: pressure.max_gas,
+                max_bytes: pressure.max_bytes,
+                min_interval_ms: pressure.min_interval_ms,
+                oldest_in_flight_ms: pressure.oldest_in_flight_ms,
+            },
+            pool: self.pool_view(),
+            plugin: self.facts.plugin(),
+            counters: CountersView {
+                blocks_finalized: counters.blocks_finalized,
+                blocks_executed: counters.blocks_executed,
+                transactions_executed: counters.transactions_executed,
+                gas_charged: counters.gas_charged,
+                max_in_flight: counters.max_in_flight,
+                submissions_refused: counters.submissions_refused,
+                builds_declined: counters.builds_declined,
+            },
+            stopped: match self.engine.status() {
+                EngineStatus::Running => None,
+                EngineStatus::Stopped { reason } => Some(reason.to_string()),
+            },
+        })
+    }
+
+    fn chain_spec(&self) -> RpcResult<ChainSpecView> {
+        let encoded = Bytes::of(&**self.engine.spec());
+        Ok(ChainSpecView {
+            hash: self.spec_hash,
+            encoded,
+            spec: self.spec_json.clone(),
+        })
+    }
+
+    fn block(
+        &self,
+        block: BlockReference,
+        transactions: Option<TransactionDetail>,
+    ) -> RpcResult<Option<BlockView>> {
+        self.block_view(block, transactions.unwrap_or_default())
+    }
+
+    fn headers(&self, first: Height, count: u64) -> RpcResult<Vec<SealedHeader>> {
+        self.sealed_headers(first, count)
+    }
+
+    fn execution_receipt(&self, block: BlockReference) -> RpcResult<Option<ExecutionReceiptView>> {
+        self.execution_receipt_view(block)
+    }
+
+    fn settlement(&self, height: Height) -> RpcResult<Option<Settlement>> {
+        self.settlement_view(height)
+    }
+
+    fn transaction(&self, hash: Hash) -> RpcResult<Option<LocatedTransactionView>> {
+        self.located_transaction_view(&hash)
+    }
+
+    fn transaction_receipt(
+        &self,
+        hash: Hash,
+        proof: Option<bool>,
+    ) -> RpcResult<Option<TransactionReceiptView>> {
+        self.transaction_receipt_view(&hash, proof.unwrap_or(false))
+    }
+
+    fn transaction_status(&self, hash: Hash) -> RpcResult<TransactionStatusView> {
+        self.transaction_status_view(&hash)
+    }
+
+    fn account(
+        &self,
+        address: Address,
+        block: Option<BlockReference>,
+        proof: Option<bool>,
+    ) -> RpcResult<AccountView> {
+        self.account_view(address, block.unwrap_or_default(), proof.unwrap_or(false))
+    }
+
+    fn storage(
+        &self,
+        contract: Address,
+        key: Bytes,
+        block: Option<BlockReference>,
+        proof: Option<bool>,
+    ) -> RpcResult<StorageView> {
+        self.storage_view(contract, key, block.unwrap_or_default(), proof.unwrap_or(false))
+    }
+
+    fn code(
+        &self,
+        contract: Address,
+        block: Option<BlockReference>,
+        proof: Option<bool>,
+    ) -> RpcResult<CodeView> {
+        self.code_view(contract, block.unwrap_or_default(), proof.unwrap_or(false))
+    }
+
+    fn call(&self, request: CallRequest, block: Option<BlockReference>) -> RpcResult<CallResult> {
+        self.call_view(request, block.unwrap_or_default())
+    }
+
+    fn send_transaction(&self, transaction: Bytes) -> RpcResult<Hash> {
+        self.take_transaction(&transaction)
+    }
+
+    async fn follow(&self, pending: PendingSubscriptionSink, topic: Topic) -> SubscriptionResult {
+        self.notify(pending, topic).await
+    }
+}

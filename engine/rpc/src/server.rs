@@ -1,0 +1,122 @@
+//! Starting and stopping the server.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use jsonrpsee::server::middleware::http::HostFilterLayer;
+use jsonrpsee::server::{BatchRequestConfig, Server, ServerConfig, ServerHandle};
+
+use crate::api::MillraceServer as _;
+use crate::http::{Pages, PagesLayer};
+use crate::methods::Methods;
+
+/// What an operator may choose about the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RpcConfig {
+    /// Where it listens. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Connections at once.
+    pub max_connections: u32,
+    /// Bytes of one request.
+    pub max_request_bytes: u32,
+    /// Bytes of one answer.
+    pub max_response_bytes: u32,
+    /// Calls in one batch.
+    pub max_batch: u32,
+    /// Subscriptions of one connection.
+    pub max_subscriptions: u32,
+    /// Notifications that a subscriber may be behind before it is cut off.
+    pub subscription_buffer: usize,
+    /// Gas that a read-only call may use.
+    pub call_gas_limit: u64,
+}
+
+impl Default for RpcConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4860)),
+            max_connections: 256,
+            // A transaction may carry a contract; hex doubles it.
+            max_request_bytes: 8 << 20,
+            max_response_bytes: 32 << 20,
+            max_batch: 64,
+            max_subscriptions: 16,
+            subscription_buffer: 1024,
+            call_gas_limit: 500_000_000,
+        }
+    }
+}
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken or not this machine's.
+    #[error(
+        "rpc: cannot listen on {address}: {source}; choose another address with `rpc.listen` or --rpc-listen"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// A running server. Dropping it does not stop it; [`RpcServer::stop`] does.
+#[derive(Debug)]
+pub struct RpcServer {
+    address: SocketAddr,
+    handle: ServerHandle,
+}
+
+impl RpcServer {
+    /// Starts serving on the current tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError::Listen`].
+    pub async fn start(config: &RpcConfig, methods: Methods, pages: Pages) -> Result<Self, StartError> {
+        let listen = |source| StartError::Listen {
+            address: config.listen,
+            source,
+        };
+        // A page in a browser must not reach a node on loopback by way of a host name that its owner controls.
+        let hosts = if config.listen.ip().is_loopback() {
+            HostFilterLayer::new(["localhost:*", "127.0.0.1:*", "[::1]:*"])
+                .map_err(|error| listen(std::io::Error::other(error.to_string())))?
+        } else {
+            HostFilterLayer::disable()
+        };
+        let middleware = tower::ServiceBuilder::new()
+            .layer(hosts)
+            .layer(PagesLayer(Arc::new(pages)));
+        let server_config = ServerConfig::builder()
+            .max_connections(config.max_connections)
+            .max_request_body_size(config.max_request_bytes)
+            .max_response_body_size(config.max_response_bytes)
+            .max_subscriptions_per_connection(config.max_subscriptions)
+            .set_batch_request_config(BatchRequestConfig::Limit(config.max_batch))
+            .build();
+        let server = Server::builder()
+            .set_config(server_config)
+            .set_http_middleware(middleware)
+            .build(config.listen)
+            .await
+            .map_err(listen)?;
+        let address = server.local_addr().map_err(listen)?;
+        let handle = server.start(methods.into_rpc());
+        Ok(Self { address, handle })
+    }
+
+    /// Where it listens, the real port included.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops taking requests and waits for those under way.
+    pub async fn stop(self) {
+        // An error means that it stopped already.
+        let _ = self.handle.stop();
+        self.handle.stopped().await;
+    }
+}

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Every test: installs what the tests bring in from outside, builds, runs. `MILLRACE_LONG=1` makes the random ones long.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$1"; }
+
+step "tools that the tests compare with"
+tests/install-tools.sh
+
+step "everything, so that end-to-end tests find the program and its plugins"
+cargo build --workspace --locked
+
+step "tests of the workspace"
+cargo test --workspace --locked
+
+step "models of the lock-free core"
+RUSTFLAGS="--cfg loom" cargo test -p millrace-scheduler --lib --release --locked --target-dir target/loom
+
+step "crates that must do without the standard library"
+cargo check -p millrace-proof -p millrace-types -p millrace-light-client --no-default-features --locked
+
+step "contracts, on this machine"
+(cd contracts && cargo test --locked)
