@@ -222,8 +222,12 @@ impl Builder {
             Permissions::ReadWrite => self.writable += end - start,
             Permissions::Read => {}
         }
-        let mut bytes = vec![0; (address - start) as usize + data.len()];
-        bytes[(address - start) as usize..].copy_from_slice(data);
+        let mut bytes = Vec::new();
+        if !data.is_empty() {
+            let before = (address - start) as usize;
+            bytes = vec![0; before + data.len()];
+            bytes[before..].copy_from_slice(data);
+        }
         self.segments.push(Segment {
             address: narrow(start),
             memory_len: narrow(end - start),
