@@ -1,8 +1,9 @@
 //! The words of the engine's interface: requests, answers, heights, events. Behaviour is in [`crate::Engine`].
 
 use millrace_ledger::LedgerError;
+pub use millrace_mempool::{Held, InsertError};
 use millrace_types::{
-    Address, Amount, Block, ExecutionReceipt, Gas, GasPrice, Hash, Height, SignedTransaction, TimestampMs,
+    Address, Block, ExecutionReceipt, Gas, GasPrice, Hash, Height, SignedTransaction, TimestampMs,
     TransactionReceipt,
 };
 
@@ -357,17 +358,9 @@ pub enum SubmitError {
         /// `min_gas_price`.
         min: GasPrice,
     },
-    /// The nonce was used already.
-    #[error("NonceTooLow: nonce {found} is used, the next of this account is {next}")]
-    NonceTooLow {
-        /// In the transaction.
-        found: u64,
-        /// The first that is free, in-flight transactions counted.
-        next: u64,
-    },
     /// The pool refused, for good or for now.
-    #[error("{0}")]
-    Pool(String),
+    #[error(transparent)]
+    Pool(#[from] InsertError),
     /// The engine takes no more transactions.
     #[error("Stopped: {0}")]
     Stopped(StopReason),
@@ -404,30 +397,6 @@ pub enum TransactionStatus {
         settled_by: Option<Height>,
         /// On the finalized chain.
         canonical: bool,
-    },
-}
-
-/// Why a transaction in the pool cannot be included now. It is tried again when heights settle.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Held {
-    /// The settled balance, less what is in flight, does not cover the worst case. Credits that are not settled yet
-    /// do not count.
-    #[error("InsufficientSettledFunds: {settled} settled, {reserved} reserved in flight, {needed} needed")]
-    InsufficientSettledFunds {
-        /// Balance in the settled state.
-        settled: Amount,
-        /// Worst case of the sender's earlier transactions, in flight and in the pool.
-        reserved: Amount,
-        /// Worst case of this one: gas limit × price + value.
-        needed: Amount,
-    },
-    /// An earlier nonce is missing.
-    #[error("NonceGap: the sender's next nonce is {expected}, this is {found}")]
-    NonceGap {
-        /// The first that is free.
-        expected: u64,
-        /// In the transaction.
-        found: u64,
     },
 }
 
@@ -515,6 +484,26 @@ pub enum Event {
         /// How many.
         missed: u64,
     },
+}
+
+/// How much the pool holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PoolSnapshot {
+    /// Transactions.
+    pub transactions: u64,
+    /// Their canonical bytes.
+    pub bytes: u64,
+}
+
+/// The state after an executed block.
+#[derive(Clone)]
+pub struct StateAt {
+    /// The block.
+    pub block: BlockRef,
+    /// The root that proofs of the view verify against.
+    pub root: Hash,
+    /// Its contents.
+    pub view: millrace_state::View,
 }
 
 /// Whether blocks are taken.

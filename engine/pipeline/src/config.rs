@@ -1,5 +1,7 @@
 //! What an operator may choose. Nothing here changes validity, order, gas or a root.
 
+use millrace_mempool::PoolConfig;
+
 /// Configuration of one engine.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EngineConfig {
@@ -8,6 +10,8 @@ pub struct EngineConfig {
     pub pipelining: bool,
     /// Block slots between consensus and execution: finalized blocks that may wait. Raised to K + 2 if it is less.
     pub queue_blocks: usize,
+    /// Threads that execute blocks, compute roots and wait for the disk.
+    pub workers: usize,
     /// Unfinalized blocks kept at once, over all branches.
     pub max_unfinalized_blocks: usize,
     /// Requests of consensus that may wait for an answer.
@@ -18,6 +22,8 @@ pub struct EngineConfig {
     pub retention_blocks: u64,
     /// Development switch: every block's execution takes this much longer.
     pub slow_execution_ms: u64,
+    /// Bounds of the transaction pool.
+    pub pool: PoolConfig,
     /// Events that a subscriber may be behind.
     pub event_buffer: usize,
 }
@@ -27,11 +33,13 @@ impl Default for EngineConfig {
         Self {
             pipelining: true,
             queue_blocks: 16,
+            workers: 2,
             max_unfinalized_blocks: 256,
             max_requests: 1024,
             pressure_delay_ms: 250,
             retention_blocks: 1024,
             slow_execution_ms: 0,
+            pool: PoolConfig::default(),
             event_buffer: 4096,
         }
     }

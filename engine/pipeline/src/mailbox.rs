@@ -1,11 +1,12 @@
 //! The way into the ordering thread: a bounded queue of requests, and the credits of finalized blocks.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use millrace_types::Block;
+use millrace_types::{Block, Hash};
 
 use crate::api::{BuildAnswer, BuildRequest, StopReason, ValidateAnswer};
+use crate::core::Executed;
 use crate::reply::Reply;
 
 /// A request to the ordering thread.
@@ -23,26 +24,76 @@ pub(crate) enum Request {
     Stop(StopReason),
 }
 
-/// The sending end, for any thread. Never blocks.
+/// Whatever the ordering thread reacts to.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// From a handle.
+    Request(Request),
+    /// From the journal: body and certificate of a finalized block are durable.
+    BodyDurable(Hash),
+    /// From the journal: a block's receipt is durable.
+    Executed(Executed),
+    /// From a stage or the journal: it goes no further.
+    Fault(StopReason),
+}
+
+/// The sending end for the engine's own threads, whose messages are bounded by what is in flight. Never blocks.
+#[derive(Clone)]
+pub(crate) struct Inputs(mpsc::Sender<Input>);
+
+impl Inputs {
+    /// Sends. Once the ordering thread has ended, nobody is told.
+    pub(crate) fn send(&self, input: Input) {
+        drop(self.0.send(input));
+    }
+}
+
+/// The sending end for requests, which are counted. Never blocks.
 pub(crate) struct Mailbox {
-    requests: mpsc::SyncSender<Request>,
+    inputs: Inputs,
+    waiting: AtomicUsize,
+    bound: usize,
 }
 
 impl Mailbox {
-    /// A mailbox that holds `bound` requests.
-    pub(crate) fn new(bound: usize) -> (Self, mpsc::Receiver<Request>) {
-        let (requests, receiver) = mpsc::sync_channel(bound);
-        (Self { requests }, receiver)
+    /// A mailbox that holds `bound` requests, beside messages of the engine's own threads.
+    pub(crate) fn new(bound: usize) -> (Self, Inputs, mpsc::Receiver<Input>) {
+        let (sender, receiver) = mpsc::channel();
+        let inputs = Inputs(sender);
+        (
+            Self {
+                inputs: inputs.clone(),
+                waiting: AtomicUsize::new(0),
+                bound,
+            },
+            inputs,
+            receiver,
+        )
     }
 
-    /// Leaves a request, or gives it back when the box is full or nobody reads it any more.
+    /// Leaves a request, or gives it back when too many wait.
     pub(crate) fn post(&self, request: Request) -> Result<(), Box<Request>> {
-        match self.requests.try_send(request) {
-            Ok(()) => Ok(()),
-            Err(mpsc::TrySendError::Full(request) | mpsc::TrySendError::Disconnected(request)) => {
-                Err(Box::new(request))
-            }
+        let counted = self
+            .waiting
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |waiting| {
+                (waiting < self.bound).then_some(waiting + 1)
+            });
+        if counted.is_err() {
+            return Err(Box::new(request));
         }
+        self.inputs.send(Input::Request(request));
+        Ok(())
+    }
+
+    /// Leaves a request that is never refused.
+    pub(crate) fn post_always(&self, request: Request) {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        self.inputs.send(Input::Request(request));
+    }
+
+    /// A request was taken out.
+    pub(crate) fn taken(&self) {
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

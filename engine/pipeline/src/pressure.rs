@@ -54,6 +54,28 @@ impl Rung {
             Self::Empty => 3,
         }
     }
+
+    /// The rung by name, as operators see it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Shrink { .. } => "shrink",
+            Self::Delay => "delay",
+            Self::Empty => "empty",
+        }
+    }
+}
+
+impl std::fmt::Display for Rung {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Open => f.write_str("open"),
+            Self::Shrink { steps } => write!(f, "shrink to 1/{}", 1_u64 << steps.min(&63)),
+            Self::Delay => f.write_str("delay"),
+            Self::Empty => f.write_str("empty blocks"),
+        }
+    }
 }
 
 /// What the chain spec and the node's configuration fix.
@@ -100,7 +122,7 @@ impl Bounds {
 
     /// The lag of a healthy pipeline.
     fn usual_lag(&self) -> u64 {
-        (self.receipt_age + 1).min(self.max_receipt_lag)
+        self.receipt_age.saturating_add(1).min(self.max_receipt_lag)
     }
 }
 
@@ -147,7 +169,8 @@ impl Ladder {
     pub fn observe(&mut self, execution_lag: u64, settlement_lag: u64) -> Rung {
         let lag = execution_lag.max(settlement_lag);
         let wanted = self.rung_at(lag);
-        let released = lag <= self.bounds.usual_lag() || lag + HYSTERESIS <= self.entered_at_lag;
+        let released =
+            lag <= self.bounds.usual_lag() || lag.saturating_add(HYSTERESIS) <= self.entered_at_lag;
         if wanted > self.rung || (wanted < self.rung && released) {
             self.rung = wanted;
             self.entered_at_lag = lag;

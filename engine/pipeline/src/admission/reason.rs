@@ -1,12 +1,15 @@
 //! Verdicts, and every reason for which a block is invalid.
 
-use millrace_types::{Amount, ExecutionReceipt, Gas, GasPrice, Hash, Height, TimestampMs};
+use millrace_types::settlement::{HeaderError, SettlementError};
+use millrace_types::{Amount, ExecutionReceipt, Gas, GasPrice, Hash, Height};
+
+use super::Summary;
 
 /// What the engine thinks of a block.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// Structure, settlement and admission hold.
-    Valid,
+    Valid(Summary),
     /// It never will be: a pure function of the block and its ancestors. Sticky for descendants.
     Invalid(Invalid),
     /// Not known yet. Resolves by itself.
@@ -33,56 +36,9 @@ pub enum Pending {
 /// Why a block is invalid.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Invalid {
-    /// Header format.
-    #[error("header version {found}, this chain has {expected}")]
-    Version {
-        /// In the header.
-        found: u16,
-        /// What it must be.
-        expected: u16,
-    },
-    /// Another chain's block.
-    #[error("chain id {found}, this is chain {expected}")]
-    ChainId {
-        /// In the header.
-        found: u64,
-        /// What it must be.
-        expected: u64,
-    },
-    /// Not its parent's height plus one.
-    #[error("height {found} on a parent at height {parent}")]
-    Height {
-        /// In the header.
-        found: Height,
-        /// The parent's.
-        parent: Height,
-    },
-    /// Names another parent than the one it was checked on.
-    #[error("parent hash {found}, the parent is {expected}")]
-    ParentHash {
-        /// In the header.
-        found: Hash,
-        /// The parent's.
-        expected: Hash,
-    },
-    /// Before its parent.
-    #[error("timestamp {found} is before the parent's {parent}")]
-    Timestamp {
-        /// In the header.
-        found: TimestampMs,
-        /// The parent's.
-        parent: TimestampMs,
-    },
-    /// A header field is longer than the chain allows.
-    #[error("{field}: {size} bytes, the chain allows {limit}")]
-    FieldTooLong {
-        /// `consensus_data` or `seal`.
-        field: &'static str,
-        /// Bytes.
-        size: u64,
-        /// Bytes allowed.
-        limit: u64,
-    },
+    /// The header cannot follow its parent.
+    #[error("header: {0}")]
+    Header(#[from] HeaderError),
     /// The block is longer than the chain allows.
     #[error("block of {size} bytes, the chain allows {limit}")]
     TooLong {
@@ -107,14 +63,6 @@ pub enum Invalid {
         /// Of the body.
         expected: Hash,
     },
-    /// The header's gas limit passes the chain's.
-    #[error("gas limit {found}, the chain allows {limit}")]
-    GasLimit {
-        /// In the header.
-        found: Gas,
-        /// Of the chain.
-        limit: Gas,
-    },
     /// The transactions' gas limits add up to more than the header's.
     #[error("gas limits add up to {sum}, the header allows {limit}")]
     GasSum {
@@ -123,76 +71,15 @@ pub enum Invalid {
         /// In the header.
         limit: Gas,
     },
-    /// Option A or B is not followed.
-    #[error("commitment: {what}")]
-    CommitmentShape {
-        /// What is there and should not be, or the other way round.
-        what: &'static str,
-    },
-    /// s(B) < s(parent).
-    #[error("settled height {found} is below the parent's {parent}")]
-    SettlementRegresses {
-        /// s(B).
-        found: Height,
-        /// s(parent).
-        parent: Height,
-    },
-    /// s(B) >= h.
-    #[error("settled height {found} is not below the block's own height {height}")]
-    SettlesItself {
-        /// s(B).
-        found: Height,
-        /// h.
-        height: Height,
-    },
-    /// h - s(B) > K.
-    #[error("lag {lag}: at height {height} only {settled} is settled; the chain allows a lag of {max}")]
-    Lag {
-        /// h - s(B).
-        lag: u64,
-        /// h.
-        height: Height,
-        /// s(B).
-        settled: Height,
-        /// K.
-        max: u64,
-    },
-    /// Option B: not one receipt per settled height.
-    #[error("{found} receipts for {expected} settled heights")]
-    ReceiptCount {
-        /// In the body.
+    /// Option A: receipts in the body.
+    #[error("{found} receipts in the body; under option A there are none")]
+    UnexpectedReceipts {
+        /// How many.
         found: u64,
-        /// s(B) - s(parent).
-        expected: u64,
     },
-    /// Option B: a receipt of another height in this place.
-    #[error("receipt {index} is of height {found}, it must be of {expected}")]
-    ReceiptHeight {
-        /// Its place.
-        index: u64,
-        /// In the receipt.
-        found: Height,
-        /// What it must be.
-        expected: Height,
-    },
-    /// Option B: a receipt of a block that is no ancestor.
-    #[error("the receipt of height {height} names block {found}, the ancestor is {expected}")]
-    ReceiptBlock {
-        /// The height.
-        height: Height,
-        /// In the receipt.
-        found: Hash,
-        /// The ancestor.
-        expected: Hash,
-    },
-    /// The header does not commit to the receipts in the body (option B).
-    #[error("settlement hash {found}, the receipts in the body hash to {expected}")]
-    SettlementHash {
-        /// In the header.
-        found: Hash,
-        /// Of the body.
-        expected: Hash,
-    },
+    /// Option B: the receipts in the body are not those that the header settles.
+    #[error("settlement: {0}")]
+    Settlement(#[from] SettlementError),
     /// Option B: a receipt that is not what execution gives.
     #[error("the receipt of height {height} differs from execution: {found:?}, executed {expected:?}")]
     ReceiptDiffers {

@@ -1,0 +1,380 @@
+//! The state machine of ordering: what consensus asks and execution reports comes in, effects go out.
+//!
+//! It does no I/O and reads no clock: the driver hands it inputs, the time, and a [`World`] to look things up in, and
+//! performs the [`Effect`]s in order. One thread owns it.
+//!
+//! ```text
+//!   validate, announce ─▶ Waiting ──▶ Valid | Invalid          unfinalized blocks (`validate.rs`)
+//!   build ─▶ Built | NotNow | Refused                          proposals (`propose.rs`)
+//!   submit_finalized ─▶ awaiting ──▶ in flight ──▶ executed    finalized blocks (`finalize.rs`)
+//!                          │ written at once          │
+//!                          └─▶ acknowledged ◀─────────┘ (when `pipelining = off`, not before)
+//! ```
+//!
+//! Invariants:
+//! - finalized blocks leave `awaiting` and enter execution in the order of their heights, each admitted first;
+//! - a block is in flight, or awaiting, for every credit that is spent;
+//! - once stopped, nothing new is taken; what is in flight is finished.
+
+mod finalize;
+mod propose;
+#[cfg(test)]
+mod tests;
+mod validate;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use millrace_mempool::BlockRoom;
+use millrace_state::Store;
+use millrace_types::state::Account;
+use millrace_types::{Address, Block, ChainSpec, ExecutionReceipt, Hash, Height, SignedTransaction};
+
+use crate::accounts::HeadAccounts;
+use crate::admission::{self, Branch, Invalid, KnownSignatures, Parent, Pending, StateFault, Verdict};
+use crate::api::{
+    BlockRef, BuildAnswer, Counters, EngineStatus, Event, Heights, PressureSnapshot, StopReason,
+    ValidateAnswer,
+};
+use crate::board::Facts;
+use crate::config::EngineConfig;
+use crate::pressure::{Bounds, Ladder};
+use crate::reply::Reply;
+use crate::task::version;
+use crate::tree::{Node, Standing, States, Tree};
+
+/// What the core looks things up in. Answers are this node's, at this moment.
+pub(crate) trait World: States + KnownSignatures {
+    /// The finalized block at `height` according to the ledger.
+    fn finalized_hash(&self, height: Height) -> Result<Option<Hash>, StateFault>;
+
+    /// Whether the ledger has a block.
+    fn is_stored(&self, block: &Hash) -> Result<bool, StateFault>;
+
+    /// Transactions of the pool, most wanted first, each sender's in the order of nonces, for a block that extends
+    /// `branch` and settles `settled_height`.
+    fn candidates(
+        &self,
+        settled_height: Height,
+        height: Height,
+        branch: &dyn Branch,
+        room: BlockRoom,
+    ) -> Vec<SignedTransaction>;
+}
+
+/// What the driver does next.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Answer a build request.
+    AnswerBuild(Reply<BuildAnswer>, BuildAnswer),
+    /// Answer a validation.
+    AnswerValidate(Reply<ValidateAnswer>, ValidateAnswer),
+    /// Make a finalized block and its certificate durable, then report [`Core::on_body_durable`].
+    WriteFinalized {
+        hash: Hash,
+        block: Arc<Block>,
+        certificate: Vec<u8>,
+    },
+    /// Execute an admitted, finalized block, then report [`Core::on_executed`].
+    Execute { hash: Hash, block: Arc<Block> },
+    /// Tell subscribers.
+    Emit(Event),
+    /// A finalized block needs its slot no longer.
+    ReturnCredit,
+    /// The state that new transactions are judged by has changed; this block's transactions left the pool.
+    HeadMoved { included: Arc<Block> },
+    /// A declined build may succeed now.
+    WorkPossible,
+}
+
+/// A finalized block on its way.
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    block: BlockRef,
+    since_ms: u64,
+}
+
+/// A validation that waits for execution.
+#[derive(Debug)]
+struct Waiting {
+    hash: Hash,
+    height: Height,
+    reply: Option<Reply<ValidateAnswer>>,
+}
+
+/// Where a chain goes on from: the newest executed block and what its children need.
+pub(crate) struct Start {
+    /// Executed blocks of the finalized chain, ascending, from s(newest) to the newest; all valid, all with receipts.
+    pub(crate) chain: Vec<Node>,
+}
+
+pub(crate) struct Core {
+    spec: Arc<ChainSpec>,
+    config: EngineConfig,
+    /// Slots of the ring.
+    capacity: usize,
+    tree: Tree,
+    ladder: Ladder,
+    stopped: Option<StopReason>,
+    /// Newest finalized block that is admitted: what the pool and new transactions are judged by.
+    head: Hash,
+    /// Newest finalized block that consensus was told is durable.
+    acknowledged: BlockRef,
+    /// s(acknowledged).
+    settled: Height,
+    executed: BlockRef,
+    /// Finalized, not admitted yet.
+    awaiting: VecDeque<InFlight>,
+    /// Finalized, admitted, in the ring.
+    in_flight: VecDeque<InFlight>,
+    waiting: Vec<Waiting>,
+    /// When a build that was declined for its distance may succeed.
+    work_at_ms: Option<u64>,
+    no_block: bool,
+    counters: Counters,
+}
+
+impl Core {
+    pub(crate) fn new(spec: Arc<ChainSpec>, config: EngineConfig, capacity: usize, start: Start) -> Self {
+        let mut chain = start.chain.into_iter();
+        let root = chain.next().expect("there is a genesis block at least");
+        let ladder = Ladder::new(Bounds::of(&spec, config.pressure_delay_ms));
+        let mut tree = Tree::new(root);
+        for node in chain {
+            let hash = node.hash;
+            tree.adopt(node);
+            tree.finalize(&hash);
+        }
+        let newest = tree.finalized();
+        let settled = tree.get(&newest.hash).map_or(0, Node::settled_height);
+        Self {
+            spec,
+            config,
+            capacity,
+            tree,
+            ladder,
+            stopped: None,
+            head: newest.hash,
+            acknowledged: newest,
+            settled,
+            executed: newest,
+            awaiting: VecDeque::new(),
+            in_flight: VecDeque::new(),
+            waiting: Vec::new(),
+            work_at_ms: None,
+            no_block: false,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Stops taking blocks. The first reason counts.
+    pub(crate) fn stop(&mut self, reason: StopReason, effects: &mut Vec<Effect>) {
+        if self.stopped.is_some() {
+            return;
+        }
+        match &reason {
+            StopReason::Shutdown => tracing::info!("engine is shutting down"),
+            fault => tracing::error!(reason = %fault, "engine stops taking blocks; reads go on"),
+        }
+        for waiting in std::mem::take(&mut self.waiting) {
+            if let Some(reply) = waiting.reply {
+                effects.push(Effect::AnswerValidate(
+                    reply,
+                    ValidateAnswer::Stopped(reason.clone()),
+                ));
+            }
+        }
+        effects.push(Effect::Emit(Event::Stopped {
+            reason: reason.clone(),
+        }));
+        self.stopped = Some(reason);
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.is_some()
+    }
+
+    /// Nothing is in execution.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
+    /// Time has passed.
+    pub(crate) fn on_tick(&mut self, now_ms: u64, effects: &mut Vec<Effect>) {
+        if self.work_at_ms.is_some_and(|at| at <= now_ms) {
+            self.work_at_ms = None;
+            effects.push(Effect::WorkPossible);
+        }
+    }
+
+    /// When [`Self::on_tick`] is due.
+    pub(crate) fn next_tick_ms(&self) -> Option<u64> {
+        self.work_at_ms
+    }
+
+    fn head(&self) -> &Node {
+        self.tree.get(&self.head).expect("the head is never pruned")
+    }
+
+    /// The accounts that the head leaves to new transactions; `None` if `store` does not hold the state that the head
+    /// settles.
+    pub(crate) fn head_accounts(&self, store: &Store) -> Option<HeadAccounts> {
+        let settled = self.head().settled_height();
+        let mut in_flight = Vec::new();
+        let mut node = self.head();
+        while node.height() > settled {
+            if let Standing::Valid(summary) = &node.standing {
+                in_flight.push(Arc::clone(summary));
+            }
+            node = self.tree.get(&node.parent())?;
+        }
+        Some(HeadAccounts::new(store.view(version(&node.hash))?, in_flight))
+    }
+
+    /// What readers see.
+    pub(crate) fn facts(&self, now_ms: u64, credits: u64) -> Facts {
+        let heights = Heights {
+            head: self.acknowledged,
+            finalized: self.acknowledged,
+            // A receipt may be durable an instant before its block is acknowledged.
+            executed: self.executed,
+            settled: self.settled,
+            safe: self.acknowledged.height.min(self.executed.height),
+        };
+        let status = match &self.stopped {
+            None => EngineStatus::Running,
+            Some(reason) => EngineStatus::Stopped {
+                reason: reason.clone(),
+            },
+        };
+        Facts {
+            heights,
+            status,
+            pressure: self.pressure(now_ms, credits),
+            counters: self.counters,
+        }
+    }
+
+    fn pressure(&self, now_ms: u64, credits: u64) -> PressureSnapshot {
+        let allowance = self.ladder.allowance();
+        let oldest = self.in_flight.front().or(self.awaiting.front());
+        PressureSnapshot {
+            credits_blocks: credits,
+            credits_gas: credits.saturating_mul(self.spec.limits.block_gas),
+            max_gas: if allowance.transactions {
+                allowance.max_gas
+            } else {
+                0
+            },
+            max_bytes: allowance.max_bytes,
+            min_interval_ms: allowance.min_interval_ms,
+            no_block: self.no_block,
+            executed_height: self.executed.height,
+            persisted_height: self.executed.height,
+            settled_height: self.settled,
+            finalized_height: self.acknowledged.height,
+            oldest_in_flight_ms: oldest.map_or(0, |block| now_ms.saturating_sub(block.since_ms)),
+            rung: self.ladder.rung(),
+        }
+    }
+
+    /// Looks at how far things are behind a block on `parent`.
+    fn observe(&mut self, parent: Hash) {
+        let Some(node) = self.tree.get(&parent) else {
+            return;
+        };
+        let height = node.height();
+        let execution_lag = height.saturating_sub(self.executed.height);
+        self.ladder.observe(execution_lag, height - node.settled_height());
+        metrics::gauge!("millrace_pressure_rung")
+            .set(u32::try_from(self.ladder.rung().level()).unwrap_or(u32::MAX));
+    }
+
+    /// The verdict on a block whose parent is in the tree, as far as it can be found now.
+    fn judge(&self, block: &Block, world: &dyn World) -> Result<Verdict, StateFault> {
+        let pending = |height| Ok(Verdict::Pending(Pending::NotExecuted { height }));
+        let parent_hash = block.header.parent_hash;
+        let Some(parent) = self.tree.get(&parent_hash) else {
+            return Ok(Verdict::Pending(Pending::UnknownParent { parent: parent_hash }));
+        };
+        match &parent.standing {
+            Standing::Invalid(Invalid::Ancestor { ancestor }) => {
+                return Ok(Verdict::Invalid(Invalid::Ancestor { ancestor: *ancestor }));
+            }
+            Standing::Invalid(_) => {
+                return Ok(Verdict::Invalid(Invalid::Ancestor {
+                    ancestor: parent_hash,
+                }));
+            }
+            Standing::Waiting => return pending(parent.settled_height()),
+            Standing::Valid(_) if !self.config.pipelining && parent.receipt.is_none() => {
+                return pending(parent.height());
+            }
+            Standing::Valid(_) => {}
+        }
+        let Some(branch) = self.tree.branch(&parent_hash, world) else {
+            return Err(StateFault(format!(
+                "the branch below {parent_hash} is not in the fork tree"
+            )));
+        };
+        let parent = Parent {
+            header: &parent.block.header,
+            hash: parent_hash,
+        };
+        admission::check(block, parent, &branch, &self.spec, world)
+    }
+
+    /// Records a verdict and answers everyone who waited for it.
+    fn record(&mut self, hash: Hash, verdict: Verdict, effects: &mut Vec<Effect>) {
+        let Some(node) = self.tree.get_mut(&hash) else {
+            return;
+        };
+        let answer = match verdict {
+            Verdict::Pending(_) => return,
+            Verdict::Valid(summary) => {
+                node.standing = Standing::Valid(Arc::new(summary));
+                ValidateAnswer::Valid
+            }
+            Verdict::Invalid(reason) => {
+                node.standing = Standing::Invalid(reason.clone());
+                ValidateAnswer::Invalid(reason)
+            }
+        };
+        self.answer_waiting(&hash, &answer, effects);
+    }
+
+    fn answer_waiting(&mut self, hash: &Hash, answer: &ValidateAnswer, effects: &mut Vec<Effect>) {
+        let (done, left) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|w: &Waiting| w.hash == *hash);
+        self.waiting = left;
+        let replies = done.into_iter().filter_map(|waiting: Waiting| waiting.reply);
+        effects.extend(replies.map(|reply| Effect::AnswerValidate(reply, answer.clone())));
+    }
+
+    /// This node cannot go on.
+    fn node_fault(&mut self, fault: &StateFault, effects: &mut Vec<Effect>) {
+        self.stop(
+            StopReason::NodeFault {
+                what: fault.to_string(),
+            },
+            effects,
+        );
+    }
+}
+
+/// A block was executed and its receipt is durable.
+#[derive(Clone, Debug)]
+pub(crate) struct Executed {
+    pub(crate) receipt: ExecutionReceipt,
+    pub(crate) transactions: u32,
+}
+
+/// An account that is not there has nothing.
+pub(crate) fn decode_account(bytes: Option<&[u8]>, address: &Address) -> Result<Account, StateFault> {
+    match bytes {
+        None => Ok(Account::default()),
+        Some(bytes) => millrace_types::codec::decode(bytes, bytes.len())
+            .map_err(|error| StateFault(format!("the account {address} does not decode: {error}"))),
+    }
+}

@@ -1,0 +1,269 @@
+//! The ordering thread: owns the core, feeds it, and does what it says.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use millrace_mempool::BlockRoom;
+use millrace_scheduler::{Publisher, Ring};
+use millrace_types::state::Account;
+use millrace_types::{Address, Block, Hash, Height, SignedTransaction};
+
+use crate::accounts::BranchAccounts;
+use crate::admission::{Branch, KnownSignatures, StateFault};
+use crate::api::{Event, StopReason};
+use crate::core::{Core, Effect, World};
+use crate::engine::Shared;
+use crate::execution::account_after;
+use crate::journal::{Entry, Journal};
+use crate::mailbox::{Input, Request};
+use crate::task::BlockTask;
+use crate::tree::States;
+
+/// Milliseconds since the epoch.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a proposer's clock; validity never depends on it"
+)]
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The ordering thread's belongings.
+pub(crate) struct Driver {
+    pub(crate) core: Core,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) inputs: mpsc::Receiver<Input>,
+    pub(crate) publisher: Publisher<BlockTask>,
+    pub(crate) ring: Ring<BlockTask>,
+    pub(crate) journal: Journal,
+    pub(crate) workers: Vec<JoinHandle<()>>,
+    pub(crate) journal_thread: JoinHandle<()>,
+    /// Credits that recovery spent beyond what there are.
+    pub(crate) debt: u64,
+}
+
+/// What became of the thread's work.
+#[derive(Default)]
+struct Course {
+    /// The last handle is gone, or `stop` was called.
+    closing: bool,
+    /// A stage or the journal goes no further: what is in flight never comes out.
+    broken: bool,
+}
+
+impl Driver {
+    /// Takes over finalized blocks that recovery found without a receipt. Before [`Self::run`].
+    pub(crate) fn begin(&mut self, unexecuted: Vec<Block>) {
+        let mut effects = Vec::new();
+        let shared = Arc::clone(&self.shared);
+        for block in unexecuted {
+            self.core
+                .on_finalized(block, None, now_ms(), &*shared, &mut effects);
+        }
+        self.perform(&mut effects);
+    }
+
+    /// Runs until the engine is closed and what is in flight is durable.
+    pub(crate) fn run(mut self) {
+        let mut effects = Vec::new();
+        let mut course = Course::default();
+        while !(course.closing && (course.broken || self.core.is_drained())) {
+            if let Some(input) = self.next_input() {
+                self.take(input, &mut course, &mut effects);
+            }
+            self.core.on_tick(now_ms(), &mut effects);
+            self.perform(&mut effects);
+        }
+        self.finish();
+    }
+
+    fn next_input(&self) -> Option<Input> {
+        let Some(at) = self.core.next_tick_ms() else {
+            // A sender is in `shared`, so the queue never ends while this thread lives.
+            return self.inputs.recv().ok();
+        };
+        match self
+            .inputs
+            .recv_timeout(Duration::from_millis(at.saturating_sub(now_ms())))
+        {
+            Ok(input) => Some(input),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    fn take(&mut self, input: Input, course: &mut Course, effects: &mut Vec<Effect>) {
+        let shared = Arc::clone(&self.shared);
+        let world = &*shared;
+        match input {
+            Input::Request(request) => {
+                shared.mailbox.taken();
+                self.request(request, course, world, effects);
+                if shared.busy.swap(false, Ordering::SeqCst) {
+                    effects.push(Effect::WorkPossible);
+                }
+            }
+            Input::BodyDurable(hash) => self.core.on_body_durable(&hash, effects),
+            Input::Executed(executed) => self.core.on_executed(executed, now_ms(), world, effects),
+            Input::Fault(reason) => {
+                course.broken = true;
+                self.core.stop(reason, effects);
+            }
+        }
+    }
+
+    fn request(&mut self, request: Request, course: &mut Course, world: &Shared, effects: &mut Vec<Effect>) {
+        match request {
+            Request::Build(request, reply) => {
+                // Before the pool is looked at: a transaction that comes later finds the flag.
+                world.work_wanted.store(true, Ordering::SeqCst);
+                self.core.on_build(request, reply, now_ms(), world, effects);
+            }
+            Request::Validate(block, reply) => {
+                self.core
+                    .on_validate(*block, Some(reply), now_ms(), world, effects);
+            }
+            Request::Announce(block) => self.core.on_validate(*block, None, now_ms(), world, effects),
+            Request::Finalize(block, certificate) => {
+                self.core
+                    .on_finalized(*block, Some(certificate), now_ms(), world, effects);
+            }
+            Request::Stop(reason) => {
+                course.closing |= reason == StopReason::Shutdown;
+                self.core.stop(reason, effects);
+            }
+        }
+    }
+
+    /// Shows the new facts, then does what the core said: whoever hears of an event finds the facts changed.
+    fn perform(&mut self, effects: &mut Vec<Effect>) {
+        if effects.is_empty() {
+            return;
+        }
+        self.shared
+            .board
+            .post(self.core.facts(now_ms(), self.shared.credits.available()));
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::AnswerBuild(reply, answer) => reply.send(answer),
+                Effect::AnswerValidate(reply, answer) => reply.send(answer),
+                Effect::WriteFinalized {
+                    hash,
+                    block,
+                    certificate,
+                } => {
+                    self.journal.push(Entry::Finalized {
+                        hash,
+                        block,
+                        certificate,
+                    });
+                }
+                Effect::Execute { hash, block } => {
+                    let published = self.publisher.publish(BlockTask::new(hash, block));
+                    // The core counts what is in flight, and the ring has a slot more than it counts.
+                    published
+                        .map_err(|_| ())
+                        .expect("the ring has a slot for every block in flight");
+                }
+                Effect::Emit(event) => self.shared.events.publish(&event),
+                Effect::ReturnCredit if self.debt > 0 => self.debt -= 1,
+                Effect::ReturnCredit => self.shared.return_credit(),
+                Effect::HeadMoved { included } => self.shared.move_head(&self.core, &included),
+                Effect::WorkPossible => self.shared.offer_work(),
+            }
+        }
+    }
+
+    fn finish(self) {
+        self.ring.close();
+        for worker in self.workers {
+            if worker.join().is_err() {
+                tracing::error!("a worker thread panicked");
+            }
+        }
+        self.journal.push(Entry::Close);
+        if self.journal_thread.join().is_err() {
+            tracing::error!("the journal thread panicked");
+        }
+    }
+}
+
+impl Shared {
+    /// Gives a credit back, and tells when somebody was refused for want of one.
+    pub(crate) fn return_credit(&self) {
+        if self.credits.give_back() {
+            self.events.publish(&Event::Credit {
+                available: self.credits.available(),
+            });
+        }
+    }
+
+    /// Tells that a declined build may succeed, if one was declined since the last time.
+    pub(crate) fn offer_work(&self) {
+        if self.work_wanted.swap(false, Ordering::SeqCst) {
+            self.events.publish(&Event::Work);
+        }
+    }
+
+    fn move_head(&self, core: &Core, included: &Block) {
+        let Some(accounts) = core.head_accounts(&self.store) else {
+            return tracing::error!("the state that the head settles is not held");
+        };
+        self.set_accounts(accounts);
+        let stale = self.pool.remove_finalized(&included.body.transactions);
+        if !stale.is_empty() {
+            tracing::debug!(
+                dropped = stale.len(),
+                "pooled transactions lost their nonce to a finalized block"
+            );
+        }
+    }
+}
+
+impl States for Shared {
+    fn account(&self, block: &Hash, address: &Address) -> Result<Account, StateFault> {
+        account_after(&self.store, block, address)
+    }
+}
+
+impl KnownSignatures for Shared {
+    fn contains(&self, transaction: &Hash) -> bool {
+        self.verified.contains(transaction)
+    }
+}
+
+impl World for Shared {
+    fn finalized_hash(&self, height: Height) -> Result<Option<Hash>, StateFault> {
+        self.ledger
+            .finalized_hash(height)
+            .map_err(|error| StateFault(error.to_string()))
+    }
+
+    fn is_stored(&self, block: &Hash) -> Result<bool, StateFault> {
+        Ok(self
+            .ledger
+            .header(block)
+            .map_err(|error| StateFault(error.to_string()))?
+            .is_some())
+    }
+
+    fn candidates(
+        &self,
+        settled_height: Height,
+        height: Height,
+        branch: &dyn Branch,
+        room: BlockRoom,
+    ) -> Vec<SignedTransaction> {
+        self.pool.best(
+            &BranchAccounts {
+                settled_height,
+                height,
+                branch,
+            },
+            room,
+        )
+    }
+}

@@ -1,0 +1,150 @@
+//! The one writer of the ledger, on a thread of its own: what waits is made durable together.
+//!
+//! It takes finalized blocks and executions from a queue, as many as are there, writes them in one commit, and then
+//! reports them in the order of the queue. A block is queued before it is published to
+//! the ring, so its execution is queued after it: no receipt is durable before its body (protocol rule 18).
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+
+use millrace_ledger::{Batch, Ledger, LedgerError};
+use millrace_types::{Block, ExecutionReceipt, Hash, TransactionReceipt};
+
+use crate::api::{PluginFault, StopReason};
+use crate::core::Executed;
+use crate::mailbox::{Input, Inputs};
+
+/// The most entries of one commit.
+const GROUP: usize = 256;
+
+/// Something to be made durable.
+pub(crate) enum Entry {
+    /// A finalized block with its certificate. Reported as [`Input::BodyDurable`].
+    Finalized {
+        hash: Hash,
+        block: Arc<Block>,
+        certificate: Vec<u8>,
+    },
+    /// A block's execution. Reported as [`Input::Executed`], after `done` was signalled.
+    Execution {
+        receipt: ExecutionReceipt,
+        receipts: Vec<TransactionReceipt>,
+        done: mpsc::SyncSender<()>,
+    },
+    /// The last entry.
+    Close,
+}
+
+/// The queue's end for writers. Never blocks; what is in it is bounded by credits and by the ring.
+#[derive(Clone)]
+pub(crate) struct Journal(mpsc::Sender<Entry>);
+
+impl Journal {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system gave no thread.
+    pub(crate) fn start(ledger: Ledger, inputs: Inputs) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (sender, receiver) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("millrace-journal".into())
+            .spawn(move || run(&ledger, &receiver, &inputs))?;
+        Ok((Self(sender), thread))
+    }
+
+    /// Queues an entry. After a failed commit or [`Entry::Close`] it is dropped.
+    pub(crate) fn push(&self, entry: Entry) {
+        drop(self.0.send(entry));
+    }
+}
+
+fn run(ledger: &Ledger, entries: &mpsc::Receiver<Entry>, inputs: &Inputs) {
+    while let Ok(first) = entries.recv() {
+        let mut group = vec![first];
+        while group.len() < GROUP
+            && let Ok(next) = entries.try_recv()
+        {
+            group.push(next);
+        }
+        let closing = group.iter().any(|entry| matches!(entry, Entry::Close));
+        if let Err(error) = commit(ledger, &group) {
+            // After a failed commit nothing may be published that came in or behind it.
+            inputs.send(Input::Fault(stop_reason(&error)));
+            return;
+        }
+        for entry in group {
+            report(entry, inputs);
+        }
+        if closing {
+            return;
+        }
+    }
+}
+
+fn commit(ledger: &Ledger, group: &[Entry]) -> Result<(), LedgerError> {
+    let mut batch = Batch::new();
+    for entry in group {
+        match entry {
+            Entry::Finalized {
+                hash,
+                block,
+                certificate,
+            } => {
+                batch
+                    .block(Block::clone(block))
+                    .certificate(*hash, certificate.clone())
+                    .finalized(block.header.height, *hash);
+            }
+            Entry::Execution {
+                receipt, receipts, ..
+            } => {
+                batch.execution(receipt.clone(), receipts.clone());
+            }
+            Entry::Close => {}
+        }
+    }
+    ledger.commit(&batch)
+}
+
+fn report(entry: Entry, inputs: &Inputs) {
+    match entry {
+        Entry::Finalized { hash, .. } => inputs.send(Input::BodyDurable(hash)),
+        Entry::Execution {
+            receipt,
+            receipts,
+            done,
+        } => {
+            let transactions = u32::try_from(receipts.len()).unwrap_or(u32::MAX);
+            // The worker that waits may be gone; then nobody needs to know.
+            let _ = done.send(());
+            inputs.send(Input::Executed(Executed {
+                receipt,
+                transactions,
+            }));
+        }
+        Entry::Close => {}
+    }
+}
+
+fn stop_reason(error: &LedgerError) -> StopReason {
+    match error {
+        LedgerError::ReceiptConflict { block } => StopReason::Divergence {
+            height: 0,
+            theirs: format!("the receipt of block {block} in this node's own ledger"),
+            ours: "another receipt, computed now".to_owned(),
+        },
+        LedgerError::FinalityConflict {
+            height,
+            stored,
+            given,
+        } => StopReason::PluginFault(PluginFault::Conflicting {
+            block: *given,
+            height: *height,
+            finalized: *stored,
+        }),
+        error => StopReason::NodeFault {
+            what: error.to_string(),
+        },
+    }
+}

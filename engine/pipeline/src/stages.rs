@@ -1,0 +1,149 @@
+//! The workers: every stage of every block, on one pool of threads.
+//!
+//! A worker takes the most urgent task of any stage (what frees a slot first, then what is older), works on it, and
+//! hands it on. Prepare has nothing to do yet: transactions arrive decoded and their signatures were checked at
+//! admission.
+//!
+//! A stage that fails drops its claim: nothing behind it moves any more, and the ordering thread is told why.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use millrace_executor::{Executor, required_stack_bytes};
+use millrace_scheduler::{Claim, Ring, Stage};
+use millrace_state::Store;
+
+use crate::api::StopReason;
+use crate::execution;
+use crate::journal::{Entry, Journal};
+use crate::mailbox::{Input, Inputs};
+use crate::task::{BlockTask, version};
+
+/// What workers work with.
+#[derive(Clone)]
+pub(crate) struct Workshop {
+    pub(crate) ring: Ring<BlockTask>,
+    pub(crate) executor: Arc<Executor>,
+    pub(crate) store: Store,
+    pub(crate) journal: Journal,
+    pub(crate) inputs: Inputs,
+    /// Development switch: every block's execution takes this much longer.
+    pub(crate) slow_execution: Duration,
+}
+
+/// Why a stage did not finish.
+#[derive(Debug, thiserror::Error)]
+enum StageError {
+    #[error(transparent)]
+    Execute(#[from] execution::ExecuteError),
+    #[error("the journal has ended")]
+    JournalEnded,
+    #[error("the state after block {0} cannot be kept: {1}")]
+    Keep(millrace_types::Hash, String),
+    #[error("the {0} stage panicked at block {1}: {2}")]
+    Panicked(&'static str, millrace_types::Hash, String),
+}
+
+/// Starts the pool.
+///
+/// # Errors
+/// The system gave no thread.
+pub(crate) fn start(workshop: &Workshop, workers: usize) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let stack = required_stack_bytes(workshop.executor.spec());
+    (0..workers.max(1))
+        .map(|n| {
+            let workshop = workshop.clone();
+            thread::Builder::new()
+                .name(format!("millrace-worker-{n}"))
+                .stack_size(stack)
+                .spawn(move || workshop.work())
+        })
+        .collect()
+}
+
+impl Workshop {
+    fn work(&self) {
+        let Some(worker) = self.ring.register() else {
+            return self.inputs.send(Input::Fault(StopReason::NodeFault {
+                what: "the ring has no place for another worker".to_owned(),
+            }));
+        };
+        while let Some(claim) = self.ring.wait_for_work(&worker, &Stage::ALL) {
+            if claim.is_abandoned() {
+                claim.complete();
+                continue;
+            }
+            match self.run(&claim) {
+                Ok(()) => claim.complete(),
+                Err(error) => self.inputs.send(Input::Fault(StopReason::NodeFault {
+                    what: error.to_string(),
+                })),
+            }
+        }
+    }
+
+    /// One stage of one block; a panic is a failure like any other.
+    fn run(&self, claim: &Claim<'_, BlockTask>) -> Result<(), StageError> {
+        let (stage, name) = match claim.stage() {
+            Stage::Prepare => return Ok(()),
+            Stage::Execute => (Self::execute as fn(&Self, &BlockTask) -> _, "execute"),
+            Stage::Root => (Self::root as fn(&Self, &BlockTask) -> _, "root"),
+            Stage::Persist => (Self::persist as fn(&Self, &BlockTask) -> _, "persist"),
+        };
+        catch_unwind(AssertUnwindSafe(|| stage(self, claim))).unwrap_or_else(|panic| {
+            let what = panic.downcast_ref::<String>().map(String::as_str);
+            let what = what
+                .or(panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no message");
+            Err(StageError::Panicked(name, claim.hash, what.to_owned()))
+        })
+    }
+
+    fn execute(&self, task: &BlockTask) -> Result<(), StageError> {
+        if !self.slow_execution.is_zero() {
+            thread::sleep(self.slow_execution);
+        }
+        let outcome = execution::execute(&self.executor, &self.store, task.hash, &task.block)?;
+        task.outcome.set(outcome).expect("a block is executed once");
+        Ok(())
+    }
+
+    fn root(&self, task: &BlockTask) -> Result<(), StageError> {
+        let outcome = task
+            .outcome
+            .get()
+            .expect("a block is executed before its root is computed");
+        let receipt = execution::root(&self.store, task.hash, &task.block, outcome)?;
+        task.receipt.set(receipt).expect("a root is computed once");
+        Ok(())
+    }
+
+    /// Receipt, then state record; then finality moves in the store, which drops what is no longer needed.
+    fn persist(&self, task: &BlockTask) -> Result<(), StageError> {
+        let receipt = task
+            .receipt
+            .get()
+            .expect("a root is computed before it is kept")
+            .clone();
+        let outcome = task.outcome.get().expect("a block is executed before it is kept");
+        let (done, durable) = mpsc::sync_channel(1);
+        self.journal.push(Entry::Execution {
+            receipt,
+            receipts: outcome.receipts.clone(),
+            done,
+        });
+        durable.recv().map_err(|_| StageError::JournalEnded)?;
+        let keep = |error: String| StageError::Keep(task.hash, error);
+        self.store
+            .persist(version(&task.hash))
+            .map_err(|error| keep(error.to_string()))?;
+        self.store
+            .set_finalized(version(&task.hash))
+            .map_err(|error| keep(error.to_string()))?;
+        tracing::debug!(height = task.height(), block = %task.hash, "executed");
+        Ok(())
+    }
+}

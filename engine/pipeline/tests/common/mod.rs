@@ -1,0 +1,169 @@
+//! A consensus of one: builds, validates and finalizes block after block, as a single sequencer would.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+pub mod spec;
+
+use std::time::Duration;
+
+use millrace_ledger::Ledger;
+use millrace_pipeline::{
+    BlockRef, BuildAnswer, BuildRequest, Engine, EngineConfig, EngineStatus, Event, NotNow, Reply,
+    StopReason, Submission, Subscription, ValidateAnswer,
+};
+use millrace_types::{Address, Block, ChainSpec, Hash};
+
+pub use spec::*;
+
+/// How long a test waits for anything before it fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A fake consensus over a real engine.
+pub struct Chain {
+    pub engine: Engine,
+    pub events: Subscription,
+    pub head: BlockRef,
+    /// Everything that was received, in order.
+    pub seen: Vec<Event>,
+}
+
+/// What came of one turn.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// A block was finalized.
+    Block(Block),
+    /// There was none to propose.
+    NotNow(NotNow),
+}
+
+impl Chain {
+    pub fn open(spec: ChainSpec, ledger: Ledger, config: EngineConfig) -> Self {
+        let engine = Engine::open(spec, ledger, config).unwrap();
+        let (events, head) = (engine.subscribe(), engine.last_finalized());
+        Self {
+            engine,
+            events,
+            head,
+            seen: Vec::new(),
+        }
+    }
+
+    pub fn in_memory(spec: ChainSpec, config: EngineConfig) -> Self {
+        let ledger = Ledger::in_memory(&spec).unwrap();
+        Self::open(spec, ledger, config)
+    }
+
+    pub fn request(&self) -> BuildRequest {
+        BuildRequest {
+            parent: self.head.hash,
+            proposer: Address([0xaa; 32]),
+            consensus_data: Vec::new(),
+            max_gas: None,
+            max_bytes: None,
+            // Fixed, so that equal transactions give equal blocks.
+            timestamp_ms: Some(2_000 + self.head.height),
+            allow_empty: false,
+        }
+    }
+
+    pub fn build(&self, request: BuildRequest) -> BuildAnswer {
+        let (reply, answer) = Reply::channel();
+        self.engine.build(request, reply);
+        answer.recv_timeout(PATIENCE).expect("a build is answered")
+    }
+
+    pub fn validate(&self, block: &Block) -> ValidateAnswer {
+        let (reply, answer) = Reply::channel();
+        self.engine.validate(block.clone(), reply);
+        answer.recv_timeout(PATIENCE).expect("a validation is answered")
+    }
+
+    /// One turn: build, validate, finalize.
+    pub fn turn(&mut self) -> Turn {
+        match self.build(self.request()) {
+            BuildAnswer::Built(block) => {
+                assert_eq!(
+                    self.validate(&block),
+                    ValidateAnswer::Valid,
+                    "what is built is valid"
+                );
+                self.finalize(&block);
+                Turn::Block(block)
+            }
+            BuildAnswer::NotNow(reason) => Turn::NotNow(reason),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Submits a finalized block, waiting for a credit as often as it takes.
+    pub fn finalize(&mut self, block: &Block) {
+        loop {
+            match self.engine.submit_finalized(block.clone(), certificate(block)) {
+                Submission::Accepted => break,
+                Submission::Again => {
+                    self.wait_for(|event| matches!(event, Event::Credit { .. }));
+                }
+                Submission::Stopped => panic!("stopped: {:?}", self.engine.status()),
+            }
+        }
+        self.head = BlockRef {
+            height: block.header.height,
+            hash: block.hash(),
+        };
+    }
+
+    /// Receives events up to one that is wanted.
+    pub fn wait_for(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
+        loop {
+            let event = self.events.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+                panic!("no such event ({error}); {:?}; seen {:?}", self.engine, self.seen)
+            });
+            self.seen.push(event.clone());
+            if wanted(&event) {
+                return event;
+            }
+        }
+    }
+
+    /// Turns until the chain is idle: the pool is empty, everything that is not empty is settled.
+    pub fn run_until_idle(&mut self) {
+        loop {
+            match self.turn() {
+                Turn::Block(_) => {}
+                Turn::NotNow(NotNow::Idle) => break,
+                Turn::NotNow(_) => {
+                    self.wait_for(|event| *event == Event::Work);
+                }
+            }
+        }
+    }
+
+    pub fn wait_until_executed(&mut self, height: u64) {
+        while self.engine.heights().executed.height < height {
+            self.wait_for(|event| matches!(event, Event::Executed { .. }));
+        }
+    }
+
+    pub fn wait_until_stopped(&mut self) -> StopReason {
+        if let EngineStatus::Stopped { reason } = self.engine.status() {
+            return reason;
+        }
+        match self.wait_for(|event| matches!(event, Event::Stopped { .. })) {
+            Event::Stopped { reason } => reason,
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    /// The root after the newest executed block.
+    pub fn root(&self) -> Hash {
+        let executed = self.engine.heights().executed;
+        self.engine
+            .state_at(millrace_pipeline::BlockId::Hash(executed.hash))
+            .unwrap()
+            .root
+    }
+}
+
+/// A certificate that proves nothing but its block.
+pub fn certificate(block: &Block) -> Vec<u8> {
+    block.hash().0.to_vec()
+}
