@@ -1,6 +1,6 @@
 //! JSON forms: hashes, addresses and bytes as `0x` hex, amounts as decimal strings.
 //!
-//! [`array`], [`bytes`] and [`amount`] are for `#[serde(with = "…")]`. Amounts are strings because most readers of
+//! [`mod@array`], [`bytes`] and [`amount`] are for `#[serde(with = "…")]`. Amounts are strings because most readers of
 //! JSON turn numbers into floats, which hold 53 bits; heights, gas and times are numbers and stay below that in
 //! practice.
 

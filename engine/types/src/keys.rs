@@ -140,10 +140,13 @@ impl core::fmt::Debug for PublicKey {
 ///
 /// # Errors
 /// The first signature that does not count.
-pub fn verify_batch(transactions: &[SignedTransaction]) -> Result<(), BatchSignatureError> {
+pub fn verify_batch<'a, I>(transactions: I) -> Result<(), BatchSignatureError>
+where
+    I: IntoIterator<Item = &'a SignedTransaction> + Clone,
+{
     let mut batch = batch::Verifier::new();
     let mut transcript = blake3::Hasher::new();
-    for signed in transactions {
+    for signed in transactions.clone() {
         let message = signed.transaction.signing_hash();
         for part in [&message.0[..], &signed.transaction.public_key, &signed.signature] {
             transcript.update(part);
@@ -154,7 +157,7 @@ pub fn verify_batch(transactions: &[SignedTransaction]) -> Result<(), BatchSigna
     if batch.verify(Coefficients(transcript.finalize_xof())).is_ok() {
         return Ok(());
     }
-    for (index, signed) in transactions.iter().enumerate() {
+    for (index, signed) in transactions.into_iter().enumerate() {
         signed
             .verify()
             .map_err(|error| BatchSignatureError { index, error })?;

@@ -36,7 +36,7 @@ pub struct Transaction {
 #[cfg_attr(
     feature = "serde",
     derive(serde::Serialize, serde::Deserialize),
-    serde(rename_all = "snake_case")
+    serde(rename_all = "snake_case", deny_unknown_fields)
 )]
 pub enum Payload {
     /// Moves value to an account; never runs code, also if the receiver is a contract.
