@@ -277,12 +277,18 @@ fn lay_out(decoded: &[(Slot, usize)]) -> (Vec<Slot>, Vec<u16>) {
             continue;
         }
         let end = leave(position as u16);
+        // A line that starts at the goto, behind a branch, is charged there: it costs what the target's costs.
         slots.push(match numbers.get(position) {
-            Some(&target) => Slot {
-                imm: GOTO,
-                target,
-                ..end
-            },
+            Some(&target) => {
+                let Slot { gas, count, .. } = lines[position];
+                Slot {
+                    imm: GOTO,
+                    target,
+                    gas,
+                    count,
+                    ..end
+                }
+            }
             None => end,
         });
     }

@@ -9,293 +9,277 @@ use super::{Hart, Stop};
 use crate::isa::Op;
 use crate::runtime::{AddressSpace, TrapKind};
 
-/// Why a straight line ended.
-enum Break<'a> {
-    /// The next line starts at this slot of the same page.
-    Near(usize),
-    /// The next line starts at this even address.
-    Far(u64),
-    /// Something leaves the machine at this slot.
-    Stop(&'a Slot, Stop),
-}
-
 /// Runs until something leaves the machine.
+///
+/// One function, since the compiler keeps what the three loops share in registers: pages, the straight lines on
+/// them, the instructions of a line.
 pub(super) fn execute(hart: &mut Hart, text: &Text<'_>, mut memory: AddressSpace<'_>) -> Stop {
     let cut = OnceCell::new();
-    let (mut gas, mut instructions) = (hart.gas, hart.instructions);
-    let mut next = Break::Far(hart.pc);
-    let (mut base, mut slots): (u64, &[Slot]) = (0, &[]);
-    let stop = loop {
-        let index = match next {
-            Break::Near(index) => index,
-            Break::Far(pc) => {
-                let Some((page, index)) = text.find(pc) else {
-                    hart.pc = pc;
-                    break Stop::Trap(TrapKind::FetchFault);
-                };
-                (base, slots) = (page.base, &page.slots);
-                index
-            }
-            Break::Stop(slot, stop) => {
-                hart.pc = base + u64::from(slot.position) * 2;
-                if let Stop::Trap(_) = stop {
-                    instructions -= u64::from(slot.count);
-                }
-                break stop;
-            }
+    let Hart {
+        registers,
+        pc,
+        gas,
+        instructions,
+        reservation,
+        ..
+    } = hart;
+    let (mut gas_left, mut executed) = (*gas, *instructions);
+    let mut next_pc = *pc;
+    let (stop, stop_pc) = 'page: loop {
+        let Some((page, mut index)) = text.find(next_pc) else {
+            break (Stop::Trap(TrapKind::FetchFault), next_pc);
         };
-        let slot = &slots[index];
-        instructions += u64::from(slot.count);
-        match gas.checked_sub(u64::from(slot.gas)) {
-            Some(rest) => gas = rest,
-            None => slots = cut.get_or_init(|| text.cut_line(slots, index, gas)),
+        let base = page.base;
+        let mut slots: &[Slot] = &page.slots;
+        'line: loop {
+            let first = &slots[index];
+            executed += u64::from(first.count);
+            match gas_left.checked_sub(u64::from(first.gas)) {
+                Some(rest) => gas_left = rest,
+                None => slots = cut.get_or_init(|| text.cut_line(slots, index, gas_left)),
+            }
+            let mut line = slots[index..].iter();
+            loop {
+                let slot = line.next().expect("every run ends with a slot that leaves it");
+                // Macros, since most of these leave the function, and operands are read only where they are needed.
+                macro_rules! a {
+                    () => {
+                        registers[usize::from(slot.rs1)]
+                    };
+                }
+                macro_rules! b {
+                    () => {
+                        registers[usize::from(slot.rs2)]
+                    };
+                }
+                macro_rules! imm {
+                    () => {
+                        i64::from(slot.imm).cast_unsigned()
+                    };
+                }
+                macro_rules! set {
+                    ($value:expr) => {{
+                        let value = $value;
+                        registers[usize::from(slot.rd)] = value;
+                    }};
+                }
+                macro_rules! pc {
+                    () => {
+                        base + u64::from(slot.position) * 2
+                    };
+                }
+                macro_rules! link {
+                    () => {
+                        set!(pc!() + u64::from(slot.rs2) * 2)
+                    };
+                }
+                macro_rules! trap {
+                    ($kind:expr) => {{
+                        executed -= u64::from(slot.count);
+                        break 'page (Stop::Trap($kind), pc!());
+                    }};
+                }
+                macro_rules! jump {
+                    () => {{
+                        if slot.target == FAR {
+                            next_pc = pc!().wrapping_add(imm!());
+                            continue 'page;
+                        }
+                        index = usize::from(slot.target);
+                        continue 'line;
+                    }};
+                }
+                macro_rules! load {
+                    ($type:ty, $extended:ty) => {{
+                        let address = effective_address(a!(), imm!());
+                        match memory.load(address) {
+                            Some(bytes) => set!(<$extended>::from(<$type>::from_le_bytes(bytes)) as u64),
+                            None => trap!(access_fault(address, size_of::<$type>(), false)),
+                        }
+                    }};
+                }
+                macro_rules! store {
+                    ($type:ty) => {{
+                        let address = effective_address(a!(), imm!());
+                        match memory.store(address, (b!() as $type).to_le_bytes()) {
+                            Some(()) => {}
+                            None => trap!(access_fault(address, size_of::<$type>(), true)),
+                        }
+                    }};
+                }
+                macro_rules! branch {
+                    ($taken:expr) => {{
+                        if $taken {
+                            jump!();
+                        }
+                        index = slots.len() - line.len();
+                        continue 'line;
+                    }};
+                }
+                match slot.op {
+                    Op::Lui => set!(imm!()),
+                    Op::Auipc => set!(pc!().wrapping_add(imm!())),
+                    Op::Addi => set!(a!().wrapping_add(imm!())),
+                    Op::Slti => set!(math::less(a!(), imm!())),
+                    Op::Sltiu => set!(u64::from(a!() < imm!())),
+                    Op::Xori => set!(a!() ^ imm!()),
+                    Op::Ori => set!(a!() | imm!()),
+                    Op::Andi => set!(a!() & imm!()),
+                    Op::Slli => set!(a!() << (imm!() & 63)),
+                    Op::Srli => set!(a!() >> (imm!() & 63)),
+                    Op::Srai => set!(math::sra(a!(), imm!())),
+                    Op::Add => set!(a!().wrapping_add(b!())),
+                    Op::Sub => set!(a!().wrapping_sub(b!())),
+                    Op::Sll => set!(a!() << (b!() & 63)),
+                    Op::Slt => set!(math::less(a!(), b!())),
+                    Op::Sltu => set!(u64::from(a!() < b!())),
+                    Op::Xor => set!(a!() ^ b!()),
+                    Op::Srl => set!(a!() >> (b!() & 63)),
+                    Op::Sra => set!(math::sra(a!(), b!())),
+                    Op::Or => set!(a!() | b!()),
+                    Op::And => set!(a!() & b!()),
+                    Op::Addiw => set!(math::addw(a!(), imm!())),
+                    Op::Slliw => set!(math::sllw(a!(), imm!())),
+                    Op::Srliw => set!(math::srlw(a!(), imm!())),
+                    Op::Sraiw => set!(math::sraw(a!(), imm!())),
+                    Op::Addw => set!(math::addw(a!(), b!())),
+                    Op::Subw => set!(math::subw(a!(), b!())),
+                    Op::Sllw => set!(math::sllw(a!(), b!())),
+                    Op::Srlw => set!(math::srlw(a!(), b!())),
+                    Op::Sraw => set!(math::sraw(a!(), b!())),
+
+                    Op::Mul => set!(a!().wrapping_mul(b!())),
+                    Op::Mulh => set!(math::mulh(a!(), b!())),
+                    Op::Mulhsu => set!(math::mulhsu(a!(), b!())),
+                    Op::Mulhu => set!(math::mulhu(a!(), b!())),
+                    Op::Mulw => set!(math::mulw(a!(), b!())),
+                    Op::Div => set!(math::div(a!(), b!())),
+                    Op::Divu => set!(a!().checked_div(b!()).unwrap_or(u64::MAX)),
+                    Op::Rem => set!(math::rem(a!(), b!())),
+                    Op::Remu => set!(a!().checked_rem(b!()).unwrap_or(a!())),
+                    Op::Divw => set!(math::divw(a!(), b!())),
+                    Op::Divuw => set!(math::divuw(a!(), b!())),
+                    Op::Remw => set!(math::remw(a!(), b!())),
+                    Op::Remuw => set!(math::remuw(a!(), b!())),
+
+                    Op::AddUw => set!(math::zero_extend(a!()).wrapping_add(b!())),
+                    Op::Sh1add => set!((a!() << 1).wrapping_add(b!())),
+                    Op::Sh2add => set!((a!() << 2).wrapping_add(b!())),
+                    Op::Sh3add => set!((a!() << 3).wrapping_add(b!())),
+                    Op::Sh1addUw => set!((math::zero_extend(a!()) << 1).wrapping_add(b!())),
+                    Op::Sh2addUw => set!((math::zero_extend(a!()) << 2).wrapping_add(b!())),
+                    Op::Sh3addUw => set!((math::zero_extend(a!()) << 3).wrapping_add(b!())),
+                    Op::SlliUw => set!(math::zero_extend(a!()) << (imm!() & 63)),
+                    Op::Andn => set!(a!() & !b!()),
+                    Op::Orn => set!(a!() | !b!()),
+                    Op::Xnor => set!(!(a!() ^ b!())),
+                    Op::Clz => set!(u64::from(a!().leading_zeros())),
+                    Op::Ctz => set!(u64::from(a!().trailing_zeros())),
+                    Op::Cpop => set!(u64::from(a!().count_ones())),
+                    Op::Clzw => set!(u64::from((a!() as u32).leading_zeros())),
+                    Op::Ctzw => set!(u64::from((a!() as u32).trailing_zeros())),
+                    Op::Cpopw => set!(u64::from((a!() as u32).count_ones())),
+                    Op::Max => set!(math::max(a!(), b!())),
+                    Op::Maxu => set!(a!().max(b!())),
+                    Op::Min => set!(math::min(a!(), b!())),
+                    Op::Minu => set!(a!().min(b!())),
+                    Op::SextB => set!(a!() as i8 as u64),
+                    Op::SextH => set!(a!() as i16 as u64),
+                    Op::ZextH => set!(u64::from(a!() as u16)),
+                    Op::Rol => set!(a!().rotate_left((b!() & 63) as u32)),
+                    Op::Ror => set!(a!().rotate_right((b!() & 63) as u32)),
+                    Op::Rori => set!(a!().rotate_right((imm!() & 63) as u32)),
+                    Op::Rolw => set!(math::rolw(a!(), b!())),
+                    Op::Rorw => set!(math::rorw(a!(), b!())),
+                    Op::Roriw => set!(math::rorw(a!(), imm!())),
+                    Op::OrcB => set!(math::or_combine_bytes(a!())),
+                    Op::Rev8 => set!(a!().swap_bytes()),
+                    Op::Clmul => set!(math::carryless_multiply(a!(), b!()) as u64),
+                    Op::Clmulh => set!((math::carryless_multiply(a!(), b!()) >> 64) as u64),
+                    Op::Clmulr => set!((math::carryless_multiply(a!(), b!()) >> 63) as u64),
+                    Op::Bclr => set!(a!() & !math::bit(b!())),
+                    Op::Bclri => set!(a!() & !math::bit(imm!())),
+                    Op::Bext => set!(a!() >> (b!() & 63) & 1),
+                    Op::Bexti => set!(a!() >> (imm!() & 63) & 1),
+                    Op::Binv => set!(a!() ^ math::bit(b!())),
+                    Op::Binvi => set!(a!() ^ math::bit(imm!())),
+                    Op::Bset => set!(a!() | math::bit(b!())),
+                    Op::Bseti => set!(a!() | math::bit(imm!())),
+                    Op::CzeroEqz => set!(if b!() == 0 { 0 } else { a!() }),
+                    Op::CzeroNez => set!(if b!() == 0 { a!() } else { 0 }),
+
+                    Op::Lb => load!(i8, i64),
+                    Op::Lh => load!(i16, i64),
+                    Op::Lw => load!(i32, i64),
+                    Op::Ld => load!(u64, u64),
+                    Op::Lbu => load!(u8, u64),
+                    Op::Lhu => load!(u16, u64),
+                    Op::Lwu => load!(u32, u64),
+                    Op::Sb => store!(u8),
+                    Op::Sh => store!(u16),
+                    Op::Sw => store!(u32),
+                    Op::Sd => store!(u64),
+                    Op::LrW
+                    | Op::ScW
+                    | Op::AmoswapW
+                    | Op::AmoaddW
+                    | Op::AmoxorW
+                    | Op::AmoandW
+                    | Op::AmoorW
+                    | Op::AmominW
+                    | Op::AmomaxW
+                    | Op::AmominuW
+                    | Op::AmomaxuW
+                    | Op::LrD
+                    | Op::ScD
+                    | Op::AmoswapD
+                    | Op::AmoaddD
+                    | Op::AmoxorD
+                    | Op::AmoandD
+                    | Op::AmoorD
+                    | Op::AmominD
+                    | Op::AmomaxD
+                    | Op::AmominuD
+                    | Op::AmomaxuD => {
+                        let address = effective_address(a!(), 0);
+                        match atomic(slot.op, address, b!(), &mut memory, reservation) {
+                            Ok(value) => set!(value),
+                            Err(kind) => trap!(kind),
+                        }
+                    }
+                    Op::Fence | Op::FenceI => {}
+
+                    Op::Beq => branch!(a!() == b!()),
+                    Op::Bne => branch!(a!() != b!()),
+                    Op::Blt => branch!(a!().cast_signed() < b!().cast_signed()),
+                    Op::Bge => branch!(a!().cast_signed() >= b!().cast_signed()),
+                    Op::Bltu => branch!(a!() < b!()),
+                    Op::Bgeu => branch!(a!() >= b!()),
+                    Op::Jal => {
+                        link!();
+                        jump!();
+                    }
+                    Op::Jalr => {
+                        let target = effective_address(a!(), imm!()) & !1;
+                        link!();
+                        next_pc = target;
+                        continue 'page;
+                    }
+                    Op::Ecall => break 'page (Stop::Ecall, pc!()),
+                    Op::Ebreak => match Leave::of(slot) {
+                        Leave::Trap(kind) => trap!(kind),
+                        Leave::Goto => line = slots[usize::from(slot.target)..].iter(),
+                        Leave::Page => {
+                            next_pc = pc!();
+                            continue 'page;
+                        }
+                    },
+                }
+            }
         }
-        next = run_line(hart, base, slots, index, &mut memory);
     };
-    (hart.gas, hart.instructions) = (gas, instructions);
+    (*pc, *gas, *instructions) = (stop_pc, gas_left, executed);
     stop
-}
-
-/// Runs the straight line at `index`, which has been charged and counted.
-#[inline(always)]
-fn run_line<'a>(
-    hart: &mut Hart,
-    base: u64,
-    slots: &'a [Slot],
-    index: usize,
-    memory: &mut AddressSpace<'_>,
-) -> Break<'a> {
-    let registers = &mut hart.registers;
-    let mut line = slots[index..].iter();
-    loop {
-        let slot = line.next().expect("every run ends with a slot that leaves it");
-        // Macros, since most of these leave the function, and operands are read only where they are needed.
-        macro_rules! a {
-            () => {
-                registers[usize::from(slot.rs1)]
-            };
-        }
-        macro_rules! b {
-            () => {
-                registers[usize::from(slot.rs2)]
-            };
-        }
-        macro_rules! imm {
-            () => {
-                i64::from(slot.imm).cast_unsigned()
-            };
-        }
-        macro_rules! set {
-            ($value:expr) => {{
-                let value = $value;
-                registers[usize::from(slot.rd)] = value;
-            }};
-        }
-        macro_rules! pc {
-            () => {
-                base + u64::from(slot.position) * 2
-            };
-        }
-        macro_rules! link {
-            () => {
-                set!(pc!() + u64::from(slot.rs2) * 2)
-            };
-        }
-        macro_rules! trap {
-            ($kind:expr) => {
-                return Break::Stop(slot, Stop::Trap($kind))
-            };
-        }
-        macro_rules! jump {
-            () => {
-                return match slot.target {
-                    FAR => Break::Far(pc!().wrapping_add(imm!())),
-                    target => Break::Near(usize::from(target)),
-                }
-            };
-        }
-        macro_rules! load {
-            ($type:ty, $extended:ty) => {{
-                let address = effective_address(a!(), imm!());
-                match memory.load(address) {
-                    Some(bytes) => set!(<$extended>::from(<$type>::from_le_bytes(bytes)) as u64),
-                    None => trap!(access_fault(address, size_of::<$type>(), false)),
-                }
-            }};
-        }
-        macro_rules! store {
-            ($type:ty) => {{
-                let address = effective_address(a!(), imm!());
-                match memory.store(address, (b!() as $type).to_le_bytes()) {
-                    Some(()) => {}
-                    None => trap!(access_fault(address, size_of::<$type>(), true)),
-                }
-            }};
-        }
-        macro_rules! branch {
-            ($taken:expr) => {{
-                if $taken {
-                    jump!();
-                }
-                return Break::Near(slots.len() - line.len());
-            }};
-        }
-        match slot.op {
-            Op::Lui => set!(imm!()),
-            Op::Auipc => set!(pc!().wrapping_add(imm!())),
-            Op::Addi => set!(a!().wrapping_add(imm!())),
-            Op::Slti => set!(math::less(a!(), imm!())),
-            Op::Sltiu => set!(u64::from(a!() < imm!())),
-            Op::Xori => set!(a!() ^ imm!()),
-            Op::Ori => set!(a!() | imm!()),
-            Op::Andi => set!(a!() & imm!()),
-            Op::Slli => set!(a!() << (imm!() & 63)),
-            Op::Srli => set!(a!() >> (imm!() & 63)),
-            Op::Srai => set!(math::sra(a!(), imm!())),
-            Op::Add => set!(a!().wrapping_add(b!())),
-            Op::Sub => set!(a!().wrapping_sub(b!())),
-            Op::Sll => set!(a!() << (b!() & 63)),
-            Op::Slt => set!(math::less(a!(), b!())),
-            Op::Sltu => set!(u64::from(a!() < b!())),
-            Op::Xor => set!(a!() ^ b!()),
-            Op::Srl => set!(a!() >> (b!() & 63)),
-            Op::Sra => set!(math::sra(a!(), b!())),
-            Op::Or => set!(a!() | b!()),
-            Op::And => set!(a!() & b!()),
-            Op::Addiw => set!(math::addw(a!(), imm!())),
-            Op::Slliw => set!(math::sllw(a!(), imm!())),
-            Op::Srliw => set!(math::srlw(a!(), imm!())),
-            Op::Sraiw => set!(math::sraw(a!(), imm!())),
-            Op::Addw => set!(math::addw(a!(), b!())),
-            Op::Subw => set!(math::subw(a!(), b!())),
-            Op::Sllw => set!(math::sllw(a!(), b!())),
-            Op::Srlw => set!(math::srlw(a!(), b!())),
-            Op::Sraw => set!(math::sraw(a!(), b!())),
-
-            Op::Mul => set!(a!().wrapping_mul(b!())),
-            Op::Mulh => set!(math::mulh(a!(), b!())),
-            Op::Mulhsu => set!(math::mulhsu(a!(), b!())),
-            Op::Mulhu => set!(math::mulhu(a!(), b!())),
-            Op::Mulw => set!(math::mulw(a!(), b!())),
-            Op::Div => set!(math::div(a!(), b!())),
-            Op::Divu => set!(a!().checked_div(b!()).unwrap_or(u64::MAX)),
-            Op::Rem => set!(math::rem(a!(), b!())),
-            Op::Remu => set!(a!().checked_rem(b!()).unwrap_or(a!())),
-            Op::Divw => set!(math::divw(a!(), b!())),
-            Op::Divuw => set!(math::divuw(a!(), b!())),
-            Op::Remw => set!(math::remw(a!(), b!())),
-            Op::Remuw => set!(math::remuw(a!(), b!())),
-
-            Op::AddUw => set!(math::zero_extend(a!()).wrapping_add(b!())),
-            Op::Sh1add => set!((a!() << 1).wrapping_add(b!())),
-            Op::Sh2add => set!((a!() << 2).wrapping_add(b!())),
-            Op::Sh3add => set!((a!() << 3).wrapping_add(b!())),
-            Op::Sh1addUw => set!((math::zero_extend(a!()) << 1).wrapping_add(b!())),
-            Op::Sh2addUw => set!((math::zero_extend(a!()) << 2).wrapping_add(b!())),
-            Op::Sh3addUw => set!((math::zero_extend(a!()) << 3).wrapping_add(b!())),
-            Op::SlliUw => set!(math::zero_extend(a!()) << (imm!() & 63)),
-            Op::Andn => set!(a!() & !b!()),
-            Op::Orn => set!(a!() | !b!()),
-            Op::Xnor => set!(!(a!() ^ b!())),
-            Op::Clz => set!(u64::from(a!().leading_zeros())),
-            Op::Ctz => set!(u64::from(a!().trailing_zeros())),
-            Op::Cpop => set!(u64::from(a!().count_ones())),
-            Op::Clzw => set!(u64::from((a!() as u32).leading_zeros())),
-            Op::Ctzw => set!(u64::from((a!() as u32).trailing_zeros())),
-            Op::Cpopw => set!(u64::from((a!() as u32).count_ones())),
-            Op::Max => set!(math::max(a!(), b!())),
-            Op::Maxu => set!(a!().max(b!())),
-            Op::Min => set!(math::min(a!(), b!())),
-            Op::Minu => set!(a!().min(b!())),
-            Op::SextB => set!(a!() as i8 as u64),
-            Op::SextH => set!(a!() as i16 as u64),
-            Op::ZextH => set!(u64::from(a!() as u16)),
-            Op::Rol => set!(a!().rotate_left((b!() & 63) as u32)),
-            Op::Ror => set!(a!().rotate_right((b!() & 63) as u32)),
-            Op::Rori => set!(a!().rotate_right((imm!() & 63) as u32)),
-            Op::Rolw => set!(math::rolw(a!(), b!())),
-            Op::Rorw => set!(math::rorw(a!(), b!())),
-            Op::Roriw => set!(math::rorw(a!(), imm!())),
-            Op::OrcB => set!(math::or_combine_bytes(a!())),
-            Op::Rev8 => set!(a!().swap_bytes()),
-            Op::Clmul => set!(math::carryless_multiply(a!(), b!()) as u64),
-            Op::Clmulh => set!((math::carryless_multiply(a!(), b!()) >> 64) as u64),
-            Op::Clmulr => set!((math::carryless_multiply(a!(), b!()) >> 63) as u64),
-            Op::Bclr => set!(a!() & !math::bit(b!())),
-            Op::Bclri => set!(a!() & !math::bit(imm!())),
-            Op::Bext => set!(a!() >> (b!() & 63) & 1),
-            Op::Bexti => set!(a!() >> (imm!() & 63) & 1),
-            Op::Binv => set!(a!() ^ math::bit(b!())),
-            Op::Binvi => set!(a!() ^ math::bit(imm!())),
-            Op::Bset => set!(a!() | math::bit(b!())),
-            Op::Bseti => set!(a!() | math::bit(imm!())),
-            Op::CzeroEqz => set!(if b!() == 0 { 0 } else { a!() }),
-            Op::CzeroNez => set!(if b!() == 0 { a!() } else { 0 }),
-
-            Op::Lb => load!(i8, i64),
-            Op::Lh => load!(i16, i64),
-            Op::Lw => load!(i32, i64),
-            Op::Ld => load!(u64, u64),
-            Op::Lbu => load!(u8, u64),
-            Op::Lhu => load!(u16, u64),
-            Op::Lwu => load!(u32, u64),
-            Op::Sb => store!(u8),
-            Op::Sh => store!(u16),
-            Op::Sw => store!(u32),
-            Op::Sd => store!(u64),
-            Op::LrW
-            | Op::ScW
-            | Op::AmoswapW
-            | Op::AmoaddW
-            | Op::AmoxorW
-            | Op::AmoandW
-            | Op::AmoorW
-            | Op::AmominW
-            | Op::AmomaxW
-            | Op::AmominuW
-            | Op::AmomaxuW
-            | Op::LrD
-            | Op::ScD
-            | Op::AmoswapD
-            | Op::AmoaddD
-            | Op::AmoxorD
-            | Op::AmoandD
-            | Op::AmoorD
-            | Op::AmominD
-            | Op::AmomaxD
-            | Op::AmominuD
-            | Op::AmomaxuD => {
-                let address = effective_address(a!(), 0);
-                match atomic(slot.op, address, b!(), memory, &mut hart.reservation) {
-                    Ok(value) => set!(value),
-                    Err(kind) => trap!(kind),
-                }
-            }
-            Op::Fence | Op::FenceI => {}
-
-            Op::Beq => branch!(a!() == b!()),
-            Op::Bne => branch!(a!() != b!()),
-            Op::Blt => branch!(a!().cast_signed() < b!().cast_signed()),
-            Op::Bge => branch!(a!().cast_signed() >= b!().cast_signed()),
-            Op::Bltu => branch!(a!() < b!()),
-            Op::Bgeu => branch!(a!() >= b!()),
-            Op::Jal => {
-                link!();
-                jump!();
-            }
-            Op::Jalr => {
-                let target = effective_address(a!(), imm!()) & !1;
-                link!();
-                return Break::Far(target);
-            }
-            Op::Ecall => return Break::Stop(slot, Stop::Ecall),
-            Op::Ebreak => match Leave::of(slot) {
-                Leave::Trap(kind) => trap!(kind),
-                Leave::Goto => line = slots[usize::from(slot.target)..].iter(),
-                Leave::Page => return Break::Far(pc!()),
-            },
-        }
-    }
 }
 
 /// Rule 4: the base is a 32-bit address, the sum is not cut.

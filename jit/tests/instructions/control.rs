@@ -7,8 +7,10 @@ use crate::common::{CODE, Guest, form};
 const MIN: u64 = 1 << 63;
 const ONES: u64 = u64::MAX;
 
-/// Name, rs1, rs2, taken.
-const BRANCHES: &[(&str, &[(u64, u64, bool)])] = &[
+/// rs1, rs2, taken.
+type Case = (u64, u64, bool);
+
+const BRANCHES: &[(&str, &[Case])] = &[
     (
         "beq",
         &[
@@ -203,7 +205,7 @@ fn indirect_jumps_link() {
 
 #[test]
 fn jalr_takes_a_32_bit_base_and_drops_bit_0() {
-    for base in [CODE + 9, CODE + 9 | 0xdead_beef << 32] {
+    for base in [CODE + 9, (CODE + 9) | (0xdead_beef << 32)] {
         let (pc, _) = breakpoint(&breakpoints(
             Guest::new().register(9, base).op("jalr", 0, 9, 0, 0),
             8,

@@ -1,0 +1,146 @@
+//! Where code may be: any even address, up to the end of text.
+
+use millrace_jit::{Ecall, End, Flow, Instance, Outcome, Tier, TrapKind};
+
+use crate::common::{Returns, TEXT, encode, v1};
+use crate::{ADDI, Answers, ECALL, bare, ops, run, trapped};
+
+#[test]
+fn running_off_the_end_of_text_faults_there() {
+    let text = ops(&[ADDI, ("c.nop", 0, 0, 0, 0)]);
+    assert_eq!(
+        run(bare(TEXT, &text), 1000).end,
+        trapped(TrapKind::FetchFault, TEXT + 6)
+    );
+    // Behind an ecall that continues, and behind a full page of text.
+    let mut continues = Answers(|_: &mut Ecall<'_>| Flow::Continue);
+    let outcome = Instance::new(bare(TEXT, &ops(&[ECALL]))).run(Tier::Interpreter, 1000, &mut continues);
+    assert_eq!(outcome.end, trapped(TrapKind::FetchFault, TEXT + 4));
+    let text: Vec<u8> = (0..4096).flat_map(|_| encode("c.nop", 0, 0, 0, 0)).collect();
+    let outcome = run(bare(TEXT, &text), 1 << 20);
+    assert_eq!(outcome.end, trapped(TrapKind::FetchFault, TEXT + 8192));
+    assert_eq!(outcome.instructions, Some(4096));
+}
+
+#[test]
+fn an_instruction_cut_by_the_end_of_text_is_illegal_at_its_own_address() {
+    for cut in 1..4 {
+        let mut text = ops(&[ADDI, ADDI]);
+        text.truncate(8 - cut);
+        let outcome = run(bare(TEXT, &text), 1000);
+        assert_eq!(
+            outcome.end,
+            trapped(TrapKind::IllegalInstruction, TEXT + 4),
+            "{cut} bytes cut"
+        );
+        assert_eq!(outcome.instructions, Some(1));
+    }
+    // One byte of a 16-bit instruction.
+    let mut text = ops(&[ADDI, ("c.nop", 0, 0, 0, 0)]);
+    text.pop();
+    assert_eq!(
+        run(bare(TEXT, &text), 1000).end,
+        trapped(TrapKind::IllegalInstruction, TEXT + 4)
+    );
+}
+
+#[test]
+fn text_may_start_at_an_odd_address() {
+    let mut text = vec![0xff];
+    text.extend(ops(&[ADDI, ECALL]));
+    assert_eq!(run(bare(TEXT + 1, &text), 1000).end, End::Returned);
+}
+
+#[test]
+fn illegal_instructions_trap_at_their_address() {
+    for word in [0, 0xffff_ffff, 0xc000_2573, 0x0000_2007_u32] {
+        let text = [ops(&[ADDI]), word.to_le_bytes().to_vec()].concat();
+        let outcome = run(bare(TEXT, &text), 1000);
+        assert_eq!(
+            outcome.end,
+            trapped(TrapKind::IllegalInstruction, TEXT + 4),
+            "{word:#x}"
+        );
+        assert_eq!(outcome.instructions, Some(1));
+    }
+}
+
+#[test]
+fn overlapping_decodes_are_legal() {
+    // A `lui t0` whose upper half is `c.li a0, 5`.
+    let inner = u16::from_le_bytes(encode("c.li", 10, 0, 0, 5).try_into().unwrap());
+    let outer = 0x37 | 5 << 7 | u32::from(inner) << 16;
+    let text = [
+        ops(&[("jal", 0, 0, 0, 6)]),
+        outer.to_le_bytes().to_vec(),
+        // First through the middle of lui, then through all of it.
+        ops(&[
+            ("bne", 0, 6, 0, 10),
+            ("addi", 6, 0, 0, 1),
+            ("c.j", 0, 0, 0, -12),
+            ECALL,
+        ]),
+    ]
+    .concat();
+    let mut instance = Instance::new(bare(TEXT, &text));
+    let outcome = instance.run(Tier::Interpreter, 1000, &mut Returns);
+    assert_eq!(outcome.end, End::Returned);
+    assert_eq!(instance.registers()[10], 5);
+    assert_eq!(
+        instance.registers()[5],
+        i64::from(i32::from_le_bytes((outer & !0xfff).to_le_bytes())) as u64
+    );
+    assert_eq!(outcome.instructions, Some(1 + 4 + 3));
+}
+
+#[test]
+fn instructions_lie_across_any_boundary() {
+    // A halfword in front, so that one 32-bit instruction lies across every 4 KiB.
+    for count in [1023, 1024, 1025, 5000] {
+        let mut text = encode("c.nop", 0, 0, 0, 0);
+        for _ in 0..count {
+            text.extend(encode("addi", 5, 5, 0, 1));
+        }
+        text.extend(ops(&[ECALL]));
+        let mut instance = Instance::new(bare(TEXT, &text));
+        let outcome = instance.run(Tier::Interpreter, 1 << 20, &mut Returns);
+        let ecall = u64::from(v1().weights.ecall);
+        let expected = Outcome {
+            end: End::Returned,
+            gas_used: 1 + count + ecall,
+            instructions: Some(count + 2),
+        };
+        assert_eq!(outcome, expected);
+        assert_eq!(instance.registers()[5], count);
+        let outcome = run(bare(TEXT, &text), count - 5);
+        assert_eq!(
+            outcome.end,
+            trapped(TrapKind::OutOfGas, TEXT + 2 + 4 * (count - 6))
+        );
+    }
+}
+
+#[test]
+fn jumps_lead_to_any_page_and_back() {
+    // A chain through six pages of text, forwards by 4 KiB and back to the start.
+    let mut text = vec![0; 6 * 4096];
+    for page in 0..5 {
+        let at = page * 4096;
+        text[at..at + 8].copy_from_slice(&ops(&[ADDI, ("jal", 0, 0, 0, 4092)]));
+    }
+    let last = 5 * 4096;
+    let tail = ops(&[
+        ("addi", 6, 6, 0, 1),
+        ("addi", 7, 0, 0, 3),
+        ("beq", 0, 6, 7, 8),
+        ("jal", 0, 0, 0, -(last as i32) - 12),
+        ECALL,
+    ]);
+    text[last..last + tail.len()].copy_from_slice(&tail);
+    let mut instance = Instance::new(bare(TEXT, &text));
+    assert_eq!(
+        instance.run(Tier::Interpreter, 1000, &mut Returns).end,
+        End::Returned
+    );
+    assert_eq!((instance.registers()[5], instance.registers()[6]), (15, 3));
+}
