@@ -10,6 +10,9 @@ use object::{Endianness, Object, ObjectSection, ObjectSymbol, elf};
 
 use crate::error::LoadError;
 
+#[cfg(test)]
+mod tests;
+
 /// This machine, in words.
 pub const MACHINE: &str = if cfg!(target_arch = "x86_64") {
     "x86-64 Linux"
