@@ -2,11 +2,11 @@
 
 use millrace_types::{Amount, GasPrice};
 
-/// Why the pool did not take a transaction.
+/// Why the pool did not take a transaction. Messages start with the names of `docs/spec/rpc.md`.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum InsertError {
     /// The nonce is used.
-    #[error("nonce {given} is used; the next of this account is {next}")]
+    #[error("NonceTooLow: nonce {given} is used; the next of this account is {next}")]
     NonceTooLow {
         /// In the transaction.
         given: u64,
@@ -14,7 +14,7 @@ pub enum InsertError {
         next: u64,
     },
     /// The nonce is too far ahead to be kept.
-    #[error("nonce {given} is too far ahead; the pool keeps nonces up to {max} of this account")]
+    #[error("NonceTooFar: nonce {given} is too far ahead; the pool keeps nonces up to {max} of this account")]
     NonceTooHigh {
         /// In the transaction.
         given: u64,
@@ -23,7 +23,7 @@ pub enum InsertError {
     },
     /// Another transaction with this sender and nonce pays as much.
     #[error(
-        "nonce {nonce} of this account is in the pool at price {price}; a replacement must pay at least {needed}"
+        "ReplacementUnderpriced: nonce {nonce} of this account is in the pool at price {price}; a replacement must pay at least {needed}"
     )]
     ReplacementUnderpriced {
         /// The nonce.
@@ -35,7 +35,7 @@ pub enum InsertError {
     },
     /// The sender has as many as it may have.
     #[error(
-        "this account has {limit} transactions in the pool, which is the limit; wait until some are executed"
+        "SenderLimit: this account has {limit} transactions in the pool, which is the limit; wait until some are executed"
     )]
     SenderLimit {
         /// The limit.
@@ -43,18 +43,18 @@ pub enum InsertError {
     },
     /// The pool is full of dearer ones.
     #[error(
-        "the pool is full ({transactions} transactions, {bytes} bytes) and the cheapest in it pays {cheapest}; pay more or try again later"
+        "PoolFull: the pool is full ({transactions} transactions, {bytes} bytes) and the cheapest in it pays {cheapest}; pay more or try again later"
     )]
     PoolFull {
         /// In the pool.
         transactions: usize,
         /// Their bytes.
         bytes: usize,
-        /// Lowest price at which one could be evicted.
+        /// What the first one to be evicted pays; one that is held goes before all that are ready.
         cheapest: GasPrice,
     },
     /// gas limit × price + value passes 2^128.
-    #[error("gas limit times price plus value passes 2^128; no account could pay it")]
+    #[error("CostOverflow: gas limit times price plus value passes 2^128; no account could pay it")]
     CostOverflow,
 }
 

@@ -1,5 +1,6 @@
 //! One sender's transactions.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use millrace_types::{Amount, Gas, GasPrice, Hash, SignedTransaction};
@@ -19,13 +20,32 @@ pub(crate) struct Entry {
     pub(crate) arrival: u64,
 }
 
+/// The order in which blocks are filled, the smallest first: dear before cheap, old before new.
+pub(crate) type Wanted = (Reverse<GasPrice>, u64);
+
+/// The order in which transactions are evicted, the smallest first: held before ready, cheap before dear, new before
+/// old.
+pub(crate) type Worth = (bool, GasPrice, Reverse<u64>);
+
 impl Entry {
+    pub(crate) fn nonce(&self) -> u64 {
+        self.transaction.transaction.nonce
+    }
+
     pub(crate) fn price(&self) -> GasPrice {
         self.transaction.transaction.gas_price
     }
 
     pub(crate) fn gas(&self) -> Gas {
         self.transaction.transaction.gas_limit
+    }
+
+    pub(crate) fn wanted(&self) -> Wanted {
+        (Reverse(self.price()), self.arrival)
+    }
+
+    pub(crate) fn worth(&self, is_ready: bool) -> Worth {
+        (is_ready, self.price(), Reverse(self.arrival))
     }
 }
 
@@ -38,49 +58,63 @@ pub(crate) fn worst_cost(transaction: &SignedTransaction) -> Option<Amount> {
 
 /// By nonce.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Queue(pub(crate) BTreeMap<u64, Entry>);
+pub(crate) struct Queue {
+    pub(crate) entries: BTreeMap<u64, Entry>,
+    /// Whether the last one was ready when this sender was last looked at. Only eviction goes by it, and looks again.
+    pub(crate) is_tail_ready: bool,
+}
 
 impl Queue {
     /// The last one: the only one that can be evicted without leaving a gap.
     pub(crate) fn tail(&self) -> Option<&Entry> {
-        self.0.last_key_value().map(|(_, entry)| entry)
+        self.entries.last_key_value().map(|(_, entry)| entry)
+    }
+
+    pub(crate) fn tail_worth(&self) -> Option<Worth> {
+        self.tail().map(|entry| entry.worth(self.is_tail_ready))
+    }
+
+    /// Nothing here is wanted more than this says.
+    pub(crate) fn offer_bound(&self) -> Option<Wanted> {
+        let dearest = self.entries.values().map(Entry::price).max()?;
+        let oldest = self.entries.values().map(|entry| entry.arrival).min()?;
+        Some((Reverse(dearest), oldest))
     }
 
     /// The first nonce from `next` on that is not here.
     pub(crate) fn first_gap(&self, next: u64) -> u64 {
         let run = self
-            .0
+            .entries
             .range(next..)
-            .zip(next..)
+            .zip(next..=u64::MAX)
             .take_while(|((nonce, _), expected)| **nonce == *expected);
-        next + run.count() as u64
+        next.saturating_add(run.count() as u64)
     }
 
-    /// Why the transaction with `nonce` is not ready; `None` when it is.
-    pub(crate) fn held(&self, nonce: u64, next: u64, funds: Funds) -> Option<Held> {
+    /// Why the transaction with `nonce`, whose worst case is `needed`, is not ready (or would not be, if it is not here);
+    /// `None` when it is.
+    pub(crate) fn held(&self, nonce: u64, needed: Amount, next: u64, funds: Funds) -> Option<Held> {
         if nonce < next {
             // On its way into a block of this branch.
             return None;
         }
-        let gap = self.first_gap(next);
-        if gap < nonce {
+        let expected = self.first_gap(next);
+        if expected < nonce {
             return Some(Held::NonceGap {
-                expected: gap,
+                expected,
                 found: nonce,
             });
         }
-        let mut reserved = funds.reserved;
-        for (at, entry) in self.0.range(next..=nonce) {
-            let after = reserved.checked_add(entry.cost);
-            if after.is_none_or(|after| after > funds.settled) && *at == nonce {
-                return Some(Held::InsufficientSettledFunds {
-                    settled: funds.settled,
-                    reserved,
-                    needed: entry.cost,
-                });
-            }
-            reserved = after.unwrap_or(Amount::MAX);
-        }
-        None
+        let before = self.entries.range(next..nonce).map(|(_, entry)| entry.cost);
+        let reserved = before.fold(funds.reserved, Amount::saturating_add);
+        let is_covered = reserved
+            .checked_add(needed)
+            .is_some_and(|sum| sum <= funds.settled);
+        let settled = funds.settled;
+        (!is_covered).then_some(Held::InsufficientSettledFunds {
+            settled,
+            reserved,
+            needed,
+        })
     }
 }

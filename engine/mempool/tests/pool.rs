@@ -1,61 +1,15 @@
 //! What the pool promises: bounds, order, replacement, holding, eviction; and a random walk against a naive model.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::collections::BTreeMap;
 
-use millrace_mempool::{AccountView, BlockRoom, Funds, Held, InsertError, Pool, PoolConfig};
-use millrace_types::{Address, Amount, Payload, SignedTransaction, Transaction, codec};
+use millrace_mempool::{BlockRoom, Held, InsertError, Pool, PoolConfig};
+use millrace_types::{Address, Amount, SignedTransaction, codec};
 use proptest::prelude::*;
 
-/// Accounts by key byte: next nonce and means.
-#[derive(Clone, Default)]
-struct Accounts(BTreeMap<Address, (u64, Funds)>);
-
-impl Accounts {
-    fn with(entries: &[(u8, u64, Amount)]) -> Self {
-        let entry = |(key, nonce, settled): &(u8, u64, Amount)| {
-            (
-                Address::of_key(&[*key; 32]),
-                (
-                    *nonce,
-                    Funds {
-                        settled: *settled,
-                        reserved: 0,
-                    },
-                ),
-            )
-        };
-        Self(entries.iter().map(entry).collect())
-    }
-}
-
-impl AccountView for Accounts {
-    fn next_nonce(&self, account: &Address) -> u64 {
-        self.0.get(account).map_or(0, |entry| entry.0)
-    }
-
-    fn funds(&self, account: &Address) -> Funds {
-        self.0.get(account).map_or(Funds::default(), |entry| entry.1)
-    }
-}
-
-fn transaction(key: u8, nonce: u64, gas_price: u64, value: Amount) -> SignedTransaction {
-    let payload = Payload::Transfer {
-        to: Address([9; 32]),
-        value,
-    };
-    SignedTransaction {
-        transaction: Transaction {
-            chain_id: 1,
-            public_key: [key; 32],
-            nonce,
-            gas_limit: 10,
-            gas_price,
-            payload,
-        },
-        signature: [0; 64],
-    }
-}
+use crate::common::{Accounts, transaction};
 
 const ROOM: BlockRoom = BlockRoom {
     gas: 1_000_000,
@@ -201,7 +155,7 @@ fn a_full_pool_evicts_the_cheapest_tail_for_a_dearer_one_only() {
     );
     assert_eq!(
         pool.insert(transaction(3, 0, 7, 0), &view).unwrap().evicted,
-        Some(tail.hash)
+        [tail.hash]
     );
     let own = pool.insert(transaction(1, 1, 9, 0), &view).unwrap_err();
     assert!(
@@ -227,7 +181,10 @@ fn what_is_finalized_leaves_and_takes_the_stale_with_it() {
     );
     assert_eq!(pool.remove_stale(&after).len(), 1);
     assert_eq!(pool.stats(), millrace_mempool::PoolStats::default());
-    assert!(pool.take_back(vec![transaction(1, 2, 1, 0)], &after).is_empty());
+    assert_eq!(
+        pool.take_back(vec![transaction(1, 2, 1, 0)], &after),
+        millrace_mempool::TakenBack::default()
+    );
     assert_eq!(order(&pool.best(&after, ROOM)), [(1, 2)]);
 }
 

@@ -1,0 +1,203 @@
+//! What gets in, and what has to go for it.
+//!
+//! - A transaction takes the place of one with the same sender and nonce if it pays at least a tenth more per gas.
+//! - A full pool evicts last transactions, the least worthy first: held before ready, cheap before dear, new before old;
+//!   and only what is worth less than the newcomer. Last ones, because whatever stands behind a missing nonce is
+//!   useless; held ones first, or whoever bids without funds could crowd out all others for nothing.
+//! - A sender never loses a transaction to one of its own with a higher nonce. At its own limit it loses its last one
+//!   to one with a lower nonce.
+
+use millrace_types::{Address, GasPrice, Hash, SignedTransaction, codec};
+
+use crate::config::PoolConfig;
+use crate::contents::Contents;
+use crate::error::InsertError;
+use crate::queue::{Entry, Queue, Worth, worst_cost};
+use crate::view::AccountView;
+
+/// What went for a transaction that got in.
+#[derive(Debug, Default)]
+pub(crate) struct Gone {
+    pub(crate) replaced: Option<Hash>,
+    pub(crate) evicted: Vec<Hash>,
+}
+
+/// The least price that replaces `price`: a tenth more, and at least one; otherwise replacing would cost the network
+/// work and the sender nothing.
+fn replacement_price(price: GasPrice) -> GasPrice {
+    price.saturating_add(price.div_ceil(10).max(1))
+}
+
+/// Puts in a transaction that is not here, or leaves everything as it is.
+pub(crate) fn insert(
+    contents: &mut Contents,
+    config: &PoolConfig,
+    transaction: SignedTransaction,
+    arrival: u64,
+    view: &dyn AccountView,
+) -> Result<Gone, InsertError> {
+    let sender = transaction.sender();
+    let cost = worst_cost(&transaction).ok_or(InsertError::CostOverflow)?;
+    let (hash, bytes) = (transaction.hash(), codec::encoded_len(&transaction));
+    let newcomer = Entry {
+        transaction,
+        hash,
+        bytes,
+        cost,
+        arrival,
+    };
+    check_nonce(config, newcomer.nonce(), view.next_nonce(&sender))?;
+    let place = place(config, contents.queue(&sender), &newcomer)?;
+    let full = pool_full(contents);
+    let replaced = place.takes.and_then(|nonce| contents.take(&sender, nonce));
+    let mut evicted = Vec::new();
+    if !make_room(contents, config, &sender, &newcomer, &mut evicted, view) {
+        for entry in evicted.into_iter().chain(replaced) {
+            put(contents, entry, view);
+        }
+        return Err(full);
+    }
+    put(contents, newcomer, view);
+    let (replaced, own_tail) = if place.replaces {
+        (replaced, None)
+    } else {
+        (None, replaced)
+    };
+    let evicted = own_tail
+        .into_iter()
+        .chain(evicted)
+        .map(|entry| entry.hash)
+        .collect();
+    Ok(Gone {
+        replaced: replaced.map(|entry| entry.hash),
+        evicted,
+    })
+}
+
+fn check_nonce(config: &PoolConfig, given: u64, next: u64) -> Result<(), InsertError> {
+    let max = next.saturating_add(config.max_per_sender.saturating_sub(1) as u64);
+    if given < next {
+        Err(InsertError::NonceTooLow { given, next })
+    } else if given > max {
+        Err(InsertError::NonceTooHigh { given, max })
+    } else {
+        Ok(())
+    }
+}
+
+/// What a newcomer means for its own sender's queue.
+struct Place {
+    /// The nonce of the transaction that leaves the queue for it.
+    takes: Option<u64>,
+    /// That is its own nonce.
+    replaces: bool,
+}
+
+fn place(config: &PoolConfig, queue: Option<&Queue>, newcomer: &Entry) -> Result<Place, InsertError> {
+    let (nonce, limit) = (newcomer.nonce(), config.max_per_sender);
+    let Some(queue) = queue else {
+        return Ok(Place {
+            takes: None,
+            replaces: false,
+        });
+    };
+    if let Some(pooled) = queue.entries.get(&nonce) {
+        let price = pooled.price();
+        let needed = replacement_price(price);
+        if newcomer.price() < needed {
+            return Err(InsertError::ReplacementUnderpriced { nonce, price, needed });
+        }
+        return Ok(Place {
+            takes: Some(nonce),
+            replaces: true,
+        });
+    }
+    if queue.entries.len() < limit {
+        return Ok(Place {
+            takes: None,
+            replaces: false,
+        });
+    }
+    let tail = queue.tail().map(Entry::nonce).filter(|tail| *tail > nonce);
+    if tail.is_none() {
+        return Err(InsertError::SenderLimit { limit });
+    }
+    Ok(Place {
+        takes: tail,
+        replaces: false,
+    })
+}
+
+fn pool_full(contents: &Contents) -> InsertError {
+    InsertError::PoolFull {
+        transactions: contents.len(),
+        bytes: contents.bytes(),
+        cheapest: contents.least_worthy().map_or(0, |(_, (_, price, _))| price),
+    }
+}
+
+/// Evicts until the newcomer fits, and answers whether it does. What goes is added to `evicted`.
+fn make_room(
+    contents: &mut Contents,
+    config: &PoolConfig,
+    sender: &Address,
+    newcomer: &Entry,
+    evicted: &mut Vec<Entry>,
+    view: &dyn AccountView,
+) -> bool {
+    let worth = newcomer.worth(is_ready(contents.queue(sender), sender, newcomer, view));
+    while contents.len() >= config.max_transactions || contents.bytes() + newcomer.bytes > config.max_bytes {
+        let Some((victim, least)) = least_worthy(contents, view) else {
+            return false;
+        };
+        let tail = contents
+            .queue(&victim)
+            .and_then(Queue::tail)
+            .expect("a victim has a last transaction");
+        let nonce = tail.nonce();
+        if least >= worth || victim == *sender && nonce < newcomer.nonce() {
+            return false;
+        }
+        evicted.extend(contents.take(&victim, nonce));
+        look_at_tail(contents, &victim, view);
+    }
+    true
+}
+
+/// The least worthy last transaction. What was held when it was looked at last is looked at again: heights settle.
+fn least_worthy(contents: &mut Contents, view: &dyn AccountView) -> Option<(Address, Worth)> {
+    loop {
+        let (sender, worth) = contents.least_worthy()?;
+        let (was_ready, ..) = worth;
+        if was_ready || !look_at_tail(contents, &sender, view) {
+            return Some((sender, worth));
+        }
+    }
+}
+
+fn put(contents: &mut Contents, entry: Entry, view: &dyn AccountView) {
+    let sender = entry.transaction.sender();
+    contents.put(&sender, entry);
+    look_at_tail(contents, &sender, view);
+}
+
+/// Finds out whether a sender's last transaction is ready, and notes it.
+pub(crate) fn look_at_tail(contents: &mut Contents, sender: &Address, view: &dyn AccountView) -> bool {
+    let queue = contents.queue(sender);
+    let Some(tail) = queue.and_then(Queue::tail) else {
+        return false;
+    };
+    let is_ready = is_ready(queue, sender, tail, view);
+    contents.set_tail_ready(sender, is_ready);
+    is_ready
+}
+
+/// Whether a transaction is ready in its place, or would be.
+fn is_ready(queue: Option<&Queue>, sender: &Address, entry: &Entry, view: &dyn AccountView) -> bool {
+    let none = Queue::default();
+    let (next, funds) = (view.next_nonce(sender), view.funds(sender));
+    queue
+        .unwrap_or(&none)
+        .held(entry.nonce(), entry.cost, next, funds)
+        .is_none()
+}
