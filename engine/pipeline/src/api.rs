@@ -84,7 +84,7 @@ pub struct BuildRequest {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum BuildAnswer {
     /// A block that this node's own validation accepts.
-    Built(Block),
+    Built(Box<Block>),
     /// Not at this moment; asking again later is right.
     NotNow(NotNow),
     /// Never on this parent or with these fields.
@@ -104,8 +104,8 @@ pub enum NotNow {
         /// What is executed.
         executed: Height,
     },
-    /// Pressure allows an empty block only, and it would settle nothing.
-    #[error("under pressure, and there is nothing to settle yet: height {next} is not executed or too young")]
+    /// Pressure allows an empty block only, and it would not settle enough to relieve it.
+    #[error("under pressure, and from height {next} on not enough is executed and of age to relieve it")]
     NothingToSettle {
         /// The height that would be settled next.
         next: Height,
@@ -233,7 +233,7 @@ pub enum StopReason {
         /// Its height.
         height: Height,
         /// What is invalid.
-        reason: Invalid,
+        reason: Box<Invalid>,
     },
     /// A finalized block settles a receipt that differs from this node's own, or a receipt changed over a restart.
     #[error("Divergence at height {height}: settled by the chain {theirs}, executed here {ours}")]

@@ -4,7 +4,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use crate::api::{Counters, EngineStatus, Heights, PressureSnapshot};
+use crate::api::{Counters, EngineStatus, Heights, PressureSnapshot, StopReason};
 
 /// Everything that changes together.
 #[derive(Clone, Debug)]
@@ -27,6 +27,14 @@ impl Board {
     /// Shows `facts` from now on.
     pub(crate) fn post(&self, facts: Facts) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = facts;
+    }
+
+    /// Shows that no more blocks are taken, when nobody is left who knows more.
+    pub(crate) fn stop(&self, reason: &StopReason) {
+        let mut facts = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        facts.status = EngineStatus::Stopped {
+            reason: reason.clone(),
+        };
     }
 
     /// Reads a part of what it shows.

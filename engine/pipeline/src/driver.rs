@@ -1,8 +1,9 @@
 //! The ordering thread: owns the core, feeds it, and does what it says.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -67,8 +68,21 @@ impl Driver {
         self.perform(&mut effects);
     }
 
-    /// Runs until the engine is closed and what is in flight is durable.
-    pub(crate) fn run(mut self) {
+    /// Runs until the engine is closed and what is in flight is durable. A panic stops the engine like any other fault
+    /// of this node: reads go on.
+    pub(crate) fn run_contained(mut self) {
+        if catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+            let reason = StopReason::NodeFault {
+                what: "the ordering thread panicked; its message is in the log".to_owned(),
+            };
+            tracing::error!(%reason, "engine stops taking blocks; reads go on");
+            self.shared.board.stop(&reason);
+            self.shared.events.publish(&Event::Stopped { reason });
+        }
+        self.finish();
+    }
+
+    fn run(&mut self) {
         let mut effects = Vec::new();
         let mut course = Course::default();
         while !(course.closing && (course.broken || self.core.is_drained())) {
@@ -78,7 +92,6 @@ impl Driver {
             self.core.on_tick(now_ms(), &mut effects);
             self.perform(&mut effects);
         }
-        self.finish();
     }
 
     fn next_input(&self) -> Option<Input> {
@@ -86,13 +99,8 @@ impl Driver {
             // A sender is in `shared`, so the queue never ends while this thread lives.
             return self.inputs.recv().ok();
         };
-        match self
-            .inputs
-            .recv_timeout(Duration::from_millis(at.saturating_sub(now_ms())))
-        {
-            Ok(input) => Some(input),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        let timeout = Duration::from_millis(at.saturating_sub(now_ms()));
+        self.inputs.recv_timeout(timeout).ok()
     }
 
     fn take(&mut self, input: Input, course: &mut Course, effects: &mut Vec<Effect>) {

@@ -115,7 +115,7 @@ fn start(
     let waiting = unexecuted.len() as u64;
     let credits = Credits::new((capacity as u64).saturating_sub(waiting));
     let core = Core::new(Arc::clone(&spec), config.clone(), capacity, start);
-    let (mailbox, inputs, receiver) = Mailbox::new(config.max_requests.max(1) + capacity);
+    let (mailbox, inputs, receiver) = Mailbox::new(config.max_requests.max(1));
     let shared = Arc::new(Shared {
         accounts: RwLock::new(core.head_accounts(&store).expect("the newest states are held")),
         board: Board::new(core.facts(now_ms(), credits.available())),
@@ -160,7 +160,7 @@ fn start(
     driver.begin(unexecuted);
     let ordering = thread::Builder::new()
         .name("millrace-order".into())
-        .spawn(move || driver.run())?;
+        .spawn(move || driver.run_contained())?;
     Ok(Engine {
         handle: Arc::new(Handle {
             shared,
@@ -211,17 +211,11 @@ impl Engine {
             metrics::counter!("millrace_submissions_refused_total").increment(1);
             return Submission::Again;
         }
-        match self
-            .shared()
+        // Bounded by credits, so it is never refused for the length of the queue.
+        self.shared()
             .mailbox
-            .post(Request::Finalize(Box::new(block), certificate))
-        {
-            Ok(()) => Submission::Accepted,
-            Err(_) => {
-                self.shared().return_credit();
-                Submission::Again
-            }
-        }
+            .post_always(Request::Finalize(Box::new(block), certificate));
+        Submission::Accepted
     }
 
     /// The newest finalized block that is durable here: what a plugin starts from.

@@ -28,7 +28,7 @@ pub enum ExecuteError {
         /// The block.
         block: Hash,
         /// Why.
-        error: ExecutionError,
+        error: Box<ExecutionError>,
     },
     /// The store did not take the result.
     #[error("storing the state after block {block}: {error}")]
@@ -36,7 +36,7 @@ pub enum ExecuteError {
         /// The block.
         block: Hash,
         /// Why.
-        error: InsertError,
+        error: Box<InsertError>,
     },
     /// The store gave no root.
     #[error("the state root of block {block}: {error}")]
@@ -44,7 +44,7 @@ pub enum ExecuteError {
         /// The block.
         block: Hash,
         /// Why.
-        error: CommitError,
+        error: Box<CommitError>,
     },
 }
 
@@ -77,7 +77,10 @@ pub(crate) fn execute(
             &block.body.transactions,
             &Reader(view),
         )
-        .map_err(|error| ExecuteError::Executor { block: hash, error })?;
+        .map_err(|error| ExecuteError::Executor {
+            block: hash,
+            error: Box::new(error),
+        })?;
     store
         .insert(
             version(&parent),
@@ -85,7 +88,10 @@ pub(crate) fn execute(
             block.header.height,
             output.changes.into(),
         )
-        .map_err(|error| ExecuteError::Insert { block: hash, error })?;
+        .map_err(|error| ExecuteError::Insert {
+            block: hash,
+            error: Box::new(error),
+        })?;
     let (gas_used, gas_charged) = (output.gas_used, output.gas_charged);
     Ok(Outcome {
         receipts: output.receipts,
@@ -103,7 +109,10 @@ pub(crate) fn root(
 ) -> Result<ExecutionReceipt, ExecuteError> {
     let commit = store
         .commit(version(&hash))
-        .map_err(|error| ExecuteError::Commit { block: hash, error })?;
+        .map_err(|error| ExecuteError::Commit {
+            block: hash,
+            error: Box::new(error),
+        })?;
     Ok(outcome.receipt(block.header.height, hash, Hash(commit.root)))
 }
 

@@ -70,7 +70,7 @@ fn run(ledger: &Ledger, entries: &mpsc::Receiver<Entry>, inputs: &Inputs) {
         let closing = group.iter().any(|entry| matches!(entry, Entry::Close));
         if let Err(error) = commit(ledger, &group) {
             // After a failed commit nothing may be published that came in or behind it.
-            inputs.send(Input::Fault(stop_reason(&error)));
+            inputs.send(Input::Fault(stop_reason(&error, &group)));
             return;
         }
         for entry in group {
@@ -127,22 +127,31 @@ fn report(entry: Entry, inputs: &Inputs) {
     }
 }
 
-fn stop_reason(error: &LedgerError) -> StopReason {
+fn stop_reason(error: &LedgerError, group: &[Entry]) -> StopReason {
     match error {
-        LedgerError::ReceiptConflict { block } => StopReason::Divergence {
-            height: 0,
-            theirs: format!("the receipt of block {block} in this node's own ledger"),
-            ours: "another receipt, computed now".to_owned(),
-        },
+        LedgerError::ReceiptConflict { block } => {
+            let ours = group.iter().find_map(|entry| match entry {
+                Entry::Execution { receipt, .. } if receipt.block_hash == *block => Some(receipt),
+                _ => None,
+            });
+            StopReason::Divergence {
+                height: ours.map_or(0, |receipt| receipt.height),
+                theirs: format!("the receipt of block {block} that is in this node's own ledger"),
+                ours: format!("{ours:?}"),
+            }
+        }
         LedgerError::FinalityConflict {
             height,
             stored,
             given,
-        } => StopReason::PluginFault(PluginFault::Conflicting {
-            block: *given,
-            height: *height,
-            finalized: *stored,
-        }),
+        } => {
+            let (block, height, finalized) = (*given, *height, *stored);
+            StopReason::PluginFault(PluginFault::Conflicting {
+                block,
+                height,
+                finalized,
+            })
+        }
         error => StopReason::NodeFault {
             what: error.to_string(),
         },

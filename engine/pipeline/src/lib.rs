@@ -1,4 +1,34 @@
-//! Fork tree, admission, stages, settlement, pressure, recovery.
+//! From a decided block to a settled one: fork tree, admission, stages, settlement, pressure, recovery.
+//!
+//! Consensus hands over blocks and goes on; execution follows behind, bounded; and what execution found comes back as
+//! receipts that later blocks carry. [`Engine`] is the whole of it to everyone else.
+//!
+//! ```text
+//!   consensus, RPC                       ordering thread                     workers                    journal
+//!  ┌──────────────┐  requests, credits  ┌──────────────────┐  BlockTask  ┌──────────────────┐  entries  ┌─────────┐
+//!  │ Engine       │ ──────────────────▶ │ driver ▸ core    │ ──────────▶ │ ring of slots    │ ────────▶ │ ledger, │
+//!  │              │ ◀────────────────── │ (fork tree,      │             │ prepare, execute │           │ group   │
+//!  └──────────────┘  replies, events,   │  admission,      │ ◀────────── │ root, persist    │           │ commit  │
+//!                    facts on the board │  proposals)      │   body durable, executed         ◀───────── └─────────┘
+//! ```
+//!
+//! Reading order: [`api`] (the words), [`Engine`], [`admission`] (the one function that decides validity),
+//! [`builder`] and [`pressure`] (the proposer's policy), `tree`, `core` (the state machine without I/O), `driver`
+//! (its thread), `stages` and `execution` (what workers do), `journal` (what is durable when), `recovery`, and
+//! [`replay_check`] (the slow twin). The rules are those of `docs/spec/blocks.md`, rollback is in
+//! `docs/spec/rollback.md`, and why it is built like this in `docs/design/consensus-execution-pipelining.md`.
+//!
+//! Invariants:
+//! - nothing executes before it is admitted, and nothing finalized is skipped or executed out of order;
+//! - a receipt is durable, after its body, before anyone can see it: in a block, in a verdict, or over RPC;
+//! - no call of consensus waits for execution or for the disk; every refusal for want of room is followed by the event
+//!   that there is room;
+//! - h - s(B) never passes K, whatever execution does;
+//! - every fault has a name and stops the engine from taking blocks; look-ups go on.
+//!
+//! Locks: the board and the pool's accounts (a copy under a lock, for readers), the set of verified transactions, the
+//! list of subscribers, and the channels of the standard library into the ordering thread and the journal. None is
+//! held while anything is executed, hashed or written.
 #![forbid(unsafe_code)]
 
 mod accounts;
@@ -16,6 +46,7 @@ mod journal;
 mod mailbox;
 pub mod pressure;
 mod recovery;
+mod replay;
 mod reply;
 mod stages;
 mod submit;
@@ -32,4 +63,5 @@ pub use engine::{CallError, Engine};
 pub use events::Subscription;
 pub use execution::ExecuteError;
 pub use recovery::OpenError;
+pub use replay::{ReplayError, ReplayReport, replay_check};
 pub use reply::{Aborted, Reply};

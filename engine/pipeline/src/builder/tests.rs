@@ -60,11 +60,11 @@ fn empty(from: u64, to: u64, executed: u64, last_non_empty: u64) -> Settling {
 #[test]
 fn an_idle_chain_goes_on_until_the_last_non_empty_block_is_settled() {
     let unsettled = empty(8, 8, 9, 8);
-    assert_eq!(check_empty(&unsettled, 8, false, false), Ok(()));
+    assert_eq!(check_empty(10, &unsettled, 8, false, false), Ok(()));
     let done = empty(9, 9, 9, 8);
-    assert_eq!(check_empty(&done, 8, false, false), Err(NotNow::Idle));
+    assert_eq!(check_empty(10, &done, 8, false, false), Err(NotNow::Idle));
     assert_eq!(
-        check_empty(&done, 8, false, true),
+        check_empty(10, &done, 8, false, true),
         Ok(()),
         "unless an empty block is wanted"
     );
@@ -74,24 +74,43 @@ fn an_idle_chain_goes_on_until_the_last_non_empty_block_is_settled() {
 fn an_idle_chain_waits_for_execution_and_ages_with_empty_blocks() {
     let not_executed = empty(8, 7, 7, 8);
     assert_eq!(
-        check_empty(&not_executed, 8, false, false),
+        check_empty(10, &not_executed, 8, false, false),
         Err(NotNow::AwaitingExecution { height: 8 })
     );
     let too_young = empty(8, 7, 8, 8);
-    assert_eq!(check_empty(&too_young, 8, false, false), Ok(()));
+    assert_eq!(check_empty(10, &too_young, 8, false, false), Ok(()));
 }
 
 #[test]
-fn under_pressure_an_empty_block_must_settle_something() {
-    let something = empty(8, 8, 8, 20);
-    assert_eq!(check_empty(&something, 20, true, false), Ok(()));
-    let nothing = empty(8, 7, 7, 20);
+fn under_pressure_an_empty_block_must_bring_relief() {
+    let two = Settling {
+        from: 7,
+        to: 8,
+        executed: 8,
+    };
+    assert_eq!(check_empty(10, &two, 20, true, false), Ok(()));
+    let one = Settling {
+        from: 8,
+        to: 8,
+        executed: 8,
+    };
     assert_eq!(
-        check_empty(&nothing, 20, true, false),
+        check_empty(10, &one, 20, true, false),
         Err(NotNow::NothingToSettle { next: 8 })
     );
+    let one_and_all = Settling {
+        from: 9,
+        to: 9,
+        executed: 9,
+    };
+    assert_eq!(check_empty(10, &one_and_all, 20, true, false), Ok(()));
+    let nothing = Settling {
+        from: 8,
+        to: 7,
+        executed: 7,
+    };
     assert_eq!(
-        check_empty(&nothing, 20, true, true),
+        check_empty(10, &nothing, 20, true, true),
         Err(NotNow::NothingToSettle { next: 8 })
     );
 }

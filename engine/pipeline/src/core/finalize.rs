@@ -267,11 +267,14 @@ impl Core {
                 theirs: format!("state root {found}"),
                 ours: format!("state root {expected}"),
             },
-            reason => StopReason::ConsensusViolation {
-                block: *hash,
-                height,
-                reason,
-            },
+            reason => {
+                let reason = Box::new(reason);
+                StopReason::ConsensusViolation {
+                    block: *hash,
+                    height,
+                    reason,
+                }
+            }
         };
         self.stop(reason, effects);
     }

@@ -47,7 +47,7 @@ impl Core {
             Ok(block) => {
                 self.no_block = false;
                 self.counters.blocks_built += 1;
-                BuildAnswer::Built(block)
+                BuildAnswer::Built(Box::new(block))
             }
             Err(NoBlock::NotNow(reason)) => {
                 self.no_block = matches!(reason, NotNow::LagLimit { .. });
@@ -73,7 +73,7 @@ impl Core {
         let branch = self
             .tree
             .branch(&request.parent, world)
-            .ok_or_else(|| BuildRefused::Conflicting {
+            .ok_or(BuildRefused::Conflicting {
                 parent: request.parent,
             })?;
         let allowance = self.ladder.allowance();
@@ -113,6 +113,7 @@ impl Core {
         if transactions.is_empty() {
             let under_pressure = self.ladder.rung() == Rung::Empty;
             builder::check_empty(
+                header.height,
                 &settling,
                 parent.last_non_empty,
                 under_pressure,

@@ -87,7 +87,7 @@ impl Chain {
                     "what is built is valid"
                 );
                 self.finalize(&block);
-                Turn::Block(block)
+                Turn::Block(*block)
             }
             BuildAnswer::NotNow(reason) => Turn::NotNow(reason),
             other => panic!("{other:?}"),
