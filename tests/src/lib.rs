@@ -3,4 +3,5 @@
 //! The tests are in `tests/tests`; here is what several of them share.
 
 pub mod elf;
+pub mod program;
 pub mod tools;
