@@ -27,7 +27,10 @@ pub fn solo_plugin() -> PathBuf {
 /// A file of the profile's folder: `target/PROFILE/FILE`, where this test is `target/PROFILE/deps/TEST`.
 fn built(file: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a running program has a path");
-    let profile = test.ancestors().nth(2).expect("a test is in the folder deps of its profile");
+    let profile = test
+        .ancestors()
+        .nth(2)
+        .expect("a test is in the folder deps of its profile");
     let path = profile.join(file);
     assert!(
         path.is_file(),
