@@ -19,6 +19,9 @@ use crate::engine::{BlockBytes, BuildAnswer, HashBytes, HeadAnswer, Verdict};
 use crate::error::ProposalsFull;
 use crate::shared::instant_now;
 
+#[cfg(test)]
+mod tests;
+
 /// Requests under way at most.
 pub const MAX_REQUESTS: usize = 1024;
 /// Waiting proposals at most.

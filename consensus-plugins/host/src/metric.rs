@@ -19,23 +19,27 @@ pub fn record(shared: &Shared, kind: u32, name: String, value: f64) -> Result<()
     if !value.is_finite() {
         return Err("a metric's value is finite");
     }
-    let full_name = format!("millrace_plugin_{name}");
-    {
-        let mut names = shared.metric_names.lock().unwrap_or_else(PoisonError::into_inner);
-        if !names.contains(&name) {
-            if names.len() == MAX_NAMES {
-                return Err("the plugin has 128 metrics already");
-            }
-            names.insert(name);
-        }
-    }
-    let plugin = shared.info().consensus_id.clone();
     match kind {
         METRIC_COUNTER if value < 0.0 => return Err("a counter only grows"),
-        METRIC_COUNTER => metrics::counter!(full_name, "plugin" => plugin).increment(value as u64),
-        METRIC_GAUGE => metrics::gauge!(full_name, "plugin" => plugin).set(value),
-        METRIC_HISTOGRAM => metrics::histogram!(full_name, "plugin" => plugin).record(value),
+        METRIC_COUNTER | METRIC_GAUGE | METRIC_HISTOGRAM => {}
         _ => return Err("no such kind of metric"),
     }
+    let full_name = format!("millrace_plugin_{name}");
+    count_name(shared, name)?;
+    let plugin = shared.info().consensus_id.clone();
+    match kind {
+        METRIC_COUNTER => metrics::counter!(full_name, "plugin" => plugin).increment(value as u64),
+        METRIC_GAUGE => metrics::gauge!(full_name, "plugin" => plugin).set(value),
+        _ => metrics::histogram!(full_name, "plugin" => plugin).record(value),
+    }
+    Ok(())
+}
+
+fn count_name(shared: &Shared, name: String) -> Result<(), &'static str> {
+    let mut names = shared.metric_names.lock().unwrap_or_else(PoisonError::into_inner);
+    if names.len() == MAX_NAMES && !names.contains(&name) {
+        return Err("the plugin has 128 metrics already");
+    }
+    names.insert(name);
     Ok(())
 }

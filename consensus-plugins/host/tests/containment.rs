@@ -1,5 +1,9 @@
 //! A plugin that panics, gives up, hangs or breaks the ABI is contained and reported, and the process goes on.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests measure time")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests measure time"
+)]
 
 mod support;
 
@@ -15,12 +19,17 @@ use support::{Recorder, block, c_plugin, cdylib, chain, eventually, failure, spe
 /// Built once for the tests of this file.
 fn misbehaving() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| cdylib("millrace-plugin-misbehaving")).clone()
+    BUILT
+        .get_or_init(|| cdylib("millrace-plugin-misbehaving"))
+        .clone()
 }
 
 fn started(config: &str) -> (PluginHandle, Arc<Recorder>) {
     let handle = PluginHandle::load(spec(&misbehaving())).unwrap();
-    let engine = Arc::new(Recorder { offers_fork_choice: true, ..Recorder::default() });
+    let engine = Arc::new(Recorder {
+        offers_fork_choice: true,
+        ..Recorder::default()
+    });
     handle.start(engine.clone(), chain(config)).unwrap();
     (handle, engine)
 }
@@ -50,7 +59,10 @@ fn place(text: &str) -> String {
 fn a_panic_in_start() {
     let (error, engine, handle) = start_error("panic in start");
     let at = place("panic!(\"told to panic in start\")");
-    assert_eq!(error, message("start", "panicked", &format!("told to panic in start at {at}")));
+    assert_eq!(
+        error,
+        message("start", "panicked", &format!("told to panic in start at {at}"))
+    );
     assert!(matches!(handle.status(), PluginStatus::Failed(failure) if failure.kind == FailureKind::Panic));
     assert!(engine.failures().is_empty(), "whoever called start knows");
     let again = handle.start(engine, chain("record")).unwrap_err();
@@ -61,7 +73,10 @@ fn a_panic_in_start() {
 fn a_panic_that_says_nothing() {
     let (error, ..) = start_error("panic with a number");
     let at = place("panic_any(7_u32)");
-    assert_eq!(error, message("start", "panicked", &format!("a panic without a message at {at}")));
+    assert_eq!(
+        error,
+        message("start", "panicked", &format!("a panic without a message at {at}"))
+    );
 }
 
 #[test]
@@ -74,7 +89,9 @@ fn a_refused_configuration() {
             misbehaving().display()
         )
     );
-    assert!(matches!(handle.status(), PluginStatus::Failed(failure) if failure.kind == FailureKind::Configuration));
+    assert!(
+        matches!(handle.status(), PluginStatus::Failed(failure) if failure.kind == FailureKind::Configuration)
+    );
 }
 
 #[test]
@@ -92,7 +109,16 @@ fn a_plugin_that_wants_more_than_the_node_has() {
 #[test]
 fn a_panic_in_deliver_whatever_the_event() {
     let events = [
-        "block built", "verdict", "credit", "proposal", "head moved", "timer", "settled", "finalized", "work", "kv value",
+        "block built",
+        "verdict",
+        "credit",
+        "proposal",
+        "head moved",
+        "timer",
+        "settled",
+        "finalized",
+        "work",
+        "kv value",
         "kv stored",
     ];
     for event in events {
@@ -104,10 +130,20 @@ fn a_panic_in_deliver_whatever_the_event() {
         handle.finalized([1; 32], 1);
         handle.work();
         let failure = failure(&engine, &handle);
-        let at = place("told to panic in deliver({name})");
+        let at = place("panic!(\"told to panic in deliver({name})\")");
         let call = format!("deliver({event})");
-        assert_eq!(failure.to_string(), message(&call, "panicked", &format!("told to panic in deliver({event}) at {at}")));
-        assert!(matches!(handle.stop(Duration::from_secs(1)), Err(StopError::Failed(_))), "it is not entered again");
+        assert_eq!(
+            failure.to_string(),
+            message(
+                &call,
+                "panicked",
+                &format!("told to panic in deliver({event}) at {at}")
+            )
+        );
+        assert!(
+            matches!(handle.stop(Duration::from_secs(1)), Err(StopError::Failed(_))),
+            "it is not entered again"
+        );
     }
 }
 
@@ -115,8 +151,11 @@ fn a_panic_in_deliver_whatever_the_event() {
 fn a_panic_in_stop() {
     let (handle, engine) = started("panic in stop");
     let error = handle.stop(Duration::from_secs(10)).unwrap_err();
-    let at = place("told to panic in stop");
-    assert_eq!(error.to_string(), message("stop", "panicked", &format!("told to panic in stop at {at}")));
+    let at = place("panic!(\"told to panic in stop\")");
+    assert_eq!(
+        error.to_string(),
+        message("stop", "panicked", &format!("told to panic in stop at {at}"))
+    );
     assert_eq!(failure(&engine, &handle).call, "stop");
 }
 
@@ -129,10 +168,17 @@ fn a_panic_in_a_thread_of_the_plugin() {
         let _either = handle.start(engine.clone(), chain("panic in thread"));
         (handle, engine)
     };
-    eventually("the plugin failed", || matches!(handle.status(), PluginStatus::Failed(_)));
-    let PluginStatus::Failed(failure) = handle.status() else { panic!("just seen") };
+    eventually("the plugin failed", || {
+        matches!(handle.status(), PluginStatus::Failed(_))
+    });
+    let PluginStatus::Failed(failure) = handle.status() else {
+        panic!("just seen")
+    };
     let at = place("panic!(\"told to panic in a thread\")");
-    assert_eq!((failure.kind, failure.reason), (FailureKind::Panic, format!("told to panic in a thread at {at}")));
+    assert_eq!(
+        (failure.kind, failure.reason),
+        (FailureKind::Panic, format!("told to panic in a thread at {at}"))
+    );
     drop(engine);
 }
 
@@ -149,19 +195,26 @@ fn a_plugin_that_gives_up() {
     let (handle, engine) = started("give up");
     handle.credit(1, 1);
     let failure = failure(&engine, &handle);
-    assert_eq!(failure.to_string(), message("deliver(credit)", "gave up", "told to give up"));
+    assert_eq!(
+        failure.to_string(),
+        message("deliver(credit)", "gave up", "told to give up")
+    );
 }
 
 #[test]
 fn a_slow_plugin_is_unhealthy_until_it_returns() {
-    let handle =
-        PluginHandle::load(PluginSpec { patience: Duration::from_millis(50), ..spec(&misbehaving()) }).unwrap();
+    let handle = PluginHandle::load(PluginSpec {
+        patience: Duration::from_millis(50),
+        ..spec(&misbehaving())
+    })
+    .unwrap();
     let engine = Arc::new(Recorder::default());
     handle.start(engine.clone(), chain("sleep")).unwrap();
     handle.credit(1, 1);
-    eventually("unhealthy", || {
-        matches!(handle.status(), PluginStatus::Unhealthy { call: "deliver(credit)", for_how_long } if for_how_long >= Duration::from_millis(50))
-    });
+    eventually(
+        "unhealthy",
+        || matches!(handle.status(), PluginStatus::Unhealthy { call: "deliver(credit)", for_how_long } if for_how_long >= Duration::from_millis(50)),
+    );
     eventually("healthy again", || handle.status() == PluginStatus::Healthy);
     assert!(engine.failures().is_empty());
     handle.stop(Duration::from_secs(10)).unwrap();
@@ -172,19 +225,37 @@ fn a_slow_plugin_is_unhealthy_until_it_returns() {
 fn a_plugin_that_never_returns_is_unhealthy_and_nobody_waits_for_it() {
     for rust in [true, false] {
         let folder = tempfile::tempdir().unwrap();
-        let path = if rust { misbehaving() } else { c_plugin(folder.path(), "table", &["HANG"]) };
-        let handle = PluginHandle::load(PluginSpec { patience: Duration::from_millis(50), ..spec(&path) }).unwrap();
+        let path = if rust {
+            misbehaving()
+        } else {
+            c_plugin(folder.path(), "table", &["HANG"])
+        };
+        let handle = PluginHandle::load(PluginSpec {
+            patience: Duration::from_millis(50),
+            ..spec(&path)
+        })
+        .unwrap();
         let engine = Arc::new(Recorder::default());
         handle.start(engine, chain("hang")).unwrap();
         handle.credit(1, 1);
-        eventually("unhealthy", || matches!(handle.status(), PluginStatus::Unhealthy { call: "deliver(credit)", .. }));
+        eventually("unhealthy", || {
+            matches!(
+                handle.status(),
+                PluginStatus::Unhealthy {
+                    call: "deliver(credit)",
+                    ..
+                }
+            )
+        });
         for height in 0..10_000 {
             handle.credit(height, height);
             handle.settled([1; 32], height);
             handle.finalized([1; 32], height);
             handle.work();
         }
-        let full = (0..65).find_map(|fill| handle.proposal(block(fill)).err()).expect("proposals are bounded");
+        let full = (0..65)
+            .find_map(|fill| handle.proposal(block(fill)).err())
+            .expect("proposals are bounded");
         assert_eq!(full.0, block(64), "the block comes back");
         let begun = Instant::now();
         let error = handle.stop(Duration::from_millis(100)).unwrap_err();
@@ -192,7 +263,9 @@ fn a_plugin_that_never_returns_is_unhealthy_and_nobody_waits_for_it() {
         let plugin = handle.info().consensus_id.as_str();
         assert_eq!(
             error.to_string(),
-            format!("the consensus plugin {plugin} has not returned from deliver(credit) within 100 ms of being stopped; flush and leave by _exit")
+            format!(
+                "the consensus plugin {plugin} has not returned from deliver(credit) within 100 ms of being stopped; flush and leave by _exit"
+            )
         );
     }
 }
@@ -214,40 +287,74 @@ fn broke(path: &std::path::Path, call: &str, reason: &str) -> String {
 #[test]
 fn a_number_that_is_no_status() {
     let (handle, path) = bent(&["STARTED=12345"]);
-    let error = handle.start(Arc::new(Recorder::default()), chain("")).unwrap_err();
-    assert_eq!(error.to_string(), broke(&path, "start", "it returned 12345, which is not a status code"));
+    let error = handle
+        .start(Arc::new(Recorder::default()), chain(""))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        broke(&path, "start", "it returned 12345, which is not a status code")
+    );
 
     let (handle, path) = bent(&["DELIVERED=-99"]);
     let engine = Arc::new(Recorder::default());
     handle.start(engine.clone(), chain("")).unwrap();
     handle.work();
     let failed = failure(&engine, &handle);
-    assert_eq!(failed.to_string(), broke(&path, "deliver(work)", "it returned -99, which is not a status code"));
+    assert_eq!(
+        failed.to_string(),
+        broke(
+            &path,
+            "deliver(work)",
+            "it returned -99, which is not a status code"
+        )
+    );
 
     let (handle, path) = bent(&["STOPPED=77"]);
     handle.start(Arc::new(Recorder::default()), chain("")).unwrap();
     let error = handle.stop(Duration::from_secs(10)).unwrap_err();
-    assert_eq!(error.to_string(), broke(&path, "stop", "it returned 77, which is not a status code"));
+    assert_eq!(
+        error.to_string(),
+        broke(&path, "stop", "it returned 77, which is not a status code")
+    );
 }
 
 #[test]
 fn a_status_that_the_call_may_not_return() {
     let (handle, path) = bent(&["STARTED=MILLRACE_AGAIN"]);
-    let error = handle.start(Arc::new(Recorder::default()), chain("")).unwrap_err();
-    assert_eq!(error.to_string(), broke(&path, "start", "it returned AGAIN (1), which this call may not return"));
+    let error = handle
+        .start(Arc::new(Recorder::default()), chain(""))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        broke(
+            &path,
+            "start",
+            "it returned AGAIN (1), which this call may not return"
+        )
+    );
 
     let (handle, path) = bent(&["DELIVERED=MILLRACE_E_CONFIG"]);
     let engine = Arc::new(Recorder::default());
     handle.start(engine.clone(), chain("")).unwrap();
     handle.work();
     let failed = failure(&engine, &handle);
-    assert_eq!(failed.to_string(), broke(&path, "deliver(work)", "it returned E_CONFIG (-2), which this call may not return"));
+    assert_eq!(
+        failed.to_string(),
+        broke(
+            &path,
+            "deliver(work)",
+            "it returned E_CONFIG (-2), which this call may not return"
+        )
+    );
 }
 
 #[test]
 fn a_failure_without_words_and_words_without_a_failure() {
     let (handle, path) = bent(&["STARTED=MILLRACE_E_FATAL"]);
-    let error = handle.start(Arc::new(Recorder::default()), chain("")).unwrap_err().to_string();
+    let error = handle
+        .start(Arc::new(Recorder::default()), chain(""))
+        .unwrap_err()
+        .to_string();
     assert_eq!(
         error,
         format!(
@@ -256,7 +363,10 @@ fn a_failure_without_words_and_words_without_a_failure() {
         )
     );
     let (handle, path) = bent(&["FATAL_IN_START"]);
-    let error = handle.start(Arc::new(Recorder::default()), chain("")).unwrap_err().to_string();
+    let error = handle
+        .start(Arc::new(Recorder::default()), chain(""))
+        .unwrap_err()
+        .to_string();
     assert_eq!(
         error,
         format!(
@@ -285,6 +395,11 @@ fn a_plugin_that_was_never_started_stops_at_once() {
     let (handle, _) = bent(&[]);
     handle.stop(Duration::ZERO).unwrap();
     assert_eq!(handle.status(), PluginStatus::Stopped);
-    let error = handle.start(Arc::new(Recorder::default()), chain("")).unwrap_err();
-    assert_eq!(error.to_string(), "the consensus plugin bent/1 was started before; load it anew to start it again");
+    let error = handle
+        .start(Arc::new(Recorder::default()), chain(""))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the consensus plugin bent/1 was started before; load it anew to start it again"
+    );
 }

@@ -17,7 +17,10 @@ fn folder() -> TempDir {
 fn check(definitions: &[&str], message: &str) {
     let folder = folder();
     let path = c_plugin(folder.path(), "table", definitions);
-    assert_eq!(refusal(spec(&path)), message.replace("{}", path.to_str().unwrap()));
+    assert_eq!(
+        refusal(spec(&path)),
+        message.replace("{}", path.to_str().unwrap())
+    );
 }
 
 /// Writes a file and checks the message; `{}` stands for the path.
@@ -25,11 +28,18 @@ fn check_bytes(bytes: &[u8], message: &str) {
     let folder = folder();
     let path = folder.path().join("plugin.so");
     std::fs::write(&path, bytes).unwrap();
-    assert_eq!(refusal(spec(&path)), message.replace("{}", path.to_str().unwrap()));
+    assert_eq!(
+        refusal(spec(&path)),
+        message.replace("{}", path.to_str().unwrap())
+    );
 }
 
 fn machine() -> &'static str {
-    if cfg!(target_arch = "x86_64") { "x86-64 Linux" } else { "aarch64 Linux" }
+    if cfg!(target_arch = "x86_64") {
+        "x86-64 Linux"
+    } else {
+        "aarch64 Linux"
+    }
 }
 
 fn not_a_shared_object(what: &str) -> String {
@@ -57,7 +67,9 @@ fn a_folder_and_a_device() {
     let path = folder.path().display();
     assert_eq!(
         refusal(spec(folder.path())),
-        format!("{path} is no consensus plugin: it is a folder; give the path of the plugin's shared object (.so)")
+        format!(
+            "{path} is no consensus plugin: it is a folder; give the path of the plugin's shared object (.so)"
+        )
     );
     assert_eq!(
         refusal(spec(Path::new("/dev/zero"))),
@@ -69,7 +81,10 @@ fn a_folder_and_a_device() {
 fn a_file_too_large_to_be_one() {
     let folder = folder();
     let path = folder.path().join("huge.so");
-    std::fs::File::create(&path).unwrap().set_len((512 << 20) + 1).unwrap();
+    std::fs::File::create(&path)
+        .unwrap()
+        .set_len((512 << 20) + 1)
+        .unwrap();
     assert_eq!(
         refusal(spec(&path)),
         format!(
@@ -82,7 +97,10 @@ fn a_file_too_large_to_be_one() {
 #[test]
 fn a_file_that_is_no_elf() {
     check_bytes(b"", &not_a_shared_object("it is not an ELF file"));
-    check_bytes(b"#!/bin/sh\necho consensus\n", &not_a_shared_object("it is not an ELF file"));
+    check_bytes(
+        b"#!/bin/sh\necho consensus\n",
+        &not_a_shared_object("it is not an ELF file"),
+    );
 }
 
 #[test]
@@ -95,7 +113,11 @@ fn an_elf_that_is_cut_off_anywhere() {
         refusal(spec(&path));
     }
     std::fs::write(&path, &good[..40]).unwrap();
-    assert!(refusal(spec(&path)).contains("it is a damaged ELF file"), "{}", refusal(spec(&path)));
+    assert!(
+        refusal(spec(&path)).contains("it is a damaged ELF file"),
+        "{}",
+        refusal(spec(&path))
+    );
 }
 
 #[test]
@@ -104,10 +126,16 @@ fn an_elf_for_another_machine_or_of_another_type() {
     let mut bytes = std::fs::read(c_plugin(folder.path(), "table", &[])).unwrap();
     let ours = bytes[18];
     bytes[18] = 243;
-    check_bytes(&bytes, &not_a_shared_object(&format!("it is built for ELF machine 243, not {ours}")));
+    check_bytes(
+        &bytes,
+        &not_a_shared_object(&format!("it is built for ELF machine 243, not {ours}")),
+    );
     bytes[18] = ours;
     bytes[16] = 2;
-    check_bytes(&bytes, &not_a_shared_object("its ELF type is 2, not 3 (shared object)"));
+    check_bytes(
+        &bytes,
+        &not_a_shared_object("its ELF type is 2, not 3 (shared object)"),
+    );
 }
 
 #[test]
@@ -121,12 +149,27 @@ fn a_library_without_a_note() {
 #[test]
 fn a_damaged_note() {
     let bad = |what: &str| format!("{{}} has a damaged Millrace note: {what}; {REBUILD_NOTE}");
-    check(&["NOTE_NAME=\"Treadmill\""], &bad("its name is not `Millrace` or its type not 1"));
+    check(
+        &["NOTE_NAME=\"Treadmill\""],
+        &bad("its name is not `Millrace` or its type not 1"),
+    );
     check(&["NOTE_DESCRIPTOR_SIZE=4000"], &bad("it is cut short"));
-    check(&["NOTE_DESCRIPTOR_SIZE=8", "NOTE_ID=\"\""], &bad("there is more than one; link one plugin per shared object"));
-    check(&["SECOND_NOTE"], &bad("there is more than one; link one plugin per shared object"));
-    check(&["NOTE_ID=\"\""], &bad("its consensus id is not printable ASCII filled up with zeros"));
-    check(&["NOTE_ID=\"two words\""], &bad("its consensus id is not printable ASCII filled up with zeros"));
+    check(
+        &["NOTE_DESCRIPTOR_SIZE=8", "NOTE_ID=\"\""],
+        &bad("there is more than one; link one plugin per shared object"),
+    );
+    check(
+        &["SECOND_NOTE"],
+        &bad("there is more than one; link one plugin per shared object"),
+    );
+    check(
+        &["NOTE_ID=\"\""],
+        &bad("its consensus id is not printable ASCII filled up with zeros"),
+    );
+    check(
+        &["NOTE_ID=\"two words\""],
+        &bad("its consensus id is not printable ASCII filled up with zeros"),
+    );
 }
 
 #[test]
@@ -151,7 +194,10 @@ fn another_schema_of_blocks() {
 fn another_consensus_than_the_chains() {
     let folder = folder();
     let path = c_plugin(folder.path(), "table", &[]);
-    let spec = PluginSpec { consensus_id: Some("solo/1".into()), ..spec(&path) };
+    let spec = PluginSpec {
+        consensus_id: Some("solo/1".into()),
+        ..spec(&path)
+    };
     assert_eq!(
         refusal(spec),
         format!(
@@ -170,22 +216,37 @@ fn a_note_without_a_table() {
     };
     check(&["NO_TABLE"], &no_table("the dynamic symbol is missing"));
     check(&["FUNCTION_TABLE"], &no_table("the symbol is not a data object"));
-    check(&["TINY_TABLE"], &no_table("the symbol is smaller than a table's first 16 bytes"));
+    check(
+        &["TINY_TABLE"],
+        &no_table("the symbol is smaller than a table's first 16 bytes"),
+    );
 }
 
 #[test]
 fn a_damaged_table() {
     let bad = |what: &str| format!("the consensus plugin {{}} exports a damaged table: {what}; {BENT}");
-    check(&["MAGIC=0x31"], &bad("its magic is 0x0000000000000031, not 0x3147554c50524c4d"));
-    check(&["SIZE=40"], &bad("it is cut short: 40 bytes of the 56 that ABI 1.0 has"));
-    check(&["SMALL_TABLE"], &bad("it is cut short: 24 bytes of the 56 that ABI 1.0 has"));
+    check(
+        &["MAGIC=0x31"],
+        &bad("its magic is 0x0000000000000031, not 0x3147554c50524c4d"),
+    );
+    check(
+        &["SIZE=40"],
+        &bad("it is cut short: 40 bytes of the 56 that ABI 1.0 has"),
+    );
+    check(
+        &["SMALL_TABLE"],
+        &bad("it is cut short: 24 bytes of the 56 that ABI 1.0 has"),
+    );
     check(&["START=0"], &bad("its callback `start` is null"));
     check(&["DELIVER=0"], &bad("its callback `deliver` is null"));
     check(&["STOP=0"], &bad("its callback `stop` is null"));
     check(&["TABLE_ID=0"], &bad("its consensus_id is null"));
     check(&["VERSION=0"], &bad("its version is null"));
     check(&["VERSION=\"\\xff\""], &bad("its version is not UTF-8"));
-    check(&["TABLE_ID=\"other/1\""], &bad("it says other/1, the note says bent/1"));
+    check(
+        &["TABLE_ID=\"other/1\""],
+        &bad("it says other/1, the note says bent/1"),
+    );
 }
 
 #[test]
@@ -196,7 +257,10 @@ fn a_library_that_misses_another() {
     let start = format!("the system cannot load the consensus plugin {}: ", path.display());
     assert!(message.starts_with(&start), "{message}");
     assert!(message.contains("a_function_that_nobody_defines"), "{message}");
-    assert!(message.ends_with("; install the libraries that it needs, or build it for this system"), "{message}");
+    assert!(
+        message.ends_with("; install the libraries that it needs, or build it for this system"),
+        "{message}"
+    );
 }
 
 /// Compiles a library that leaves a mark when any of its code runs.
@@ -209,7 +273,13 @@ fn marking(folder: &Path, definitions: &[&str]) -> (PathBuf, PathBuf) {
 
 #[test]
 fn no_code_runs_before_the_checks() {
-    for definitions in [&["NO_NOTE"][..], &["NOTE_MAJOR=2"], &["NOTE_SCHEMA=9"], &["NO_TABLE"], &["TINY_TABLE"]] {
+    for definitions in [
+        &["NO_NOTE"][..],
+        &["NOTE_MAJOR=2"],
+        &["NOTE_SCHEMA=9"],
+        &["NO_TABLE"],
+        &["TINY_TABLE"],
+    ] {
         let folder = folder();
         let (path, mark) = marking(folder.path(), definitions);
         refusal(spec(&path));
@@ -217,7 +287,10 @@ fn no_code_runs_before_the_checks() {
     }
     let folder = folder();
     let (path, mark) = marking(folder.path(), &[]);
-    refusal(PluginSpec { pin: Some([0; 32]), ..spec(&path) });
+    refusal(PluginSpec {
+        pin: Some([0; 32]),
+        ..spec(&path)
+    });
     assert!(!mark.exists(), "a wrong pin: its constructor ran");
     PluginHandle::load(spec(&path)).unwrap();
     assert!(mark.exists(), "the mark works");
@@ -228,11 +301,18 @@ fn a_pin_holds_the_file_to_its_hash() {
     let folder = folder();
     let path = c_plugin(folder.path(), "table", &[]);
     let hash = blake3::hash(&std::fs::read(&path).unwrap());
-    let handle = PluginHandle::load(PluginSpec { pin: Some(*hash.as_bytes()), ..spec(&path) }).unwrap();
+    let handle = PluginHandle::load(PluginSpec {
+        pin: Some(*hash.as_bytes()),
+        ..spec(&path)
+    })
+    .unwrap();
     assert_eq!(handle.info().blake3, *hash.as_bytes());
     let expected = "11".repeat(32);
     assert_eq!(
-        refusal(PluginSpec { pin: Some([0x11; 32]), ..spec(&path) }),
+        refusal(PluginSpec {
+            pin: Some([0x11; 32]),
+            ..spec(&path)
+        }),
         format!(
             "the consensus plugin {} has BLAKE3 hash {hash}, but the configuration pins {expected}; install the pinned file, or pin the new hash if the change is meant",
             path.display()
@@ -245,11 +325,24 @@ fn what_was_checked_is_what_runs() {
     let folder = folder();
     let path = c_plugin(folder.path(), "table", &["VERSION=\"first\""]);
     let first = PluginHandle::load(spec(&path)).unwrap();
-    let other = c_plugin(folder.path(), "table", &["VERSION=\"second\"", "NOTE_ID=\"other/2\""]);
+    let other = c_plugin(
+        folder.path(),
+        "table",
+        &["VERSION=\"second\"", "NOTE_ID=\"other/2\""],
+    );
     std::fs::copy(&other, &path).unwrap();
     let second = PluginHandle::load(spec(&path)).unwrap();
-    assert_eq!((first.info().version.as_str(), first.info().consensus_id.as_str()), ("first", "bent/1"));
-    assert_eq!((second.info().version.as_str(), second.info().consensus_id.as_str()), ("second", "other/2"));
+    assert_eq!(
+        (first.info().version.as_str(), first.info().consensus_id.as_str()),
+        ("first", "bent/1")
+    );
+    assert_eq!(
+        (
+            second.info().version.as_str(),
+            second.info().consensus_id.as_str()
+        ),
+        ("second", "other/2")
+    );
 }
 
 #[test]
@@ -258,7 +351,14 @@ fn a_well_formed_table_is_accepted_and_described() {
     let path = c_plugin(folder.path(), "table", &["NOTE_MINOR=7"]);
     let handle = PluginHandle::load(spec(&path)).unwrap();
     let info = handle.info();
-    assert_eq!((info.path.as_path(), info.consensus_id.as_str(), info.version.as_str()), (path.as_path(), "bent/1", "1.2.3"));
+    assert_eq!(
+        (
+            info.path.as_path(),
+            info.consensus_id.as_str(),
+            info.version.as_str()
+        ),
+        (path.as_path(), "bent/1", "1.2.3")
+    );
     assert_eq!(info.abi, (1, 7), "a later minor version is as good");
     assert_eq!(handle.status(), PluginStatus::Loaded);
     assert!(handle.pressure_writer().is_some());

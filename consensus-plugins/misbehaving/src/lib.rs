@@ -8,7 +8,9 @@
 use std::time::Duration;
 
 use millrace_plugin_sdk::types::{Address, Hash};
-use millrace_plugin_sdk::{BuildRequest, ChainState, Event, Host, Level, Metric, Plugin, StartError, export_plugin};
+use millrace_plugin_sdk::{
+    BuildRequest, ChainState, Event, Host, Level, Metric, Plugin, StartError, export_plugin,
+};
 
 /// How long `sleep` keeps a call.
 const SLEEP_MS: u64 = 400;
@@ -27,8 +29,14 @@ impl Plugin for Misbehaving {
         match mode.as_str() {
             "panic in start" => panic!("told to panic in start"),
             "panic with a number" => std::panic::panic_any(7_u32),
-            "refuse" => return Err(StartError::Configuration("`refuse` is no mode to run in; choose another".into())),
-            "want too much" => return Err(StartError::Host("the capability `telepathy/1` is missing".into())),
+            "refuse" => {
+                return Err(StartError::Configuration(
+                    "`refuse` is no mode to run in; choose another".into(),
+                ));
+            }
+            "want too much" => {
+                return Err(StartError::Host("the capability `telepathy/1` is missing".into()));
+            }
             "panic in thread" => {
                 host.spawn("worker", || panic!("told to panic in a thread"))
                     .map_err(|error| StartError::Fatal(error.to_string()))?;
@@ -39,13 +47,17 @@ impl Plugin for Misbehaving {
             _ => {}
         }
         let plugin = Self { host, mode };
-        plugin.ask_for_everything(&chain).map_err(|error| StartError::Fatal(error.to_string()))?;
+        plugin
+            .ask_for_everything(&chain)
+            .map_err(|error| StartError::Fatal(error.to_string()))?;
         Ok(plugin)
     }
 
     fn deliver(&mut self, event: Event, _now_ms: u64) {
         let name = name(&event);
-        assert!(self.mode != format!("panic in deliver({name})"), "told to panic in deliver({name})");
+        if self.mode == format!("panic in deliver({name})") {
+            panic!("told to panic in deliver({name})");
+        }
         match (self.mode.as_str(), name) {
             ("give up", "credit") => self.host.fatal("told to give up"),
             ("sleep", "credit") => std::thread::sleep(Duration::from_millis(SLEEP_MS)),
@@ -56,13 +68,18 @@ impl Plugin for Misbehaving {
         }
         if !matches!(event, Event::KvStored { .. }) {
             // Refused when stopping, which is when a test no longer looks.
-            let _refused = self.host.kv_put(self.host.next_token(), b"event", format!("{event:?}").as_bytes());
+            let _refused =
+                self.host
+                    .kv_put(self.host.next_token(), b"event", format!("{event:?}").as_bytes());
         }
     }
 
     fn stop(self, deadline: Duration) {
-        assert!(self.mode != "panic in stop", "told to panic in stop");
-        self.host.log(Level::Info, &format!("stopping within {deadline:?}"));
+        if self.mode == "panic in stop" {
+            panic!("told to panic in stop");
+        }
+        self.host
+            .log(Level::Info, &format!("stopping within {deadline:?}"));
     }
 }
 

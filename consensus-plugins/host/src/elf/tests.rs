@@ -33,7 +33,10 @@ fn flipped_bytes_are_refused_or_harmless() {
             refused += u32::from(check(path, &bytes, Some("bent/1")).is_err());
         }
     }
-    assert!(refused > 100, "header, section table, note and symbol table are looked at: {refused}");
+    assert!(
+        refused > 100,
+        "header, section table, note and symbol table are looked at: {refused}"
+    );
 }
 
 #[test]
@@ -41,6 +44,9 @@ fn truncated_bytes_are_refused_or_harmless() {
     let path = Path::new("plugin.so");
     let good = good();
     for len in (0..good.len()).step_by(7) {
-        assert!(check(path, &good[..len], None).is_err(), "the section table is at the end; {len} bytes");
+        assert!(
+            check(path, &good[..len], None).is_err(),
+            "the section table is at the end; {len} bytes"
+        );
     }
 }

@@ -1,5 +1,10 @@
 //! What the tests share: real shared objects, and an engine that records.
-#![allow(dead_code, clippy::unwrap_used, clippy::disallowed_methods, reason = "test support: each test uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "test support: each test uses a part of it"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,8 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use millrace_plugin_host::{
-    BlockBytes, BuildAnswer, BuildRequest, ChainState, Engine, ForkChoice, HeadAnswer, PluginFailure, PluginHandle, PluginSpec,
-    PluginStatus, Reply, Submitted, Verdict,
+    BlockBytes, BuildAnswer, BuildRequest, ChainState, Engine, ForkChoice, HeadAnswer, PluginFailure,
+    PluginHandle, PluginSpec, PluginStatus, Reply, Submitted, Verdict,
 };
 
 /// Builds a workspace member's `cdylib` with the profile of the running test, and finds it. Cargo does nothing if it is
@@ -22,10 +27,22 @@ pub fn cdylib(package: &str) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--quiet", "--message-format=json", "--profile", profile, "-p", package])
+        .args([
+            "build",
+            "--quiet",
+            "--message-format=json",
+            "--profile",
+            profile,
+            "-p",
+            package,
+        ])
         .output()
         .unwrap();
-    assert!(output.status.success(), "cargo build -p {package}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "cargo build -p {package}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let messages = String::from_utf8(output.stdout).unwrap();
     let artifact = messages
         .lines()
@@ -45,10 +62,17 @@ fn is_of(path: &Path, package: &str) -> bool {
 /// Compiles a shared object from `tests/c/NAME.c`, with definitions.
 pub fn c_plugin(folder: &Path, source: &str, definitions: &[&str]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let distinct: String = definitions.concat().chars().filter(char::is_ascii_alphanumeric).take(60).collect();
+    let distinct: String = definitions
+        .concat()
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(60)
+        .collect();
     let path = folder.join(format!("{source}-{distinct}.so"));
     let output = Command::new("cc")
-        .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", "-I"])
+        .args([
+            "-std=c11", "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", "-pthread", "-I",
+        ])
         .arg(root.join("../abi/include"))
         .args(definitions.iter().map(|definition| format!("-D{definition}")))
         .arg(root.join("tests/c").join(source).with_extension("c"))
@@ -56,17 +80,28 @@ pub fn c_plugin(folder: &Path, source: &str, definitions: &[&str]) -> PathBuf {
         .arg(&path)
         .output()
         .expect("a C compiler is there as `cc`");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     path
 }
 
 pub fn spec(path: &Path) -> PluginSpec {
-    PluginSpec { path: path.to_owned(), pin: None, consensus_id: None, patience: Duration::from_secs(60) }
+    PluginSpec {
+        path: path.to_owned(),
+        pin: None,
+        consensus_id: None,
+        patience: Duration::from_secs(60),
+    }
 }
 
 /// The message with which a file is refused.
 pub fn refusal(spec: PluginSpec) -> String {
-    PluginHandle::load(spec).expect_err("the file is refused").to_string()
+    PluginHandle::load(spec)
+        .expect_err("the file is refused")
+        .to_string()
 }
 
 pub fn chain(config: &str) -> ChainState {
@@ -84,7 +119,10 @@ pub fn chain(config: &str) -> ChainState {
 pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "in ten seconds it never came to this: {what}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "in ten seconds it never came to this: {what}"
+        );
         std::thread::sleep(Duration::from_millis(2));
     }
 }
@@ -128,16 +166,24 @@ impl Recorder {
 
     pub fn wait_for_event(&self, start: &str) -> String {
         let mut found = None;
-        eventually(&format!("an event `{start}…` among {:?}", self.events()), || {
-            found = self.events().into_iter().find(|event| event.starts_with(start));
-            found.is_some()
-        });
+        eventually(
+            &format!("an event `{start}…` among {:?}", self.events()),
+            || {
+                found = self.events().into_iter().find(|event| event.starts_with(start));
+                found.is_some()
+            },
+        );
         found.unwrap()
     }
 }
 
 pub fn block(fill: u8) -> BlockBytes {
-    BlockBytes { bytes: vec![fill; 1000], hash: [fill; 32], parent_hash: [5; 32], height: 12 }
+    BlockBytes {
+        bytes: vec![fill; 1000],
+        hash: [fill; 32],
+        parent_hash: [5; 32],
+        height: 12,
+    }
 }
 
 impl Engine for Recorder {
@@ -155,7 +201,12 @@ impl Engine for Recorder {
     fn validate(&self, block: Vec<u8>, reply: Reply<Verdict>) {
         self.state.lock().unwrap().validated.push(block);
         // From another thread, later.
-        std::thread::spawn(move || reply.complete(Verdict::Valid { hash: [2; 32], height: 12 }));
+        std::thread::spawn(move || {
+            reply.complete(Verdict::Valid {
+                hash: [2; 32],
+                height: 12,
+            })
+        });
     }
 
     fn announce_proposal(&self, block: Vec<u8>) {
@@ -165,7 +216,11 @@ impl Engine for Recorder {
     fn submit_finalized(&self, block: Vec<u8>, certificate: Vec<u8>) -> Submitted {
         let mut state = self.state.lock().unwrap();
         state.submitted.push((block, certificate));
-        if state.answers.is_empty() { Submitted::Accepted } else { state.answers.remove(0) }
+        if state.answers.is_empty() {
+            Submitted::Accepted
+        } else {
+            state.answers.remove(0)
+        }
     }
 
     fn kv_get(&self, key: Vec<u8>, reply: Reply<Option<Vec<u8>>>) {
@@ -188,13 +243,24 @@ impl Engine for Recorder {
 
 impl ForkChoice for Recorder {
     fn import_block(&self, block: Vec<u8>) -> Submitted {
-        self.state.lock().unwrap().calls_of_fork_choice.push(format!("import {} bytes", block.len()));
+        self.state
+            .lock()
+            .unwrap()
+            .calls_of_fork_choice
+            .push(format!("import {} bytes", block.len()));
         Submitted::Accepted
     }
 
     fn set_head(&self, hash: [u8; 32], reply: Reply<HeadAnswer>) {
-        self.state.lock().unwrap().calls_of_fork_choice.push(format!("head {}", hash[0]));
-        reply.complete(HeadAnswer::Invalid { hash: [4; 32], reason: "its parent is bad".into() });
+        self.state
+            .lock()
+            .unwrap()
+            .calls_of_fork_choice
+            .push(format!("head {}", hash[0]));
+        reply.complete(HeadAnswer::Invalid {
+            hash: [4; 32],
+            reason: "its parent is bad".into(),
+        });
     }
 
     fn finalize(&self, hash: [u8; 32], certificate: Vec<u8>) -> Submitted {
@@ -206,7 +272,9 @@ impl ForkChoice for Recorder {
 
 /// Waits until the plugin has failed, and returns the engine's account of it.
 pub fn failure(engine: &Arc<Recorder>, handle: &PluginHandle) -> PluginFailure {
-    eventually("the plugin failed", || matches!(handle.status(), PluginStatus::Failed(_)));
+    eventually("the plugin failed", || {
+        matches!(handle.status(), PluginStatus::Failed(_))
+    });
     eventually("the engine was told", || !engine.failures().is_empty());
     let failures = engine.failures();
     assert_eq!(failures.len(), 1, "the engine is told once");
