@@ -1,5 +1,8 @@
 //! Stock static ELF files run without a linker script: what GNU ld and lld make of ordinary flags, run here and under
 //! qemu; and the flags whose files are refused, with errors that name the mend.
+//!
+//! One trap of the stock tools: of a program whose small data is all constant (8-byte literals, say) and that has bss,
+//! GNU ld for bare RISC-V makes a single segment that is writable and executable. `-msmall-data-limit=0` avoids it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,8 +41,12 @@ const CLANG: &str =
     "clang-19 --target=riscv64-unknown-elf -fuse-ld=lld-19 -Wl,--defsym=__global_pointer$=0x12800";
 
 fn link(directory: &Path, compiler: &str, flags: &str) -> PathBuf {
+    link_source(directory, compiler, flags, SOURCE)
+}
+
+fn link_source(directory: &Path, compiler: &str, flags: &str, code: &str) -> PathBuf {
     let source = directory.join("program.c");
-    std::fs::write(&source, SOURCE).expect("a temporary file");
+    std::fs::write(&source, code).expect("a temporary file");
     let words: Vec<_> = [compiler, COMMON, flags]
         .into_iter()
         .flat_map(str::split_whitespace)
@@ -156,4 +163,23 @@ fn what_is_refused_says_how_to_link() {
             "no mend: {error}"
         );
     }
+}
+
+/// Refused as it is, and accepted with what the error proposes.
+#[test]
+fn small_constants_beside_bss_need_a_flag_for_gnu_ld() {
+    let source = "volatile long table[9]; void _start(void) { table[0] = table[1] * 6364136223846793005; }";
+    let link = |compiler, flags| {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        load(&link_source(directory.path(), compiler, flags, source))
+    };
+    let error = link(GCC, "-O2")
+        .expect_err("one segment, writable and executable")
+        .to_string();
+    assert!(
+        error.contains("p_flags 0x7 is not") && error.contains("`-msmall-data-limit=0`"),
+        "{error}"
+    );
+    link(GCC, "-O2 -msmall-data-limit=0").expect("the flag mends it");
+    link(CLANG, "-O2").expect("lld needs none");
 }

@@ -184,7 +184,7 @@ pub enum ImageError {
     /// Two segments on one 4 KiB page.
     #[error(
         "segments {before} and {segment} share the page at {page:#x}: each must have its own 4096-byte pages; link with \
-         `-Wl,-z,separate-code,-z,max-page-size=4096`, without -N or -n"
+         `-Wl,-z,max-page-size=4096`, without -N, -n or a linker script"
     )]
     SharedPage {
         /// Index of the program header.

@@ -317,7 +317,8 @@ fn permissions(segment: usize, flags: u32) -> Result<Permissions, ImageError> {
         RW => return Ok(Permissions::ReadWrite),
         RX => return Ok(Permissions::ReadExecute),
         _ if flags & (PF_W | PF_X) == PF_W | PF_X => {
-            "no segment may be writable and executable; link with `-Wl,-z,separate-code`, without -N (--omagic)"
+            "no segment may be writable and executable; link with lld, or compile for GNU ld with \
+             `-msmall-data-limit=0` (it joins text with small constants and bss), without -N (--omagic)"
         }
         _ if flags & !(PF_R | PF_W | PF_X) != 0 => "bits above 0x7 have no meaning here; the file is damaged",
         _ => "link without --execute-only; every segment must be readable",

@@ -269,7 +269,8 @@ fn segment_cases() -> Vec<Case> {
             Flags,
             7,
             "segment 0: p_flags 0x7 is not R, RW or RX (4, 6, 5): no segment may be writable and \
-            executable; link with `-Wl,-z,separate-code`, without -N (--omagic)",
+            executable; link with lld, or compile for GNU ld with `-msmall-data-limit=0` (it \
+            joins text with small constants and bss), without -N (--omagic)",
         ),
         field(
             "execute-only text",
@@ -374,7 +375,7 @@ fn layout_cases() -> Vec<Case> {
             TEXT,
             on_one_page,
             "segments 0 and 1 share the page at 0x10000: each must have its own 4096-byte pages; \
-            link with `-Wl,-z,separate-code,-z,max-page-size=4096`, without -N or -n",
+            link with `-Wl,-z,max-page-size=4096`, without -N, -n or a linker script",
         ),
         linked(
             "too much memory",
