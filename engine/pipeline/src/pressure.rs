@@ -14,6 +14,12 @@
 //! its child is agreed on. What the ladder has to spread over is the span between that and K. A chain with no
 //! span (K = 1, or K = 2 with age 1) has the K rule itself as its only throttle.
 //!
+//! **Pace.** What a block costs this node beside its transactions (a slow disk, say) does not shrink with it. So the
+//! ladder measures how long blocks take ([`Ladder::note_service`]), and on [`Rung::Delay`] and above asks for a
+//! quarter more than that between blocks: the lag falls whatever the time is spent on. And when a run of K empty
+//! blocks did not bring the lag down, emptiness is not what helps: [`Rung::Empty`] gives way to [`Rung::Delay`], so
+//! that transactions still go in, until the lag is usual again.
+//!
 //! **Relief is never blocked**: at or below the usual lag the ladder is open, whatever came before; and the last
 //! rung still lets through every block that settles something.
 
@@ -22,6 +28,8 @@ use millrace_types::{ChainSpec, Gas};
 
 /// A rung is left when the lag is this much below what entered it.
 const HYSTERESIS: u64 = 2;
+/// However long blocks take, the ladder asks for no more than this between them; then the K rule is the brake.
+const MAX_PACE_MS: u64 = 10_000;
 /// Blocks shrink at most to 1 / 2^this of their limits.
 const MAX_SHRINK: u8 = 6;
 
@@ -89,11 +97,13 @@ pub struct Bounds {
     pub block_gas: Gas,
     /// Likewise in bytes.
     pub block_bytes: u64,
+    /// Likewise in transactions.
+    pub block_transactions: u32,
     /// The largest transaction there may be.
     pub transaction_gas: Gas,
     /// Likewise in bytes, with room for the header and for the receipts of a block.
     pub least_block_bytes: u64,
-    /// Least distance from the parent on [`Rung::Delay`] and above.
+    /// Least distance from the parent on [`Rung::Delay`] and above, however fast blocks are here.
     pub delay_ms: u64,
 }
 
@@ -104,6 +114,7 @@ impl Bounds {
         let Limits {
             block_gas,
             block_bytes,
+            block_transactions,
             transaction_gas,
             transaction_bytes,
             ..
@@ -114,6 +125,7 @@ impl Bounds {
             receipt_age: spec.receipt_age,
             block_gas,
             block_bytes: u64::from(block_bytes),
+            block_transactions,
             transaction_gas: transaction_gas.min(block_gas),
             least_block_bytes: (u64::from(transaction_bytes) + overhead).min(u64::from(block_bytes)),
             delay_ms,
@@ -133,10 +145,10 @@ pub struct Allowance {
     pub max_gas: Gas,
     /// Most bytes.
     pub max_bytes: u64,
+    /// Most transactions; 0 when it may hold none.
+    pub max_transactions: u32,
     /// Least distance from the parent.
     pub min_interval_ms: u64,
-    /// Whether it may hold transactions.
-    pub transactions: bool,
 }
 
 /// The ladder's memory: the rung and the lag that entered it.
@@ -145,6 +157,10 @@ pub struct Ladder {
     bounds: Bounds,
     rung: Rung,
     entered_at_lag: u64,
+    /// Moving average of what a block takes here; 0 before the first.
+    service_ms: u64,
+    /// Empty blocks proposed on [`Rung::Empty`] since the lag was last usual.
+    empties: u64,
 }
 
 impl Ladder {
@@ -155,6 +171,8 @@ impl Ladder {
             bounds,
             rung: Rung::Open,
             entered_at_lag: 0,
+            service_ms: 0,
+            empties: 0,
         }
     }
 
@@ -168,14 +186,47 @@ impl Ladder {
     /// settlement behind it (h - 1 - s(parent)). The worse of the two counts.
     pub fn observe(&mut self, execution_lag: u64, settlement_lag: u64) -> Rung {
         let lag = execution_lag.max(settlement_lag);
-        let wanted = self.rung_at(lag);
-        let released =
-            lag <= self.bounds.usual_lag() || lag.saturating_add(HYSTERESIS) <= self.entered_at_lag;
+        if lag <= self.bounds.usual_lag() {
+            self.empties = 0;
+        }
+        let fruitless = self.empties >= self.bounds.max_receipt_lag;
+        let wanted = match self.rung_at(lag) {
+            Rung::Empty if fruitless => Rung::Delay,
+            wanted => wanted,
+        };
+        let released = lag <= self.bounds.usual_lag()
+            || lag.saturating_add(HYSTERESIS) <= self.entered_at_lag
+            || (fruitless && self.rung == Rung::Empty);
         if wanted > self.rung || (wanted < self.rung && released) {
             self.rung = wanted;
             self.entered_at_lag = lag;
         }
         self.rung
+    }
+
+    /// Takes in how long a block took from when its turn came until it was durable.
+    pub fn note_service(&mut self, took_ms: u64) {
+        // A quarter of the weight to the newest: a handful of blocks to follow a change, one outlier smoothed.
+        self.service_ms = match self.service_ms {
+            0 => took_ms,
+            average => average.saturating_mul(3).saturating_add(took_ms) / 4,
+        };
+    }
+
+    /// Takes in that an empty block was proposed for [`Rung::Empty`]'s sake.
+    pub fn note_empty(&mut self) {
+        if self.rung == Rung::Empty {
+            self.empties = self.empties.saturating_add(1);
+        }
+    }
+
+    /// Distance between blocks that lets execution catch up.
+    fn pace_ms(&self) -> u64 {
+        let paced = self
+            .service_ms
+            .saturating_add(self.service_ms.div_ceil(4))
+            .min(MAX_PACE_MS);
+        self.bounds.delay_ms.max(paced)
     }
 
     /// Limits of the next block on the present rung.
@@ -185,19 +236,19 @@ impl Ladder {
         let shrunk = |steps: u8| Allowance {
             max_gas: (b.block_gas >> steps).max(b.transaction_gas),
             max_bytes: (b.block_bytes >> steps).max(b.least_block_bytes),
+            max_transactions: (b.block_transactions >> steps).max(1),
             min_interval_ms: 0,
-            transactions: true,
         };
         match self.rung {
             Rung::Open => shrunk(0),
             Rung::Shrink { steps } => shrunk(steps),
             Rung::Delay => Allowance {
-                min_interval_ms: b.delay_ms,
+                min_interval_ms: self.pace_ms(),
                 ..shrunk(MAX_SHRINK)
             },
             Rung::Empty => Allowance {
-                min_interval_ms: b.delay_ms,
-                transactions: false,
+                min_interval_ms: self.pace_ms(),
+                max_transactions: 0,
                 ..shrunk(MAX_SHRINK)
             },
         }

@@ -70,6 +70,9 @@ impl Core {
             front.block.hash, receipt.block_hash,
             "blocks are executed in the order of finality"
         );
+        let its_turn_ms = front.since_ms.max(self.last_executed_ms);
+        self.ladder.note_service(now_ms.saturating_sub(its_turn_ms));
+        self.last_executed_ms = now_ms;
         self.executed = front.block;
         self.counters.blocks_executed += 1;
         self.counters.transactions_executed += u64::from(transactions);

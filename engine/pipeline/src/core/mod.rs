@@ -128,6 +128,8 @@ pub(crate) struct Core {
     /// Finalized, admitted, in the ring.
     in_flight: VecDeque<InFlight>,
     waiting: Vec<Waiting>,
+    /// When the newest block was executed.
+    last_executed_ms: u64,
     /// When a build that was declined for its distance may succeed.
     work_at_ms: Option<u64>,
     no_block: bool,
@@ -161,6 +163,7 @@ impl Core {
             awaiting: VecDeque::new(),
             in_flight: VecDeque::new(),
             waiting: Vec::new(),
+            last_executed_ms: 0,
             work_at_ms: None,
             no_block: false,
             counters: Counters::default(),
@@ -261,7 +264,7 @@ impl Core {
         PressureSnapshot {
             credits_blocks: credits,
             credits_gas: credits.saturating_mul(self.spec.limits.block_gas),
-            max_gas: if allowance.transactions {
+            max_gas: if allowance.max_transactions > 0 {
                 allowance.max_gas
             } else {
                 0

@@ -46,6 +46,9 @@ impl Core {
         let answer = match self.build(&request, now_ms, world) {
             Ok(block) => {
                 self.no_block = false;
+                if block.body.transactions.is_empty() {
+                    self.ladder.note_empty();
+                }
                 self.counters.blocks_built += 1;
                 BuildAnswer::Built(Box::new(block))
             }
@@ -104,7 +107,7 @@ impl Core {
             seal: Vec::new(),
         };
         let receipts = self.settle(&mut header, &settling, &branch);
-        let transactions = if allowance.transactions {
+        let transactions = if allowance.max_transactions > 0 {
             self.fill(&mut header, request, &allowance, &branch, world)
                 .map_err(NoBlock::Fault)?
         } else {
@@ -230,7 +233,7 @@ impl Core {
             bytes: max_bytes
                 .min(limits.block_bytes.into())
                 .saturating_sub(overhead_bytes(&self.spec)),
-            transactions: limits.block_transactions,
+            transactions: allowance.max_transactions.min(limits.block_transactions),
         };
         let candidates = world.candidates(header.settled_height, header.height, branch, room);
         let (mut transactions, mut hashes) = (Vec::new(), Vec::new());

@@ -6,6 +6,7 @@ fn bounds(k: u64, age: u64) -> Bounds {
         receipt_age: age,
         block_gas: 1 << 20,
         block_bytes: 1 << 16,
+        block_transactions: 100,
         transaction_gas: 1 << 16,
         least_block_bytes: 1 << 13,
         delay_ms: 250,
@@ -86,7 +87,7 @@ fn limits_shrink_but_never_below_one_largest_transaction() {
         let allowance = ladder.allowance();
         assert!(allowance.max_gas >= 1 << 16 && allowance.max_gas <= 1 << 20);
         assert!(allowance.max_bytes >= 1 << 13 && allowance.max_bytes <= 1 << 16);
-        assert_eq!(allowance.transactions, ladder.rung() != Rung::Empty);
+        assert_eq!(allowance.max_transactions == 0, ladder.rung() == Rung::Empty);
     }
 }
 
@@ -110,4 +111,42 @@ fn no_lag_overflows() {
     ladder.observe(u64::MAX, u64::MAX);
     ladder.observe(0, 0);
     assert_eq!(ladder.rung(), Rung::Open);
+}
+
+#[test]
+fn delayed_blocks_are_further_apart_than_blocks_take() {
+    let mut ladder = Ladder::new(bounds(12, 1));
+    for _ in 0..40 {
+        ladder.note_service(800);
+    }
+    ladder.observe(0, 10);
+    assert_eq!(ladder.allowance().min_interval_ms, 1_000);
+    for _ in 0..40 {
+        ladder.note_service(3);
+    }
+    assert_eq!(
+        ladder.allowance().min_interval_ms,
+        250,
+        "never below what is configured"
+    );
+    ladder.note_service(u64::MAX);
+    assert_eq!(ladder.allowance().min_interval_ms, MAX_PACE_MS);
+}
+
+#[test]
+fn empty_blocks_that_do_not_help_give_way_to_transactions() {
+    let mut ladder = Ladder::new(bounds(4, 1));
+    for n in 0..4 {
+        assert_eq!(ladder.observe(4, 4), Rung::Empty, "after {n} empty blocks");
+        ladder.note_empty();
+    }
+    assert_eq!(ladder.observe(4, 4), Rung::Delay);
+    assert!(ladder.allowance().transactions);
+    assert_eq!(
+        ladder.observe(4, 4),
+        Rung::Delay,
+        "and it stays so while the lag does"
+    );
+    assert_eq!(ladder.observe(2, 2), Rung::Open);
+    assert_eq!(ladder.observe(4, 4), Rung::Empty, "a new climb starts afresh");
 }
