@@ -38,7 +38,7 @@ impl Contents {
     pub(crate) fn find(&self, hash: &Hash) -> Option<(&Address, &Queue, &Entry)> {
         let (sender, nonce) = self.by_hash.get(hash)?;
         let queue = self.queues.get(sender).expect("every hash belongs to a queue");
-        let entry = queue.entries.get(nonce).expect("every hash belongs to an entry");
+        let entry = queue.get(*nonce).expect("every hash belongs to an entry");
         Some((sender, queue, entry))
     }
 
@@ -60,25 +60,19 @@ impl Contents {
         let nonce = entry.nonce();
         self.by_hash.insert(entry.hash, (*sender, nonce));
         self.bytes += entry.bytes;
-        self.change(sender, |queue| queue.entries.insert(nonce, entry));
+        self.change(sender, |queue| queue.put(entry));
     }
 
     /// Takes out a sender's transaction with this nonce.
     pub(crate) fn take(&mut self, sender: &Address, nonce: u64) -> Option<Entry> {
-        let taken = self.change(sender, |queue| queue.entries.remove(&nonce))?;
+        let taken = self.change(sender, |queue| queue.take(nonce))?;
         self.forget(&taken);
         Some(taken)
     }
 
     /// Takes out every transaction of a sender up to the nonce `last`, and answers their ids.
     pub(crate) fn drop_up_to(&mut self, sender: &Address, last: u64) -> Vec<Hash> {
-        let dropped = self.change(sender, |queue| {
-            let later = last
-                .checked_add(1)
-                .map(|next| queue.entries.split_off(&next))
-                .unwrap_or_default();
-            std::mem::replace(&mut queue.entries, later)
-        });
+        let dropped = self.change(sender, |queue| queue.take_up_to(last));
         dropped.values().for_each(|entry| self.forget(entry));
         dropped.into_values().map(|entry| entry.hash).collect()
     }

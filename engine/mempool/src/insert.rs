@@ -11,13 +11,14 @@ use millrace_types::{Address, GasPrice, Hash, SignedTransaction, codec};
 
 use crate::config::PoolConfig;
 use crate::contents::Contents;
-use crate::error::InsertError;
+use crate::error::{Held, InsertError};
 use crate::queue::{Entry, Queue, Worth, worst_cost};
 use crate::view::AccountView;
 
-/// What went for a transaction that got in.
-#[derive(Debug, Default)]
-pub(crate) struct Gone {
+/// What became of a transaction that got in, and what went for it.
+#[derive(Debug)]
+pub(crate) struct Got {
+    pub(crate) held: Option<Held>,
     pub(crate) replaced: Option<Hash>,
     pub(crate) evicted: Vec<Hash>,
 }
@@ -35,7 +36,7 @@ pub(crate) fn insert(
     transaction: SignedTransaction,
     arrival: u64,
     view: &dyn AccountView,
-) -> Result<Gone, InsertError> {
+) -> Result<Got, InsertError> {
     let sender = transaction.sender();
     let cost = worst_cost(&transaction).ok_or(InsertError::CostOverflow)?;
     let (hash, bytes) = (transaction.hash(), codec::encoded_len(&transaction));
@@ -57,6 +58,7 @@ pub(crate) fn insert(
         }
         return Err(full);
     }
+    let held = held(contents.queue(&sender), &sender, &newcomer, view);
     put(contents, newcomer, view);
     let (replaced, own_tail) = if place.replaces {
         (replaced, None)
@@ -68,7 +70,8 @@ pub(crate) fn insert(
         .chain(evicted)
         .map(|entry| entry.hash)
         .collect();
-    Ok(Gone {
+    Ok(Got {
+        held,
         replaced: replaced.map(|entry| entry.hash),
         evicted,
     })
@@ -101,7 +104,7 @@ fn place(config: &PoolConfig, queue: Option<&Queue>, newcomer: &Entry) -> Result
             replaces: false,
         });
     };
-    if let Some(pooled) = queue.entries.get(&nonce) {
+    if let Some(pooled) = queue.get(nonce) {
         let price = pooled.price();
         let needed = replacement_price(price);
         if newcomer.price() < needed {
@@ -112,7 +115,7 @@ fn place(config: &PoolConfig, queue: Option<&Queue>, newcomer: &Entry) -> Result
             replaces: true,
         });
     }
-    if queue.entries.len() < limit {
+    if queue.len() < limit {
         return Ok(Place {
             takes: None,
             replaces: false,
@@ -145,8 +148,12 @@ fn make_room(
     evicted: &mut Vec<Entry>,
     view: &dyn AccountView,
 ) -> bool {
-    let worth = newcomer.worth(is_ready(contents.queue(sender), sender, newcomer, view));
+    let mut worth = None;
     while contents.len() >= config.max_transactions || contents.bytes() + newcomer.bytes > config.max_bytes {
+        let worth = *worth.get_or_insert_with(|| {
+            let held = held(contents.queue(sender), sender, newcomer, view);
+            newcomer.worth(held.is_none())
+        });
         let Some((victim, least)) = least_worthy(contents, view) else {
             return false;
         };
@@ -187,17 +194,16 @@ pub(crate) fn look_at_tail(contents: &mut Contents, sender: &Address, view: &dyn
     let Some(tail) = queue.and_then(Queue::tail) else {
         return false;
     };
-    let is_ready = is_ready(queue, sender, tail, view);
+    let is_ready = held(queue, sender, tail, view).is_none();
     contents.set_tail_ready(sender, is_ready);
     is_ready
 }
 
-/// Whether a transaction is ready in its place, or would be.
-fn is_ready(queue: Option<&Queue>, sender: &Address, entry: &Entry, view: &dyn AccountView) -> bool {
+/// Why a transaction is not ready in its place, or would not be.
+fn held(queue: Option<&Queue>, sender: &Address, entry: &Entry, view: &dyn AccountView) -> Option<Held> {
     let none = Queue::default();
     let (next, funds) = (view.next_nonce(sender), view.funds(sender));
     queue
         .unwrap_or(&none)
         .held(entry.nonce(), entry.cost, next, funds)
-        .is_none()
 }

@@ -2,6 +2,7 @@
 //!
 //! A call holds the lock for as long as it runs, and may ask its [`AccountView`] meanwhile; a view must not use the pool.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millrace_types::{Address, Hash, SignedTransaction};
@@ -9,7 +10,7 @@ use millrace_types::{Address, Hash, SignedTransaction};
 use crate::config::PoolConfig;
 use crate::contents::Contents;
 use crate::error::{Held, InsertError};
-use crate::insert::{self, Gone};
+use crate::insert;
 use crate::select::{self, BlockRoom};
 use crate::view::AccountView;
 
@@ -99,14 +100,18 @@ impl Pool {
     /// Forgets transactions that are finalized, and whatever else used their nonces. Returns what was dropped without
     /// having been finalized itself.
     pub fn remove_finalized(&self, transactions: &[SignedTransaction]) -> Vec<Hash> {
-        let mut inner = self.lock();
-        let mut stale = Vec::new();
-        for transaction in transactions {
-            let (sender, hash) = (transaction.sender(), transaction.hash());
-            let dropped = inner.contents.drop_up_to(&sender, transaction.transaction.nonce);
-            stale.extend(dropped.into_iter().filter(|h| *h != hash));
+        let mut finalized = BTreeSet::new();
+        let mut last_nonces = BTreeMap::new();
+        for signed in transactions {
+            finalized.insert(signed.hash());
+            let last = last_nonces.entry(signed.sender()).or_default();
+            *last = signed.transaction.nonce.max(*last);
         }
-        stale
+        let mut inner = self.lock();
+        let dropped = last_nonces
+            .iter()
+            .flat_map(|(sender, last)| inner.contents.drop_up_to(sender, *last));
+        dropped.filter(|hash| !finalized.contains(hash)).collect()
     }
 
     /// Forgets every transaction whose nonce is used on the branch of `view`. Returns their hashes.
@@ -192,17 +197,21 @@ impl Inner {
         view: &dyn AccountView,
     ) -> Result<Inserted, InsertError> {
         let hash = transaction.hash();
-        let mut gone = Gone::default();
-        if self.contents.find(&hash).is_none() {
-            self.arrivals += 1;
-            gone = insert::insert(&mut self.contents, &self.config, transaction, self.arrivals, view)?;
+        if let Some(held) = self.status(&hash, view) {
+            return Ok(Inserted {
+                hash,
+                held,
+                replaced: None,
+                evicted: Vec::new(),
+            });
         }
-        let held = self.status(&hash, view).flatten();
+        self.arrivals += 1;
+        let got = insert::insert(&mut self.contents, &self.config, transaction, self.arrivals, view)?;
         Ok(Inserted {
             hash,
-            held,
-            replaced: gone.replaced,
-            evicted: gone.evicted,
+            held: got.held,
+            replaced: got.replaced,
+            evicted: got.evicted,
         })
     }
 

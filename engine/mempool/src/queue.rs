@@ -59,12 +59,69 @@ pub(crate) fn worst_cost(transaction: &SignedTransaction) -> Option<Amount> {
 /// By nonce.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Queue {
-    pub(crate) entries: BTreeMap<u64, Entry>,
+    entries: BTreeMap<u64, Entry>,
+    /// The highest price here.
+    dearest: GasPrice,
+    /// The first arrival here.
+    oldest: u64,
     /// Whether the last one was ready when this sender was last looked at. Only eviction goes by it, and looks again.
     pub(crate) is_tail_ready: bool,
 }
 
 impl Queue {
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn get(&self, nonce: u64) -> Option<&Entry> {
+        self.entries.get(&nonce)
+    }
+
+    /// Puts a transaction in its place, which is free.
+    pub(crate) fn put(&mut self, entry: Entry) {
+        let is_first = self.entries.is_empty();
+        self.dearest = if is_first {
+            entry.price()
+        } else {
+            self.dearest.max(entry.price())
+        };
+        self.oldest = if is_first {
+            entry.arrival
+        } else {
+            self.oldest.min(entry.arrival)
+        };
+        self.entries.insert(entry.nonce(), entry);
+    }
+
+    pub(crate) fn take(&mut self, nonce: u64) -> Option<Entry> {
+        let taken = self.entries.remove(&nonce)?;
+        if taken.price() == self.dearest || taken.arrival == self.oldest {
+            self.find_bounds();
+        }
+        Some(taken)
+    }
+
+    /// Takes out everything up to the nonce `last`.
+    pub(crate) fn take_up_to(&mut self, last: u64) -> BTreeMap<u64, Entry> {
+        let later = last
+            .checked_add(1)
+            .map(|next| self.entries.split_off(&next))
+            .unwrap_or_default();
+        let taken = std::mem::replace(&mut self.entries, later);
+        self.find_bounds();
+        taken
+    }
+
+    fn find_bounds(&mut self) {
+        self.dearest = self.entries.values().map(Entry::price).max().unwrap_or_default();
+        self.oldest = self
+            .entries
+            .values()
+            .map(|entry| entry.arrival)
+            .min()
+            .unwrap_or_default();
+    }
+
     /// The last one: the only one that can be evicted without leaving a gap.
     pub(crate) fn tail(&self) -> Option<&Entry> {
         self.entries.last_key_value().map(|(_, entry)| entry)
@@ -76,19 +133,16 @@ impl Queue {
 
     /// Nothing here is wanted more than this says.
     pub(crate) fn offer_bound(&self) -> Option<Wanted> {
-        let dearest = self.entries.values().map(Entry::price).max()?;
-        let oldest = self.entries.values().map(|entry| entry.arrival).min()?;
-        Some((Reverse(dearest), oldest))
+        (!self.entries.is_empty()).then_some((Reverse(self.dearest), self.oldest))
     }
 
     /// The first nonce from `next` on that is not here.
     pub(crate) fn first_gap(&self, next: u64) -> u64 {
-        let run = self
-            .entries
-            .range(next..)
-            .zip(next..=u64::MAX)
-            .take_while(|((nonce, _), expected)| **nonce == *expected);
-        next.saturating_add(run.count() as u64)
+        let run = self.entries.range(next..).zip(next..=u64::MAX);
+        next.saturating_add(
+            run.take_while(|((nonce, _), expected)| **nonce == *expected)
+                .count() as u64,
+        )
     }
 
     /// Why the transaction with `nonce`, whose worst case is `needed`, is not ready (or would not be, if it is not here);
@@ -98,15 +152,20 @@ impl Queue {
             // On its way into a block of this branch.
             return None;
         }
-        let expected = self.first_gap(next);
+        let (mut expected, mut reserved) = (next, funds.reserved);
+        for (earlier, entry) in self.entries.range(next..nonce) {
+            if *earlier != expected {
+                break;
+            }
+            expected += 1;
+            reserved = reserved.saturating_add(entry.cost);
+        }
         if expected < nonce {
             return Some(Held::NonceGap {
                 expected,
                 found: nonce,
             });
         }
-        let before = self.entries.range(next..nonce).map(|(_, entry)| entry.cost);
-        let reserved = before.fold(funds.reserved, Amount::saturating_add);
         let is_covered = reserved
             .checked_add(needed)
             .is_some_and(|sum| sum <= funds.settled);

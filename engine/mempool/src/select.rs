@@ -55,7 +55,7 @@ impl<'a> Account<'a> {
 
     /// Its next transaction, if it is here and settled funds cover it.
     fn offer(&self) -> Option<&'a Entry> {
-        let entry = self.queue.entries.get(&self.next_nonce)?;
+        let entry = self.queue.get(self.next_nonce)?;
         let sum = self.funds.reserved.checked_add(entry.cost)?;
         (sum <= self.funds.settled).then_some(entry)
     }
