@@ -159,6 +159,16 @@ pub struct LightClient {
     pub(crate) settled: BTreeMap<Height, Settled>,
 }
 
+impl core::fmt::Debug for LightClient {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("LightClient")
+            .field("chain", &self.spec.name)
+            .field("finalized_height", &self.finalized_height())
+            .field("executed_height", &self.executed_height())
+            .finish_non_exhaustive()
+    }
+}
+
 impl LightClient {
     /// A client that trusts the chain spec alone and begins at genesis.
     ///
