@@ -30,7 +30,7 @@ pub struct Chain {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Turn {
     /// A block was finalized.
-    Block(Block),
+    Block(Box<Block>),
     /// There was none to propose.
     NotNow(NotNow),
 }
@@ -87,7 +87,7 @@ impl Chain {
                     "what is built is valid"
                 );
                 self.finalize(&block);
-                Turn::Block(*block)
+                Turn::Block(block)
             }
             BuildAnswer::NotNow(reason) => Turn::NotNow(reason),
             other => panic!("{other:?}"),
@@ -166,4 +166,40 @@ impl Chain {
 /// A certificate that proves nothing but its block.
 pub fn certificate(block: &Block) -> Vec<u8> {
     block.hash().0.to_vec()
+}
+
+/// Submits `rounds` transfers of every account, each round in the order of accounts, from nonce `first` on.
+pub fn submit_rounds(chain: &Chain, first: u64, rounds: u64) {
+    for nonce in first..first + rounds {
+        for sender in 0..ACCOUNTS {
+            let to = address((sender + 1) % ACCOUNTS);
+            chain
+                .engine
+                .submit_transaction(transfer(sender, nonce, to, 10 + u128::from(sender)))
+                .unwrap();
+        }
+    }
+}
+
+/// An empty block as anybody could make it: on `parent`, settling nothing.
+pub fn empty_block(spec: &ChainSpec, parent: &millrace_types::Header) -> Block {
+    let header = millrace_types::Header {
+        version: millrace_types::block::HEADER_VERSION,
+        chain_id: spec.chain_id,
+        height: parent.height + 1,
+        parent_hash: parent.hash(),
+        timestamp_ms: parent.timestamp_ms + 1,
+        proposer: Address([0xbb; 32]),
+        transactions_root: millrace_types::merkle::transactions_root(&[]),
+        gas_limit: spec.limits.block_gas,
+        settled_height: parent.settled_height,
+        settlement_hash: millrace_types::receipt::settlement_hash(&[]),
+        delayed_state_root: None,
+        consensus_data: Vec::new(),
+        seal: Vec::new(),
+    };
+    Block {
+        header,
+        body: millrace_types::Body::default(),
+    }
 }
