@@ -5,7 +5,6 @@
 pub mod consensus;
 pub mod settings;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,12 +92,6 @@ fn open_ledger(settings: &Settings) -> Result<Ledger, Failure> {
             Ledger::open(&directory.join(LEDGER_FILE), &settings.spec).map_err(|error| failed(&error))
         }
     }
-}
-
-/// Path of the ledger in a data directory.
-#[must_use]
-pub fn ledger_path(directory: &Path) -> std::path::PathBuf {
-    directory.join(LEDGER_FILE)
 }
 
 fn install_metrics() -> Result<PrometheusHandle, Failure> {
