@@ -1,0 +1,271 @@
+//! Restarts: clean ones, ones that stopped between any two durable steps, and real kills.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use common::*;
+use millrace_ledger::{Batch, Ledger};
+use millrace_pipeline::{BlockRef, EngineConfig, Event, replay_check};
+use millrace_types::{Block, ChainSpec, ExecutionReceipt, Hash};
+
+/// A chain that ran to its end: its blocks, receipts and root.
+struct Reference {
+    ledger: Ledger,
+    last: BlockRef,
+    root: Hash,
+}
+
+fn reference(spec: &ChainSpec, rounds: u64) -> Reference {
+    let ledger = Ledger::in_memory(spec).unwrap();
+    let mut chain = Chain::open(spec.clone(), ledger.clone(), EngineConfig::default());
+    submit_rounds(&chain, 0, rounds);
+    chain.run_until_idle();
+    chain.wait_until_executed(chain.head.height);
+    Reference {
+        ledger,
+        last: chain.head,
+        root: chain.root(),
+    }
+}
+
+fn hash_at(ledger: &Ledger, height: u64) -> Hash {
+    ledger.finalized_hash(height).unwrap().unwrap()
+}
+
+fn block_at(ledger: &Ledger, height: u64) -> Block {
+    ledger.block(&hash_at(ledger, height)).unwrap().unwrap()
+}
+
+/// A ledger as a crash left it: finalized up to one height, executed up to another.
+fn crashed(spec: &ChainSpec, from: &Ledger, finalized: u64, executed: u64) -> Ledger {
+    let ledger = Ledger::in_memory(spec).unwrap();
+    for height in 0..=finalized {
+        let (block, hash) = (block_at(from, height), hash_at(from, height));
+        let mut batch = Batch::new();
+        batch
+            .certificate(hash, certificate(&block))
+            .block(block)
+            .finalized(height, hash);
+        if (1..=executed).contains(&height) {
+            let receipts = from.transaction_receipts(&hash).unwrap().unwrap();
+            batch.execution(from.receipt(&hash).unwrap().unwrap(), receipts);
+        }
+        ledger.commit(&batch).unwrap();
+    }
+    ledger
+}
+
+#[test]
+fn a_crash_between_any_two_durable_steps_leads_back_to_the_same_roots() {
+    let spec = spec();
+    let reference = reference(&spec, 16);
+    for finalized in 0..=reference.last.height {
+        for executed in finalized.saturating_sub(spec.max_receipt_lag)..=finalized {
+            for pipelining in [true, false] {
+                let ledger = crashed(&spec, &reference.ledger, finalized, executed);
+                let config = EngineConfig {
+                    pipelining,
+                    queue_blocks: 1,
+                    ..EngineConfig::default()
+                };
+                let mut chain = Chain::open(spec.clone(), ledger.clone(), config);
+                let told = chain.engine.last_finalized().height;
+                // Where the plugin starts from. Without pipelining, what is not executed is not acknowledged yet.
+                assert!(told == finalized || (!pipelining && (executed..finalized).contains(&told)));
+                // The plugin goes on from there; some blocks it hands over were there already.
+                for height in told + 1..=reference.last.height {
+                    chain.finalize(&block_at(&reference.ledger, height));
+                }
+                chain.wait_until_executed(reference.last.height);
+                assert_eq!(
+                    chain.root(),
+                    reference.root,
+                    "finalized {finalized}, executed {executed}"
+                );
+                for height in 1..=reference.last.height {
+                    let hash = hash_at(&ledger, height);
+                    assert_eq!(
+                        ledger.receipt(&hash).unwrap(),
+                        reference.ledger.receipt(&hash).unwrap()
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_chain_that_is_restarted_after_every_block_comes_to_the_same_end() {
+    let spec = spec();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.redb");
+    let mut heights = Vec::new();
+    loop {
+        let ledger = Ledger::open(&path, &spec).unwrap();
+        let mut chain = Chain::open(spec.clone(), ledger, EngineConfig::default());
+        let next = heights.len() as u64;
+        if next < 10 {
+            submit_rounds(&chain, next, 1);
+        }
+        let Turn::Block(block) = chain.turn() else { break };
+        heights.push(block.header.height);
+        chain.engine.stop();
+    }
+    let ledger = Ledger::open(&path, &spec).unwrap();
+    let report = replay_check(&spec, &ledger).unwrap();
+    assert_eq!(report.transactions, 10 * u64::from(ACCOUNTS));
+    assert_eq!(
+        report.without_receipt, 0,
+        "stopping waits until everything is durable"
+    );
+    assert_eq!(heights, (1..=report.last.height).collect::<Vec<_>>());
+}
+
+#[test]
+fn finalized_blocks_beyond_the_queue_are_executed_after_a_restart() {
+    // All finalized, nothing executed: more than K + 2 slots hold.
+    let spec = ChainSpec {
+        max_receipt_lag: 1024,
+        receipt_age: 1024,
+        ..spec()
+    };
+    let spec = ChainSpec {
+        limits: millrace_types::chain_spec::Limits {
+            block_bytes: 1 << 20,
+            ..spec.limits.clone()
+        },
+        ..spec
+    };
+    let source = Ledger::in_memory(&spec).unwrap();
+    let mut chain = Chain::open(spec.clone(), source.clone(), config_with_retention());
+    submit_rounds(&chain, 0, 30);
+    for _ in 0..30 {
+        assert!(matches!(chain.turn(), Turn::Block(_)));
+    }
+    chain.wait_until_executed(30);
+    let root = chain.root();
+    let ledger = crashed(&spec, &source, 30, 0);
+    let mut again = Chain::open(spec, ledger, config_with_retention());
+    again.wait_until_executed(30);
+    assert_eq!(again.root(), root);
+}
+
+fn config_with_retention() -> EngineConfig {
+    EngineConfig {
+        retention_blocks: 2048,
+        ..EngineConfig::default()
+    }
+}
+
+const CHILD: &str = "MILLRACE_PIPELINE_CHILD";
+
+/// What the child process runs until it is killed: a chain under load that tells of every receipt it shows.
+#[test]
+fn child_process() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the parent test passes the directory by the environment"
+    )]
+    let Ok(directory) = std::env::var(CHILD) else {
+        return;
+    };
+    let spec = spec();
+    let ledger = Ledger::open(&Path::new(&directory).join("ledger.redb"), &spec).unwrap();
+    let config = EngineConfig {
+        slow_execution_ms: 2,
+        ..EngineConfig::default()
+    };
+    let mut chain = Chain::open(spec, ledger, config);
+    let mut told = 0;
+    loop {
+        let nonce = chain.engine.pending_nonce(&address(0));
+        submit_rounds(&chain, nonce, 1);
+        if let Turn::NotNow(_) = chain.turn() {
+            chain.wait_for(|event| *event == Event::Work);
+        }
+        for event in &chain.seen[told..] {
+            if let Event::Executed { receipt, .. } = event {
+                let line = format!(
+                    "receipt {} {} {}\n",
+                    receipt.height, receipt.block_hash, receipt.post_state_root
+                );
+                std::io::stdout().write_all(line.as_bytes()).unwrap();
+            }
+        }
+        told = chain.seen.len();
+        while let Ok(event) = chain.events.try_recv() {
+            chain.seen.push(event);
+        }
+    }
+}
+
+fn start_child(directory: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_process", "--nocapture", "--test-threads=1"])
+        .env(CHILD, directory)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Lets a child show `receipts` receipts, waits a little, kills it; answers all that it showed.
+fn run_and_kill(directory: &Path, receipts: usize, wait_us: u64) -> Vec<String> {
+    let mut child = start_child(directory);
+    let mut lines = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    let is_receipt = |line: &String| line.contains("receipt ");
+    let mut seen: Vec<String> = lines.by_ref().filter(is_receipt).take(receipts).collect();
+    std::thread::sleep(std::time::Duration::from_micros(wait_us));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    seen.extend(lines.filter(is_receipt));
+    seen
+}
+
+fn shown(receipt: &ExecutionReceipt) -> String {
+    format!(
+        "receipt {} {} {}",
+        receipt.height, receipt.block_hash, receipt.post_state_root
+    )
+}
+
+#[test]
+fn killed_at_random_moments_it_serves_the_same_receipts_and_roots() {
+    #[expect(clippy::disallowed_methods, reason = "asks for the long run")]
+    let rounds = if std::env::var("MILLRACE_LONG").is_ok() {
+        40
+    } else {
+        5
+    };
+    let seed = 0x9e37_79b9_7f4a_7c15_u64;
+    println!("seed {seed:#x}, {rounds} kills");
+    let spec = spec();
+    let directory = tempfile::tempdir().unwrap();
+    let mut random = seed;
+    let mut seen = Vec::new();
+    for _ in 0..rounds {
+        random = random
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(0x1405_7b7e_f767_814f);
+        seen.extend(run_and_kill(
+            directory.path(),
+            (random >> 60) as usize,
+            (random >> 40) % 20_000,
+        ));
+        let ledger = Ledger::open(&directory.path().join("ledger.redb"), &spec).unwrap();
+        let report = replay_check(&spec, &ledger).unwrap();
+        assert!(report.without_receipt <= spec.max_receipt_lag + 18, "{report:?}");
+        for line in &seen {
+            let height: u64 = line.split(' ').rev().nth(2).unwrap().parse().unwrap();
+            let receipt = ledger.receipt(&hash_at(&ledger, height)).unwrap().unwrap();
+            assert!(line.ends_with(&shown(&receipt)), "{line}");
+        }
+    }
+    assert!(!seen.is_empty());
+}
