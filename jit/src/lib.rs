@@ -4,7 +4,17 @@
 //! (ELF to validated [`Program`]; symbols and lines), [`interpreter`] (the reference semantics), [`runtime`]
 //! (instances: memory, registers, gas, host calls, ends).
 //!
-//! The rules are those of `docs/spec/machine.md`.
+//! ```text
+//!        ELF file                        Host (the caller's: contracts, or the bare host)
+//!           │ Program::load                 ▲ Ecall: a0..a5, a7, memory, gas
+//!           ▼                               │
+//!  image ─ Program ──► runtime ─ Instance ──┤
+//!           │           Memory, gas, ends   ▼ Flow: continue, return, revert, trap, abort
+//!           └── text ─► isa ─► interpreter (Tier)
+//! ```
+//!
+//! The rules are those of `docs/spec/machine.md`, the prices those of `docs/spec/gas.md`. What decides validity, gas
+//! or results reads no clock, no randomness, no setting and nothing of the host.
 
 pub mod image;
 pub mod interpreter;

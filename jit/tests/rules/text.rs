@@ -1,8 +1,10 @@
 //! Where code may be: any even address, up to the end of text.
 
+use millrace_jit::isa::{self, Form};
 use millrace_jit::{Ecall, End, Flow, Instance, Outcome, Tier, TrapKind};
+use proptest::prelude::*;
 
-use crate::common::{Returns, TEXT, encode, v1};
+use crate::common::{DATA, Guest, Returns, TEXT, encode, v1};
 use crate::{ADDI, Answers, ECALL, bare, ops, run, trapped};
 
 #[test]
@@ -143,4 +145,43 @@ fn jumps_lead_to_any_page_and_back() {
         End::Returned
     );
     assert_eq!((instance.registers()[5], instance.registers()[6]), (15, 3));
+}
+
+/// A legal instruction with random operands, or, now and then, random bytes.
+fn instruction() -> impl Strategy<Value = Vec<u8>> {
+    let of_form = |form: &Form, bits: u32| {
+        let word = form.pattern | bits & form.format.operand_mask();
+        word.to_le_bytes()[..usize::from(form.length())].to_vec()
+    };
+    prop_oneof![
+        20 => (0..isa::forms().len(), any::<u32>()).prop_map(move |(i, bits)| of_form(&isa::forms()[i], bits)),
+        1 => proptest::collection::vec(any::<u8>(), 2..6),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever the bytes, a run ends, twice the same, within its gas, and leaves x0 alone.
+    #[test]
+    fn any_text_runs_to_an_end(
+        code in proptest::collection::vec(instruction(), 1..200),
+        values in proptest::array::uniform31(prop_oneof![any::<u64>(), Just(DATA), TEXT..TEXT + 500, 0..70_u64]),
+        gas_limit in 200..20_000_u64,
+    ) {
+        let guest = (1..32).zip(values).fold(Guest::new(), |guest, (number, value)| guest.register(number, value));
+        let guest = guest.bytes(&code.concat());
+        let mut host = Answers(|call: &mut Ecall<'_>| {
+            call.results = [call.gas_left(), call.args[5]];
+            Flow::Continue
+        });
+        let first = guest.run_with(gas_limit, &mut host);
+        let second = guest.run_with(gas_limit, &mut host);
+        prop_assert!(matches!(first.outcome.end, End::Trapped(_)), "no host call ends it");
+        prop_assert_eq!(&first.outcome, &second.outcome);
+        prop_assert_eq!(first.outcome.gas_used, gas_limit);
+        prop_assert!(first.outcome.instructions.unwrap() <= gas_limit);
+        prop_assert_eq!(first.instance.registers(), second.instance.registers());
+        prop_assert_eq!(first.instance.registers()[0], 0);
+    }
 }

@@ -1,0 +1,109 @@
+//! The published tables are those of the code.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use millrace_jit::machine::{PAGE_BYTES, machine};
+
+/// First and second cell of every table row with a number in the second.
+fn table(document: &str) -> BTreeMap<String, u32> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs/spec")
+        .join(document);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.lines()
+        .filter_map(|line| {
+            let mut cells = line
+                .strip_prefix('|')?
+                .split('|')
+                .map(|cell| cell.trim().trim_matches('`'));
+            Some((cells.next()?.to_owned(), number(cells.next()?)?))
+        })
+        .collect()
+}
+
+fn number(cell: &str) -> Option<u32> {
+    let digits = cell.replace([',', '_'], "");
+    match digits.strip_prefix("0x") {
+        Some(hex) => u32::from_str_radix(hex, 16).ok(),
+        None => digits.parse().ok(),
+    }
+}
+
+fn check(document: &str, expected: &[(&str, u32)]) {
+    let table = table(document);
+    for (name, value) in expected {
+        assert_eq!(table.get(*name), Some(value), "docs/spec/{document}: {name}");
+    }
+}
+
+#[test]
+fn layout_and_limits_are_as_published() {
+    let machine = machine(1).unwrap();
+    let (layout, limits) = (&machine.layout, &machine.limits);
+    check(
+        "machine.md",
+        &[
+            ("page", PAGE_BYTES),
+            ("low_guard", layout.low_guard),
+            ("high_guard", layout.high_guard),
+            ("stack_top", layout.stack_top),
+            ("stack_bytes", layout.stack_bytes),
+            ("stack_guard_bytes", layout.stack_guard_bytes),
+            ("heap_max_bytes", layout.heap_max_bytes),
+            ("image_end", layout.image_end()),
+            ("max_program_headers", limits.max_program_headers),
+            ("max_segments", limits.max_segments),
+            ("max_image_bytes", limits.max_image_bytes),
+            ("max_text_bytes", limits.max_text_bytes),
+            ("max_symbols", limits.max_symbols),
+        ],
+    );
+}
+
+#[test]
+fn extensions_are_as_published() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/spec/machine.md");
+    let text = std::fs::read_to_string(path).unwrap().replace('\n', " ");
+    let names: Vec<_> = machine(1)
+        .unwrap()
+        .extensions
+        .iter()
+        .map(|extension| extension.name())
+        .collect();
+    let sentence = format!("with the extensions {}.", names.join(", "));
+    assert!(text.contains(&sentence), "docs/spec/machine.md: {sentence}");
+}
+
+#[test]
+fn weights_are_as_published() {
+    let weights = &machine(1).unwrap().weights;
+    check(
+        "gas.md",
+        &[
+            ("alu", weights.alu),
+            ("mul", weights.mul),
+            ("clmul", weights.clmul),
+            ("div", weights.div),
+            ("load", weights.load),
+            ("store", weights.store),
+            ("branch", weights.branch),
+            ("jal", weights.jal),
+            ("jalr", weights.jalr),
+            ("atomic", weights.atomic),
+            ("ecall", weights.ecall),
+            ("entry_page", weights.entry_page),
+            ("heap_page", weights.heap_page),
+            ("deploy_text_byte", weights.deploy_text_byte),
+            ("first_call_text_byte", weights.first_call_text_byte),
+        ],
+    );
+}
+
+#[test]
+fn unknown_versions_are_unknown() {
+    assert_eq!(machine(1).unwrap().version, 1);
+    assert!(machine(0).is_none() && machine(2).is_none());
+}
