@@ -10,7 +10,7 @@ use millrace_light_client::{
 use millrace_rpc::shapes::{SealedHeader, TransactionStatusView};
 use millrace_rpc::{BlockReference, Bytes, MillraceClient as _};
 use millrace_types::state::Account;
-use millrace_types::{Address, ChainSpec, ExecutionReceipt, Hash, Header, Height, TransactionReceipt, codec};
+use millrace_types::{Address, ChainSpec, ExecutionReceipt, Hash, Header, Height, TransactionReceipt};
 
 use crate::client::Client;
 use crate::failure::Failure;
@@ -65,11 +65,28 @@ impl Follower {
             if batch.is_empty() {
                 return Ok(());
             }
-            let headers = batch.into_iter().map(certified).collect::<Result<Vec<_>, _>>()?;
+            let headers = batch
+                .into_iter()
+                .map(|sealed| self.certified(sealed))
+                .collect::<Result<Vec<_>, _>>()?;
             self.light
                 .advance(&headers)
                 .map_err(|error| failed("headers", &error))?;
+            if self.light.finalized_height() < first {
+                return Err(Failure::new(format!(
+                    "light: the node repeats headers below height {first} instead of sending new ones; nothing of it was accepted"
+                )));
+            }
         }
+    }
+
+    fn certified(&self, sealed: SealedHeader) -> Result<CertifiedHeader, Failure> {
+        let header = Header::decode(&sealed.header.0, self.light.spec())
+            .map_err(|error| failed("a header", &error))?;
+        Ok(CertifiedHeader {
+            header,
+            certificate: sealed.certificate.map(|bytes| Certificate(bytes.0)),
+        })
     }
 
     /// Brings and checks the receipts that settle `height`.
@@ -85,9 +102,7 @@ impl Follower {
             .map_err(|error| self.client.failed(error))?;
         let answer = answer
             .ok_or_else(|| Failure::new(format!("light: the node has no settlement of height {height}")))?;
-        let receipts: Vec<ExecutionReceipt> = answer
-            .receipts
-            .decode()
+        let receipts = ExecutionReceipt::decode_list(&answer.receipts.0, self.light.spec())
             .map_err(|error| failed("receipts", &error))?;
         self.light
             .settle(answer.settled_by, &receipts)
@@ -200,15 +215,6 @@ fn at(height: Height) -> BlockReference {
 fn proof<T: borsh::BorshDeserialize>(bytes: Option<Bytes>) -> Result<T, Failure> {
     let bytes = bytes.ok_or_else(|| Failure::new("light: the node sent no proof"))?;
     bytes.decode().map_err(|error| failed("the proof", &error))
-}
-
-fn certified(sealed: SealedHeader) -> Result<CertifiedHeader, Failure> {
-    let header: Header =
-        codec::decode(&sealed.header.0, sealed.header.0.len()).map_err(|error| failed("a header", &error))?;
-    Ok(CertifiedHeader {
-        header,
-        certificate: sealed.certificate.map(|bytes| Certificate(bytes.0)),
-    })
 }
 
 fn failed(what: &str, error: &dyn std::fmt::Display) -> Failure {
