@@ -34,7 +34,7 @@ use batch::Batch;
 use oracle::{check, run_here, run_qemu};
 
 /// Executions, at least, of every form in a default run.
-const TIMES_EACH: u64 = 10_000;
+const TIMES_EACH: u64 = 5000;
 const CASES_PER_BATCH: usize = 300;
 
 type Coverage = BTreeMap<&'static str, u64>;
