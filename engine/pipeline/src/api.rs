@@ -3,8 +3,8 @@
 use millrace_ledger::LedgerError;
 pub use millrace_mempool::{Held, InsertError};
 use millrace_types::{
-    Address, Block, ExecutionReceipt, Gas, GasPrice, Hash, Height, SignedTransaction, TimestampMs,
-    TransactionReceipt,
+    Address, Block, ExecutionReceipt, Gas, GasPrice, Hash, Height, SignatureError, SignedTransaction,
+    TimestampMs, TransactionReceipt,
 };
 
 use crate::admission::{Invalid, Pending};
@@ -324,8 +324,8 @@ pub enum SubmitError {
         expected: u64,
     },
     /// The signature does not verify.
-    #[error("InvalidSignature: the signature does not verify under the public key")]
-    InvalidSignature,
+    #[error("InvalidSignature: {0}")]
+    InvalidSignature(#[from] SignatureError),
     /// Longer than the chain allows.
     #[error("TooLarge: {size} bytes, the chain allows {limit}")]
     TooLarge {

@@ -24,7 +24,7 @@ impl Engine {
         shared.check_alone(&transaction)?;
         let hash = transaction.hash();
         if !shared.verified.contains(&hash) {
-            transaction.verify().map_err(|_| SubmitError::InvalidSignature)?;
+            transaction.verify()?;
             shared.verified.insert(hash);
         }
         shared.pool.insert(transaction, &shared.accounts())?;

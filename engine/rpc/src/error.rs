@@ -94,7 +94,7 @@ pub(crate) fn submit_error(fault: &SubmitError) -> ErrorObjectOwned {
             "WrongChainId",
             json!({ "found": found, "expected": expected }),
         ),
-        SubmitError::InvalidSignature => (REFUSED, "InvalidSignature", json!({})),
+        SubmitError::InvalidSignature(_) => (REFUSED, "InvalidSignature", json!({})),
         SubmitError::TooLarge { size, limit } => {
             (REFUSED, "TooLarge", json!({ "size": size, "limit": limit }))
         }
