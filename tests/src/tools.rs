@@ -23,7 +23,10 @@ pub fn find(program: &str, package: &str) -> PathBuf {
 /// # Panics
 /// If the variable is set to something else than a number.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "seeds and lengths of test runs are given by the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "seeds and lengths of test runs are given by the environment"
+)]
 pub fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| {
         text.parse()
