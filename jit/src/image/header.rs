@@ -81,7 +81,8 @@ fn check_header(header: &[u8; HEADER_LEN]) -> Result<(), ImageError> {
         return Err(ImageError::NotElf { found: magic });
     }
     let rebuild = "build for riscv64 (`--target=riscv64-unknown-elf`, `riscv64imac-unknown-none-elf`)";
-    let link = "link the file statically at a fixed address (`-static -no-pie`; Rust: `-C relocation-model=static`)";
+    let link =
+        "link the file statically at a fixed address (`-static -no-pie`; Rust: `-C relocation-model=static`)";
     let damaged = "the file is damaged or of an unknown ELF version";
     let byte = |offset: usize| u64::from(header[offset]);
     let half = |offset: usize| u64::from(u16_at(header, offset));

@@ -1,9 +1,9 @@
 //! ELF to validated [`Program`]; symbols and DWARF lines.
 //!
 //! Two readers that never meet. [`Program::load`] is consensus: it reads the ELF header and the program headers by
-//! the project's own bounded reader ([`header`]), checks every rule of the machine's version and copies the segments'
-//! bytes. [`Debug`] is for people: it reads sections, symbols and DWARF through libraries, from bytes that nobody
-//! vouches for, and can at worst find nothing. Nothing that [`Debug`] sees changes validity, gas or results.
+//! the project's own bounded reader (`header.rs`), checks every rule of the machine's version and copies the segments'
+//! bytes. [`struct@Debug`] is for people: it reads sections, symbols and DWARF through libraries, from bytes that nobody
+//! vouches for, and can at worst find nothing. Nothing that [`struct@Debug`] sees changes validity, gas or results.
 //!
 //! Invariants of a [`Program`]: segments ascend, lie on pages of their own, inside the range that leaves room for
 //! guards, the largest heap and the stack; one of them is text; the entry is an even address of text.
