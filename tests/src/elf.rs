@@ -1,6 +1,6 @@
 //! A minimal ELF writer, independent of the loader under test: segments in, a static executable out.
 //!
-//! [`file`] writes valid files; tests of the loader damage them at the offsets named here.
+//! [`file()`] writes valid files; tests of the loader damage them at the offsets named here.
 
 /// Length of the ELF header, which is where the program headers begin.
 pub const HEADER_LEN: usize = 64;
