@@ -18,8 +18,6 @@
 
 mod finalize;
 mod propose;
-#[cfg(test)]
-mod tests;
 mod validate;
 
 use std::collections::VecDeque;
