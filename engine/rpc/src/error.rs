@@ -6,6 +6,8 @@ use millrace_mempool::InsertError;
 use millrace_pipeline::{StateError, SubmitError};
 use serde_json::{Value, json};
 
+use crate::reference::BlockReference;
+
 /// Codes of the surface's own errors.
 pub mod codes {
     /// State asked beyond execution.
@@ -26,6 +28,12 @@ pub mod codes {
     pub const INTERNAL: i32 = -32603;
     /// A parameter does not parse.
     pub const INVALID_PARAMS: i32 = -32602;
+    /// No such method.
+    pub const METHOD_NOT_FOUND: i32 = -32601;
+    /// JSON, but no request.
+    pub const INVALID_REQUEST: i32 = -32600;
+    /// No JSON.
+    pub const PARSE_ERROR: i32 = -32700;
 }
 
 /// An error with a name and its numbers.
@@ -64,8 +72,8 @@ pub(crate) fn ledger_error(fault: &LedgerError) -> ErrorObjectOwned {
     internal(fault)
 }
 
-/// There is no state to read.
-pub(crate) fn state_error(fault: &StateError) -> ErrorObjectOwned {
+/// There is no state of the block that `asked` names.
+pub(crate) fn state_error(fault: &StateError, asked: BlockReference) -> ErrorObjectOwned {
     let message = fault.to_string();
     match fault {
         StateError::NotExecuted { asked, executed } => error(
@@ -80,7 +88,18 @@ pub(crate) fn state_error(fault: &StateError) -> ErrorObjectOwned {
             &message,
             json!({ "asked": asked, "oldest": oldest }),
         ),
-        StateError::Unknown => error(codes::UNKNOWN_BLOCK, "UnknownBlock", &message, json!({})),
+        StateError::Unknown => {
+            let asked = json!(asked);
+            let message = format!(
+                "UnknownBlock: this node stores no block {asked}; ask by tag or height, or another node"
+            );
+            error(
+                codes::UNKNOWN_BLOCK,
+                "UnknownBlock",
+                &message,
+                json!({ "asked": asked }),
+            )
+        }
         StateError::Ledger(fault) => ledger_error(fault),
     }
 }

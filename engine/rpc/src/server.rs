@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::server::middleware::http::HostFilterLayer;
 use jsonrpsee::server::{BatchRequestConfig, Server, ServerConfig, ServerHandle};
 
 use crate::api::MillraceServer as _;
 use crate::http::{Pages, PagesLayer};
 use crate::methods::Methods;
+use crate::refusals::RefusalsLayer;
+use crate::service::ServiceLayer;
 
 /// What an operator may choose about the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +90,7 @@ impl RpcServer {
             HostFilterLayer::disable()
         };
         let middleware = tower::ServiceBuilder::new()
+            .layer(RefusalsLayer::new(config))
             .layer(hosts)
             .layer(PagesLayer(Arc::new(pages)));
         let server_config = ServerConfig::builder()
@@ -99,6 +103,7 @@ impl RpcServer {
         let server = Server::builder()
             .set_config(server_config)
             .set_http_middleware(middleware)
+            .set_rpc_middleware(RpcServiceBuilder::new().layer(ServiceLayer::new(config)))
             .build(config.listen)
             .await
             .map_err(listen)?;

@@ -154,7 +154,7 @@ impl Methods {
     fn state_at(&self, reference: BlockReference) -> RpcResult<StateAt> {
         self.engine
             .state_at(reference.0)
-            .map_err(|fault| state_error(&fault))
+            .map_err(|fault| state_error(&fault, reference))
     }
 
     fn account_record(&self, state: &StateAt, address: &Address) -> RpcResult<Option<Account>> {

@@ -1,7 +1,9 @@
 //! Taking transactions, and the pool that holds them.
 
 use jsonrpsee::core::RpcResult;
-use millrace_types::{Hash, SignedTransaction, codec};
+use jsonrpsee::types::ErrorObjectOwned;
+use millrace_pipeline::SubmitError;
+use millrace_types::{DecodeError, Hash, SignedTransaction, codec};
 use serde_json::json;
 
 use super::Methods;
@@ -11,17 +13,15 @@ use crate::shapes::PoolView;
 
 impl Methods {
     pub(super) fn take_transaction(&self, bytes: &Bytes) -> RpcResult<Hash> {
-        let limit = self.engine.spec().limits.transaction_bytes as usize;
-        let transaction: SignedTransaction = codec::decode(&bytes.0, limit).map_err(|fault| {
-            let message =
-                format!("transaction: {fault}; send the canonical (borsh) bytes of a signed transaction");
-            error(
-                codes::REFUSED,
-                "Malformed",
-                &message,
-                json!({ "size": bytes.0.len(), "limit": limit }),
-            )
-        })?;
+        let (size, limit) = (bytes.0.len(), self.engine.spec().limits.transaction_bytes);
+        let transaction: SignedTransaction =
+            codec::decode(&bytes.0, limit as usize).map_err(|fault| match fault {
+                DecodeError::TooLong { .. } => submit_error(&SubmitError::TooLarge {
+                    size: size as u64,
+                    limit: limit.into(),
+                }),
+                fault => malformed(&fault, size),
+            })?;
         self.engine
             .submit_transaction(transaction)
             .map_err(|fault| submit_error(&fault))
@@ -34,4 +34,9 @@ impl Methods {
             bytes: pool.bytes,
         }
     }
+}
+
+fn malformed(fault: &DecodeError, size: usize) -> ErrorObjectOwned {
+    let message = format!("Malformed: {fault}; send the canonical (borsh) bytes of a signed transaction");
+    error(codes::REFUSED, "Malformed", &message, json!({ "size": size }))
 }

@@ -1,0 +1,324 @@
+//! What each method takes: the reason why a wrong parameter is answered by its name, and one too many not ignored.
+//!
+//! The generated server decodes parameters by itself and says only that one is wrong. [`Given::of`] counts them before
+//! a call, and [`Given::culprit`] looks for the wrong one after it.
+
+use std::collections::BTreeMap;
+
+use jsonrpsee::types::ErrorObjectOwned;
+use millrace_types::{Address, Hash, Height};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::encoding::Bytes;
+use crate::error::{codes, error};
+use crate::reference::BlockReference;
+use crate::shapes::{CallRequest, Topic, TransactionDetail};
+
+/// One parameter of a method.
+pub(crate) struct Parameter {
+    name: &'static str,
+    /// For people: what it may be.
+    form: &'static str,
+    is_optional: bool,
+    read: fn(&str) -> serde_json::Result<()>,
+}
+
+impl Parameter {
+    const fn required<T: DeserializeOwned>(name: &'static str, form: &'static str) -> Self {
+        Self {
+            name,
+            form,
+            is_optional: false,
+            read: read::<T>,
+        }
+    }
+
+    const fn optional<T: DeserializeOwned>(name: &'static str, form: &'static str) -> Self {
+        Self {
+            name,
+            form,
+            is_optional: true,
+            read: read::<Option<T>>,
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(json: &str) -> serde_json::Result<()> {
+    serde_json::from_str::<T>(json).map(drop)
+}
+
+const A_BLOCK: &str = "a tag, a height, or a block hash";
+const A_HASH: &str = "a hash: 64 hex digits after 0x";
+const AN_ADDRESS: &str = "an address: 64 hex digits after 0x";
+const A_HEIGHT: &str = "a height: a number";
+const A_FLAG: &str = "true or false";
+const SOME_BYTES: &str = "bytes: pairs of hex digits after 0x";
+
+const BLOCK: Parameter = Parameter::required::<BlockReference>("block", A_BLOCK);
+const AT_BLOCK: Parameter = Parameter::optional::<BlockReference>("block", A_BLOCK);
+const HASH: Parameter = Parameter::required::<Hash>("hash", A_HASH);
+const CONTRACT: Parameter = Parameter::required::<Address>("contract", AN_ADDRESS);
+const PROOF: Parameter = Parameter::optional::<bool>("proof", A_FLAG);
+
+/// What `method` takes, in order; `None` for no method of this node.
+pub(crate) fn parameters_of(method: &str) -> Option<&'static [Parameter]> {
+    Some(match method {
+        "millrace_status" | "millrace_chainSpec" => &[],
+        "millrace_getBlock" => {
+            const {
+                &[
+                    BLOCK,
+                    Parameter::optional::<TransactionDetail>("transactions", "\"hashes\" or \"full\""),
+                ]
+            }
+        }
+        "millrace_getHeaders" => {
+            const {
+                &[
+                    Parameter::required::<Height>("first", A_HEIGHT),
+                    Parameter::required::<u64>("count", "a number"),
+                ]
+            }
+        }
+        "millrace_getExecutionReceipt" => const { &[BLOCK] },
+        "millrace_getSettlement" => const { &[Parameter::required::<Height>("height", A_HEIGHT)] },
+        "millrace_getTransaction" | "millrace_getTransactionStatus" => const { &[HASH] },
+        "millrace_getTransactionReceipt" => const { &[HASH, PROOF] },
+        "millrace_getAccount" => {
+            const {
+                &[
+                    Parameter::required::<Address>("address", AN_ADDRESS),
+                    AT_BLOCK,
+                    PROOF,
+                ]
+            }
+        }
+        "millrace_getStorage" => {
+            const {
+                &[
+                    CONTRACT,
+                    Parameter::required::<Bytes>("key", SOME_BYTES),
+                    AT_BLOCK,
+                    PROOF,
+                ]
+            }
+        }
+        "millrace_getCode" => const { &[CONTRACT, AT_BLOCK, PROOF] },
+        "millrace_call" => {
+            const {
+                &[
+                    Parameter::required::<CallRequest>(
+                        "request",
+                        "an object of `to`, and as you like `from`, `input`, `value` (a decimal string), `gas_limit`",
+                    ),
+                    AT_BLOCK,
+                ]
+            }
+        }
+        "millrace_sendTransaction" => const { &[Parameter::required::<Bytes>("transaction", SOME_BYTES)] },
+        "millrace_subscribe" => {
+            const {
+                &[Parameter::required::<Topic>(
+                    "topic",
+                    "\"finalized\", \"executed\" or \"settled\"",
+                )]
+            }
+        }
+        "millrace_unsubscribe" => {
+            const {
+                &[Parameter::required::<serde_json::Value>(
+                    "subscription",
+                    "what subscribing answered",
+                )]
+            }
+        }
+        _ => return None,
+    })
+}
+
+/// The parameters of one request, each beside its description.
+pub(crate) struct Given<'a> {
+    method: &'a str,
+    values: Vec<(&'static Parameter, Option<&'a str>)>,
+}
+
+impl<'a> Given<'a> {
+    /// Sorts out what was given, by place or by name.
+    ///
+    /// # Errors
+    /// `InvalidParams` when there are too many, a required one is missing, or a name is unknown.
+    pub(crate) fn of(
+        method: &'a str,
+        parameters: &'static [Parameter],
+        params: Option<&'a str>,
+    ) -> Result<Self, ErrorObjectOwned> {
+        let params = params.unwrap_or("[]").trim_ascii_start();
+        let values = match params.as_bytes().first() {
+            Some(b'[') => by_place(method, parameters, params)?,
+            Some(b'{') => by_name(method, parameters, params)?,
+            _ => {
+                let message = format!(
+                    "{method}: params = {} is neither a list nor an object; {}",
+                    shortened(params),
+                    usage(parameters)
+                );
+                return Err(invalid(&message, method, None));
+            }
+        };
+        let missing =
+            |(parameter, value): &&(&Parameter, Option<&str>)| !parameter.is_optional && value.is_none();
+        if let Some((parameter, _)) = values.iter().find(missing) {
+            let message = format!(
+                "{method}: parameter `{}` is missing; it is {}",
+                parameter.name, parameter.form
+            );
+            return Err(invalid(&message, method, Some(parameter)));
+        }
+        Ok(Self { method, values })
+    }
+
+    /// The first parameter that does not decode, if there is one.
+    pub(crate) fn culprit(&self) -> Option<ErrorObjectOwned> {
+        self.values.iter().find_map(|(parameter, value)| {
+            let value = (*value)?;
+            let fault = (parameter.read)(value).err()?;
+            let message = format!(
+                "{}: parameter `{}` = {} is not {}: {}",
+                self.method,
+                parameter.name,
+                shortened(value),
+                parameter.form,
+                reason(&fault)
+            );
+            Some(invalid(&message, self.method, Some(parameter)))
+        })
+    }
+}
+
+type Values<'a> = Vec<(&'static Parameter, Option<&'a str>)>;
+
+fn by_place<'a>(
+    method: &str,
+    parameters: &'static [Parameter],
+    params: &'a str,
+) -> Result<Values<'a>, ErrorObjectOwned> {
+    let given: Vec<&RawValue> = serde_json::from_str(params)
+        .map_err(|fault| invalid(&format!("{method}: params: {}", reason(&fault)), method, None))?;
+    if given.len() > parameters.len() {
+        let message = format!(
+            "{method}: {} parameters were given; {}",
+            given.len(),
+            usage(parameters)
+        );
+        return Err(invalid(&message, method, None));
+    }
+    let values = given
+        .iter()
+        .map(|value| Some(value.get()))
+        .chain(std::iter::repeat(None));
+    Ok(parameters.iter().zip(values).collect())
+}
+
+fn by_name<'a>(
+    method: &str,
+    parameters: &'static [Parameter],
+    params: &'a str,
+) -> Result<Values<'a>, ErrorObjectOwned> {
+    let given: BTreeMap<String, &RawValue> = serde_json::from_str(params)
+        .map_err(|fault| invalid(&format!("{method}: params: {}", reason(&fault)), method, None))?;
+    let is_unknown = |name: &&String| parameters.iter().all(|parameter| parameter.name != name.as_str());
+    if let Some(name) = given.keys().find(is_unknown) {
+        let message = format!(
+            "{method}: there is no parameter `{}`; {}",
+            shortened(name),
+            usage(parameters)
+        );
+        return Err(invalid(&message, method, None));
+    }
+    let value = |parameter: &Parameter| given.get(parameter.name).map(|value| value.get());
+    Ok(parameters
+        .iter()
+        .map(|parameter| (parameter, value(parameter)))
+        .collect())
+}
+
+/// For people: what a method takes.
+fn usage(parameters: &[Parameter]) -> String {
+    if parameters.is_empty() {
+        return "it takes none".to_owned();
+    }
+    let names: Vec<String> = parameters
+        .iter()
+        .map(|parameter| match parameter.is_optional {
+            true => format!("`{}` (optional)", parameter.name),
+            false => format!("`{}`", parameter.name),
+        })
+        .collect();
+    format!("it takes {}", names.join(", "))
+}
+
+fn invalid(message: &str, method: &str, parameter: Option<&Parameter>) -> ErrorObjectOwned {
+    let details = match parameter {
+        Some(Parameter { name, form, .. }) => {
+            json!({ "method": method, "parameter": name, "expected": form })
+        }
+        None => json!({ "method": method }),
+    };
+    error(codes::INVALID_PARAMS, "InvalidParams", message, details)
+}
+
+/// A value as it was given, cut at 80 characters.
+fn shortened(value: &str) -> String {
+    const MOST: usize = 80;
+    if value.chars().count() <= MOST {
+        return value.to_owned();
+    }
+    let start: String = value.chars().take(MOST).collect();
+    format!("{start}…")
+}
+
+/// What the decoder said, without the place: it counts from the start of the one parameter.
+fn reason(fault: &serde_json::Error) -> String {
+    let text = fault.to_string();
+    match text.rfind(" at line ") {
+        Some(place) => text[..place].to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(method: &'static str, params: &'static str) -> Option<String> {
+        let parameters = parameters_of(method).expect("a method");
+        let fault = match Given::of(method, parameters, Some(params)) {
+            Ok(given) => given.culprit()?,
+            Err(fault) => fault,
+        };
+        Some(fault.message().to_owned())
+    }
+
+    #[test]
+    fn what_a_method_takes_has_no_culprit_by_place_or_by_name() {
+        for (method, params) in [
+            ("millrace_status", "[]"),
+            ("millrace_getBlock", "[7]"),
+            ("millrace_getBlock", " [\"latest\", null]"),
+            ("millrace_getBlock", "{\"transactions\": \"full\", \"block\": 7}"),
+            ("millrace_getHeaders", "[0, 1]"),
+            ("millrace_subscribe", "[\"finalized\"]"),
+        ] {
+            assert_eq!(answer(method, params), None, "{method} {params}");
+        }
+    }
+
+    #[test]
+    fn a_long_value_is_cut() {
+        let long: &'static str = Box::leak(format!("[\"{}\"]", "ü".repeat(1000)).into_boxed_str());
+        let message = answer("millrace_getCode", long).expect("no address");
+        assert!(message.chars().count() < 250, "{message}");
+    }
+}
