@@ -7,6 +7,7 @@
 mod bare;
 mod client;
 mod commands;
+mod estimate;
 mod failure;
 mod follower;
 mod load;

@@ -28,7 +28,8 @@ pub struct SendArgs {
     /// The sender's key: a key file, or 32 bytes in hex.
     #[arg(long, env = "MILLRACE_KEY", hide_env_values = true)]
     pub key: String,
-    /// Most gas that it may use; max(used, half of this) is charged.
+    /// Most gas that it may use; max(used, half of this) is charged. By default half more than a trial run uses, for a
+    /// call; a fixed amount otherwise.
     #[arg(long)]
     pub gas_limit: Option<Gas>,
     /// Units per gas.
@@ -140,7 +141,12 @@ pub async fn send_and_show(
         Some(nonce) => nonce,
         None => client.pending_nonce(key.address()).await?,
     };
-    let gas_limit = send.gas_limit.unwrap_or(default_gas);
+    let gas_limit = match send.gas_limit {
+        Some(limit) => limit,
+        None => crate::estimate::gas_limit(&client, &key, &payload)
+            .await?
+            .unwrap_or(default_gas),
+    };
     let terms = Terms {
         chain_id: status.chain_id,
         gas_limit,
