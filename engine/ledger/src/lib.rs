@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod contain;
 mod error;
 mod open;
 mod read;

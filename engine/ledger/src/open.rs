@@ -1,13 +1,14 @@
 //! Opening: one file, one chain, one format.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millrace_types::{ChainSpec, Hash};
 use redb::{Database, DatabaseError, ReadableDatabase};
 
-use crate::OpenError;
-use crate::tables;
+use crate::contain::contained;
+use crate::{OpenError, tables};
 
 /// The newest format of the file that this build reads and the one that it writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -33,9 +34,9 @@ impl std::ops::Deref for Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         let database = self.0.take();
-        let closed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(database)));
-        if closed.is_err() {
+        if let Err(reason) = contained(|| drop(database)) {
             tracing::error!(
+                reason,
                 "the ledger's file is damaged: closing it failed; check the disk, restore a backup"
             );
         }
@@ -43,19 +44,40 @@ impl Drop for Shared {
 }
 
 impl Ledger {
-    /// Opens or creates the ledger of the chain `spec` in the file `path`. The directory must exist.
+    /// Opens or creates the ledger of the chain `spec` in the file `path`. The directory must exist. A file that is there
+    /// is never taken for a new one, whatever became of it: it may have held finalized blocks.
     ///
     /// # Errors
     /// See [`OpenError`]: in use, damaged, of another chain, or of a newer format.
     pub fn open(path: &Path, spec: &ChainSpec) -> Result<Self, OpenError> {
-        contained(path, || {
-            let is_new = !path.exists();
-            let database = Database::create(path).map_err(|error| database_error(path, error))?;
-            if is_new {
-                sync_directory_of(path)?;
-            }
-            Self::prepare(database, path, spec)
+        contained(|| Self::open_file(path, spec)).unwrap_or_else(|reason| {
+            let what = format!("a page of the database does not decode ({reason})");
+            Err(damaged(path, &what))
         })
+    }
+
+    fn open_file(path: &Path, spec: &ChainSpec) -> Result<Self, OpenError> {
+        if !path.exists() {
+            create(path, spec.hash())?;
+        }
+        if std::fs::metadata(path)
+            .map_err(|error| io_error(path, error))?
+            .len()
+            == 0
+        {
+            return Err(damaged(path, "it is empty"));
+        }
+        let database = Database::open(path).map_err(|error| database_error(path, error))?;
+        let (found, expected) = (identity(&database, path)?, spec.hash());
+        if found != expected {
+            let path = path.to_owned();
+            return Err(OpenError::OtherChain {
+                path,
+                found,
+                expected,
+            });
+        }
+        Ok(Self::of(database))
     }
 
     /// A ledger that lives in memory, for ephemeral chains and tests. Survives nothing.
@@ -67,29 +89,49 @@ impl Ledger {
         let database = Database::builder()
             .create_with_backend(redb::backends::InMemoryBackend::new())
             .map_err(|error| database_error(&path, error))?;
-        Self::prepare(database, &path, spec)
+        create_tables(&database, spec.hash()).map_err(|error| failed(&path, error))?;
+        Ok(Self::of(database))
     }
 
-    fn prepare(database: Database, path: &Path, spec: &ChainSpec) -> Result<Self, OpenError> {
-        let failed = |error: redb::Error| OpenError::Database {
-            path: path.to_owned(),
-            source: Box::new(error),
-        };
-        let expected = spec.hash();
-        match identity(&database, path)? {
-            Some(found) if found == expected => {}
-            Some(found) => {
-                return Err(OpenError::OtherChain {
-                    path: path.to_owned(),
-                    found,
-                    expected,
-                });
-            }
-            None => create_tables(&database, expected).map_err(failed)?,
-        }
-        Ok(Self {
+    fn of(database: Database) -> Self {
+        Self {
             database: Arc::new(Shared(Some(database))),
-        })
+        }
+    }
+}
+
+/// Makes a ledger beside `path` and puts it there whole, so that a crash leaves none or all of it. If another process
+/// was faster, its file stays.
+fn create(path: &Path, spec_hash: Hash) -> Result<(), OpenError> {
+    let draft = path.with_extension(format!("new-{}", std::process::id()));
+    let made = Database::create(&draft)
+        .map_err(|error| database_error(path, error))
+        .and_then(|database| create_tables(&database, spec_hash).map_err(|error| failed(path, error)));
+    let placed = made.and_then(|()| match std::fs::hard_link(&draft, path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(io_error(path, error)),
+        _ => Ok(()),
+    });
+    // One that stays behind is in nobody's way.
+    let _ = std::fs::remove_file(&draft);
+    placed?;
+    sync_directory_of(path)
+}
+
+fn failed(path: &Path, error: redb::Error) -> OpenError {
+    OpenError::Database {
+        path: path.to_owned(),
+        source: Box::new(error),
+    }
+}
+
+fn io_error(path: &Path, error: std::io::Error) -> OpenError {
+    failed(path, redb::Error::Io(error))
+}
+
+fn damaged(path: &Path, what: &str) -> OpenError {
+    OpenError::Damaged {
+        path: path.to_owned(),
+        what: what.to_owned(),
     }
 }
 
@@ -98,21 +140,8 @@ fn database_error(path: &Path, error: DatabaseError) -> OpenError {
         DatabaseError::DatabaseAlreadyOpen => OpenError::InUse {
             path: path.to_owned(),
         },
-        error => OpenError::Database {
-            path: path.to_owned(),
-            source: Box::new(error.into()),
-        },
+        error => failed(path, error.into()),
     }
-}
-
-/// The database panics on some damaged files; that is damage like any other.
-fn contained(path: &Path, open: impl FnOnce() -> Result<Ledger, OpenError>) -> Result<Ledger, OpenError> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(open)).unwrap_or_else(|_| {
-        Err(OpenError::Damaged {
-            path: path.to_owned(),
-            what: "a page of the database does not decode".to_owned(),
-        })
-    })
 }
 
 /// A new file is durable only when its directory entry is.
@@ -123,26 +152,19 @@ fn sync_directory_of(path: &Path) -> Result<(), OpenError> {
         .unwrap_or(Path::new("."));
     std::fs::File::open(parent)
         .and_then(|directory| directory.sync_all())
-        .map_err(|error| OpenError::Database {
-            path: path.to_owned(),
-            source: Box::new(redb::Error::Io(error)),
-        })
+        .map_err(|error| io_error(path, error))
 }
 
-/// The chain that the file belongs to; `None` for a file without tables.
-fn identity(database: &Database, path: &Path) -> Result<Option<Hash>, OpenError> {
-    let failed = |error: redb::Error| OpenError::Database {
-        path: path.to_owned(),
-        source: Box::new(error),
-    };
-    let damaged = |what: &str| OpenError::Damaged {
-        path: path.to_owned(),
-        what: what.to_owned(),
-    };
+/// The chain that the file belongs to.
+fn identity(database: &Database, path: &Path) -> Result<Hash, OpenError> {
+    let failed = |error: redb::Error| failed(path, error);
+    let damaged = |what: &str| damaged(path, what);
     let transaction = database.begin_read().map_err(|error| failed(error.into()))?;
     let meta = match transaction.open_table(tables::META) {
         Ok(meta) => meta,
-        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+        Err(redb::TableError::TableDoesNotExist(_)) => {
+            return Err(damaged("it is a database, but no ledger"));
+        }
         Err(error) => return Err(failed(error.into())),
     };
     let value = |key: &str| -> Result<Option<Vec<u8>>, OpenError> {
@@ -168,7 +190,7 @@ fn identity(database: &Database, path: &Path) -> Result<Option<Hash>, OpenError>
     let chain = chain
         .try_into()
         .map_err(|_| damaged("its chain-spec hash has not 32 bytes"))?;
-    Ok(Some(Hash(chain)))
+    Ok(Hash(chain))
 }
 
 /// Creates every table, so that readers need not handle missing ones.

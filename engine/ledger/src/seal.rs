@@ -2,12 +2,11 @@
 //!
 //! The database checks its own pages only after an unclean stop; a byte that rots later would come back as data.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use millrace_types::Hash;
 use millrace_types::hash::Domain;
 
 use crate::LedgerError;
+use crate::contain::contained;
 
 const CHECKSUM: Domain = Domain::new("millrace/ledger-record/1");
 const CHECKSUM_BYTES: usize = 16;
@@ -37,13 +36,7 @@ pub(crate) fn open<'a>(table: &str, key: &Hash, sealed: &'a [u8]) -> Option<&'a 
 
 /// Runs a database operation. The database panics on some damaged pages; that becomes an error like all damage.
 pub(crate) fn guarded<T>(operation: impl FnOnce() -> Result<T, LedgerError>) -> Result<T, LedgerError> {
-    // What the closure touches is the database handle, which a panic leaves poisoned at worst: later calls fail.
-    catch_unwind(AssertUnwindSafe(operation)).unwrap_or_else(|panic| {
-        let reason = panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-            .unwrap_or_else(|| "the database panicked".to_owned());
+    contained(operation).unwrap_or_else(|reason| {
         Err(LedgerError::Corrupt {
             record: "database page",
             key: "unknown".to_owned(),

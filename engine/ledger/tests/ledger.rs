@@ -198,3 +198,29 @@ fn a_newer_format_is_refused_with_both_versions() {
         "{error}"
     );
 }
+
+#[test]
+fn a_file_that_is_there_is_never_taken_for_a_new_ledger() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.redb");
+    let refusal = || Ledger::open(&path, &spec("one")).unwrap_err().to_string();
+    let mend = "restore it from a backup or start with an empty data directory";
+    std::fs::write(&path, b"").unwrap();
+    assert_eq!(
+        refusal(),
+        format!("ledger {}: it is empty; {mend}", path.display())
+    );
+    std::fs::remove_file(&path).unwrap();
+    drop(redb::Database::create(&path).unwrap());
+    assert_eq!(
+        refusal(),
+        format!(
+            "ledger {}: it is a database, but no ledger; {mend}",
+            path.display()
+        )
+    );
+    std::fs::remove_file(&path).unwrap();
+    drop(open(&path));
+    let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
+    assert_eq!(files.len(), 1, "nothing is left of making it: {files:?}");
+}
