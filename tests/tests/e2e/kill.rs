@@ -1,0 +1,339 @@
+//! SIGKILL at random moments, under load, on one data directory: what a client has seen stays, and the ledger is what a
+//! sequential node would have written.
+//!
+//! While the chain runs, senders keep its pool full and a recorder asks for every finalized block, every execution
+//! receipt and every transaction's receipt as soon as it is there. What the recorder holds when the process dies was
+//! served, so it must be served again, word for word, by the process after it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use millrace_ledger::Ledger;
+use millrace_pipeline::{ReplayReport, replay_check};
+use millrace_types::{Address, ChainSpec, Payload, SignedTransaction};
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+
+use crate::chain::Chain;
+use crate::rpc::{Failed, Rpc};
+use crate::wallet::{CALL_GAS, Wallet, example};
+use crate::{is_long, seed};
+
+/// Accounts that send at once.
+const SENDERS: usize = 4;
+/// Pause of a sender whose transaction was refused for now, and of the recorder when there is nothing new.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What a client saw: facts that must never change.
+#[derive(Default)]
+struct Seen {
+    /// Finalized blocks by height.
+    blocks: BTreeMap<u64, Value>,
+    /// Execution receipts by height.
+    executions: BTreeMap<u64, Value>,
+    /// Transaction receipts by transaction.
+    transactions: BTreeMap<String, Value>,
+}
+
+impl Seen {
+    fn extend(&mut self, later: Self) {
+        self.blocks.extend(later.blocks);
+        self.executions.extend(later.executions);
+        self.transactions.extend(later.transactions);
+    }
+
+    /// Asks for everything again.
+    fn must_be_served_by(&self, rpc: &mut Rpc) {
+        for (height, before) in &self.blocks {
+            let now = rpc.call("getBlock", json!([height]));
+            assert_eq!(now["hash"], *before, "the finalized block of height {height}");
+        }
+        for (height, before) in &self.executions {
+            let now = rpc.call("getExecutionReceipt", json!([height]));
+            assert_same(before, &now);
+        }
+        for (hash, before) in &self.transactions {
+            let now = rpc.call("getTransactionReceipt", json!([hash, true]));
+            assert_same(before, &now);
+        }
+    }
+}
+
+/// Two answers about one receipt: only that it is settled may be news.
+fn assert_same(before: &Value, now: &Value) {
+    let mut expected = before.clone();
+    if expected["settled_by"].is_null() {
+        expected["settled_by"] = now["settled_by"].clone();
+    }
+    assert_eq!(*now, expected, "a receipt changed that a client had seen");
+}
+
+/// Records what the node at `url` serves from height `next` on, until it is gone.
+fn record(url: &str, mut next: u64) -> Seen {
+    let mut seen = Seen::default();
+    // Its end is the end of the node.
+    let _: Result<(), Failed> = (|| {
+        let mut rpc = Rpc::connect(url)?;
+        let mut executed = next;
+        loop {
+            let block = rpc.try_call("getBlock", json!([next]))?;
+            if block["finalized"] == true {
+                seen.blocks.insert(next, block["hash"].clone());
+                next += 1;
+                continue;
+            }
+            while executed < next && record_execution(&mut rpc, executed, &mut seen)? {
+                executed += 1;
+            }
+            thread::sleep(PAUSE);
+        }
+    })();
+    seen
+}
+
+/// Records the receipts of one height, if it is executed.
+fn record_execution(rpc: &mut Rpc, height: u64, seen: &mut Seen) -> Result<bool, Failed> {
+    let receipt = rpc.try_call("getExecutionReceipt", json!([height]))?;
+    if receipt.is_null() {
+        return Ok(false);
+    }
+    seen.executions.insert(height, receipt);
+    let block = rpc.try_call("getBlock", json!([height]))?;
+    for hash in block["transactions"].as_array().unwrap() {
+        let receipt = rpc.try_call("getTransactionReceipt", json!([hash, true]))?;
+        assert!(
+            !receipt.is_null(),
+            "height {height} is executed, {hash} has no receipt"
+        );
+        seen.transactions
+            .insert(hash.as_str().unwrap().to_owned(), receipt);
+    }
+    Ok(true)
+}
+
+/// The transaction that a sender sends with this nonce: transfers and calls in turn. The first sender's first one
+/// creates the counter, so that one that died with the pool is simply sent again.
+fn transaction(sender: usize, wallets: &[Wallet], nonce: u64) -> SignedTransaction {
+    let wallet = &wallets[sender];
+    let counter = Address::of_deploy(&wallets[0].address, 0);
+    if sender == 0 && nonce == 0 {
+        return wallet.deploy(0, example("counter"), Vec::new());
+    }
+    let payload = if nonce.is_multiple_of(2) {
+        let to = wallets[(sender + 1) % wallets.len()].address;
+        Payload::Transfer {
+            to,
+            value: u128::from(nonce) + 1,
+        }
+    } else {
+        Payload::Call {
+            to: counter,
+            value: 0,
+            input: vec![0x01],
+        }
+    };
+    wallet.sign(nonce, CALL_GAS, payload)
+}
+
+/// Sends from one account until the node is gone.
+fn send_without_end(url: &str, sender: usize, wallets: &[Wallet], acknowledged: &AtomicU64) {
+    // Its end is the end of the node.
+    let _: Result<(), Failed> = (|| {
+        let mut rpc = Rpc::connect(url)?;
+        let address = wallets[sender].address_text();
+        let mut nonce = rpc.pending_nonce(&address)?;
+        loop {
+            match rpc.send(&transaction(sender, wallets, nonce)) {
+                Ok(_) => {
+                    acknowledged.fetch_add(1, Ordering::Relaxed);
+                    nonce += 1;
+                }
+                Err(Failed::Refused(refusal)) => {
+                    assert_eq!(refusal.code, -32011, "refused for now, if at all: {refusal:?}");
+                    thread::sleep(PAUSE);
+                }
+                Err(gone) => return Err(gone),
+            }
+        }
+    })();
+}
+
+/// Runs the chain under load for a moment and kills it; answers what the recorder saw.
+fn run_and_kill(chain: Chain, moment: Duration, from: u64, acknowledged: &Arc<AtomicU64>) -> Seen {
+    let (url, wallets) = (chain.url.clone(), chain.wallets.clone());
+    let recorder = thread::spawn({
+        let url = url.clone();
+        move || record(&url, from)
+    });
+    let senders: Vec<_> = (0..SENDERS)
+        .map(|sender| {
+            let (url, wallets, acknowledged) = (url.clone(), wallets.clone(), Arc::clone(acknowledged));
+            thread::spawn(move || send_without_end(&url, sender, &wallets, &acknowledged))
+        })
+        .collect();
+    thread::sleep(moment);
+    chain.kill();
+    for sender in senders {
+        sender.join().unwrap();
+    }
+    recorder.join().unwrap()
+}
+
+/// Replays a copy of the dead node's ledger, so that the next node finds it as the dead one left it.
+fn replay(directory: &Path) -> ReplayReport {
+    let spec = std::fs::read_to_string(directory.join("chain-spec.json")).unwrap();
+    let spec: ChainSpec = serde_json::from_str(&spec).unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    let path = copy.path().join("ledger.redb");
+    std::fs::copy(directory.join("ledger.redb"), &path).unwrap();
+    let ledger = Ledger::open(&path, &spec).unwrap_or_else(|error| panic!("after a kill: {error}"));
+    replay_check(&spec, &ledger).unwrap_or_else(|error| panic!("after a kill: {error}"))
+}
+
+/// Kills a chain so many times, restarting it on one directory with changing switches.
+fn kill_again_and_again(kills: u64, commitment: &str, seed: u64) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().to_str().unwrap();
+    let fixed = ["--seed", "21", "--data-dir", place, "--commitment", commitment];
+    let ways: [&[&str]; 4] = [
+        &["--block-interval-ms", "20"],
+        &["--block-interval-ms", "20", "--slow-execution", "30"],
+        &["--block-interval-ms", "5"],
+        &["--block-interval-ms", "20", "--pipelining", "off"],
+    ];
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let mut all = Seen::default();
+    let mut last = Seen::default();
+    for kill in 0..kills {
+        let arguments = [&fixed, ways[random.random_range(0..ways.len())]].concat();
+        if random.random_ratio(1, 4) {
+            // Into the middle of opening and recovering, too.
+            let moment = Duration::from_millis(random.random_range(0..200));
+            let opening = Chain::spawn(&arguments);
+            thread::sleep(moment);
+            opening.kill();
+        }
+        let chain = Chain::start(&arguments);
+        last.must_be_served_by(&mut chain.rpc());
+        all.extend(std::mem::take(&mut last));
+        let from = all.executions.keys().next_back().map_or(1, |height| height + 1);
+        let moment = Duration::from_millis(random.random_range(50..800));
+        last = run_and_kill(chain, moment, from, &acknowledged);
+        let report = replay(directory.path());
+        println!(
+            "kill {kill} after {moment:?} {:?}: saw {} receipts of blocks, {} of transactions; the ledger holds {} blocks, {} of them not executed yet, {} transactions, and replays to {}",
+            &arguments[6..],
+            last.executions.len(),
+            last.transactions.len(),
+            report.blocks,
+            report.without_receipt,
+            report.transactions,
+            report.root,
+        );
+    }
+    all.extend(last);
+    assert!(all.transactions.len() as u64 >= 10 * kills, "there was load");
+    end(
+        directory.path(),
+        &fixed,
+        &all,
+        acknowledged.load(Ordering::Relaxed),
+    );
+}
+
+/// A last start: everything ever seen is there, the chain goes on, and it stands where the replay of its ledger ends.
+fn end(directory: &Path, arguments: &[&str], all: &Seen, acknowledged: u64) {
+    let chain = Chain::start(arguments);
+    let mut rpc = chain.rpc();
+    all.must_be_served_by(&mut rpc);
+    let wallet = &chain.wallets[SENDERS];
+    let to = wallet.address;
+    let nonce = rpc.pending_nonce(&wallet.address_text()).unwrap();
+    let transfer = wallet.sign(nonce, CALL_GAS, Payload::Transfer { to, value: 1 });
+    let hash = rpc.send(&transfer).unwrap();
+    assert_eq!(rpc.settled_receipt(&hash)["outcome"], "success");
+    let newest = idle_height(&mut rpc);
+    let receipt = rpc.call("getExecutionReceipt", json!([newest]));
+    chain.kill();
+    let report = replay(directory);
+    println!(
+        "{acknowledged} transactions acknowledged, {} in the ledger, the last root {}",
+        report.transactions, report.root
+    );
+    assert_eq!(json!(report.last.height), newest);
+    assert_eq!(json!(report.root), receipt["post_state_root"]);
+    assert!(
+        report.transactions <= acknowledged + 1,
+        "nothing is in the ledger that nobody sent"
+    );
+}
+
+/// Waits until the chain has nothing left to do: finalized and executed are one height, and stay it for a while.
+fn idle_height(rpc: &mut Rpc) -> Value {
+    let mut last = (Value::Null, 0);
+    rpc.wait("the chain to be idle", |rpc| {
+        let heights = rpc.call("status", json!([]))["heights"].clone();
+        let same = heights["finalized"] == heights["executed"] && heights["executed"] == last.0;
+        last = (heights["executed"].clone(), if same { last.1 + 1 } else { 0 });
+        (last.1 >= 30).then(|| last.0.clone())
+    })
+}
+
+#[test]
+fn receipts_and_roots_survive_kills_at_any_moment() {
+    let kills = if is_long() { 20 } else { 5 };
+    kill_again_and_again(kills, "b", seed("kill, option B"));
+}
+
+#[test]
+fn receipts_and_roots_survive_kills_at_any_moment_under_option_a() {
+    let kills = if is_long() { 20 } else { 2 };
+    kill_again_and_again(kills, "a", seed("kill, option A").wrapping_add(1));
+}
+
+/// The chain's own load goes on after a kill: from the nonces that the ledger knows, with a contract of its own.
+#[test]
+fn a_load_goes_on_after_a_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().to_str().unwrap();
+    let arguments = [
+        "--data-dir",
+        place,
+        "--load",
+        "token",
+        "--block-interval-ms",
+        "20",
+    ];
+    let chain = Chain::start(&arguments);
+    chain.rpc().wait("some load", |rpc| {
+        let status = rpc.call("status", json!([]));
+        (status["counters"]["transactions_executed"].as_u64() > Some(100)).then_some(())
+    });
+    chain.kill();
+    let summary = Chain::start(&[&arguments[..], &["--txs", "200"]].concat()).finish();
+    assert!(
+        summary["transactions_executed"].as_u64() >= Some(200),
+        "{summary}"
+    );
+    let report = replay(directory.path());
+    assert_eq!(json!(report.root), summary["last_root"]);
+    assert_eq!(report.without_receipt, 0, "it ended in order");
+}
+
+/// A data directory belongs to one chain: other flags are refused, not mixed in.
+#[test]
+fn a_directory_of_another_chain_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().to_str().unwrap();
+    Chain::start(&["--data-dir", place, "--seed", "1"]).kill();
+    let mut other = Chain::spawn(&["--data-dir", place, "--seed", "2"]);
+    let (status, log) = other.wait_for_failure();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("this chain was started with other flags"), "{log}");
+}
