@@ -45,7 +45,7 @@
 
 /*
  Completes `request_block`. Status: `OK` with the block; `TRANSIENT` when there is nothing to do now (a work
- event follows); `UNKNOWN_PARENT`; `INVALID` with a reason; `ABORTED`.
+ event follows); `UNKNOWN_PARENT`; `INVALID` with a reason; `STOPPED`, the engine builds nothing more; `ABORTED`.
  */
 #define MILLRACE_EVENT_BLOCK_BUILT 1
 
@@ -800,7 +800,7 @@ typedef struct MillracePressureValues {
 #define MILLRACE_AGAIN 1
 
 /*
- Not now, for a reason that resolves by itself. A work event follows once the same call may succeed.
+ Not now, for a reason that resolves by itself. After `request_block` a work event follows once a build may succeed.
  */
 #define MILLRACE_TRANSIENT 2
 

@@ -7,7 +7,7 @@
 use crate::{Buffer, Bytes, Hash, Status};
 
 /// Completes `request_block`. Status: `OK` with the block; `TRANSIENT` when there is nothing to do now (a work
-/// event follows); `UNKNOWN_PARENT`; `INVALID` with a reason; `ABORTED`.
+/// event follows); `UNKNOWN_PARENT`; `INVALID` with a reason; `STOPPED`, the engine builds nothing more; `ABORTED`.
 pub const EVENT_BLOCK_BUILT: u32 = 1;
 /// Completes `validate`. Status: `OK`, valid; `INVALID` with a reason; `UNKNOWN_PARENT`; `TRANSIENT`, ask again
 /// later; `ABORTED`.

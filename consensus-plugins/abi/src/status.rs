@@ -10,7 +10,7 @@ pub type Status = i32;
 pub const OK: Status = 0;
 /// The bounded queue behind the call is full. Nothing was taken; a credit event follows once there is room.
 pub const AGAIN: Status = 1;
-/// Not now, for a reason that resolves by itself. A work event follows once the same call may succeed.
+/// Not now, for a reason that resolves by itself. After `request_block` a work event follows once a build may succeed.
 pub const TRANSIENT: Status = 2;
 /// Permanently refused: the input is wrong and will stay wrong.
 pub const INVALID: Status = 3;

@@ -2,7 +2,8 @@
 //!
 //! Everything is at the level of canonical bytes, so that this crate knows neither blocks nor the pipeline. Calls
 //! come from the plugin's thread or from threads of the plugin, several at a time; none may wait for the plugin, for
-//! execution or for the disk. Slow answers go through a [`Reply`], from any thread, at any later time.
+//! execution or for the disk, nor call [`crate::PluginHandle::stop`]. Slow answers go through a [`Reply`], from any
+//! thread, at any later time.
 //!
 //! The two promises that a plugin relies on, and that the engine keeps through its [`crate::PluginHandle`]:
 //! - after [`Submitted::Again`] it calls [`crate::PluginHandle::credit`] once there is room. To leave no gap between
@@ -91,6 +92,8 @@ pub enum BuildAnswer {
     UnknownParent,
     /// The request is wrong and stays wrong.
     Invalid(String),
+    /// The engine has stopped and builds nothing more.
+    Stopped,
 }
 
 /// A block's canonical bytes, and what they say.

@@ -6,7 +6,7 @@ use millrace_plugin_abi::event::{
     BlockData, BlockMark, Credit, EVENT_BLOCK_BUILT, EVENT_CREDIT, EVENT_FINALIZED, EVENT_HEAD_MOVED,
     EVENT_KV_STORED, EVENT_KV_VALUE, EVENT_PROPOSAL, EVENT_SETTLED, EVENT_TIMER, EVENT_VERDICT, EVENT_WORK,
 };
-use millrace_plugin_abi::status::{ABORTED, INVALID, NOT_FOUND, OK, TRANSIENT, UNKNOWN_PARENT};
+use millrace_plugin_abi::status::{ABORTED, INVALID, NOT_FOUND, OK, STOPPED, TRANSIENT, UNKNOWN_PARENT};
 use millrace_plugin_abi::{Buffer, Bytes, Event, EventData, Hash, Status};
 
 use crate::engine::{BlockBytes, BuildAnswer, HashBytes, HeadAnswer, Verdict};
@@ -165,6 +165,7 @@ impl Parts {
             Some(BuildAnswer::NotNow(why)) => with(TRANSIENT).because(why),
             Some(BuildAnswer::UnknownParent) => with(UNKNOWN_PARENT),
             Some(BuildAnswer::Invalid(why)) => with(INVALID).because(why),
+            Some(BuildAnswer::Stopped) => with(STOPPED),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Where the ABI is met: what [`export_plugin!`] puts into a shared object.
+//! Where the ABI is met: what [`crate::export_plugin!`] puts into a shared object.
 
 use core::any::Any;
 use core::ffi::{c_char, c_void};

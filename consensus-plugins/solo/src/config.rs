@@ -31,7 +31,7 @@ pub enum EmptyBlocks {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with a secret_key")]
 struct Raw {
     secret_key: String,
     #[serde(default = "default_interval_ms")]

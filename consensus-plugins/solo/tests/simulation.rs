@@ -381,6 +381,25 @@ fn work_wakes_it_at_once_and_never_twice() {
 }
 
 #[test]
+fn an_engine_that_has_stopped_leaves_it_silent_and_well() {
+    let engine = ToyEngine::new(1);
+    let mut plugin = Harness::<Solo>::start(&chain(&engine, 0), None).unwrap();
+    plugin.advance_to(INTERVAL_MS);
+    let token = plugin.take_actions().into_iter().find_map(|action| match action {
+        Action::RequestBlock(token, _) => Some(token),
+        _ => None,
+    });
+    plugin.deliver(Event::BlockBuilt {
+        token: token.unwrap(),
+        result: Err(Declined::Stopped),
+    });
+    plugin.deliver(Event::Work);
+    plugin.deliver(Event::Credit { blocks: 1, gas: 1 });
+    plugin.advance_to(10_000);
+    assert!(plugin.take_actions().is_empty());
+}
+
+#[test]
 fn it_gives_up_by_name_when_the_engine_contradicts_it() {
     let reason_after = |result: Result<BlockBytes, Declined>| {
         let engine = ToyEngine::new(1);
