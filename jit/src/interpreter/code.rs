@@ -101,6 +101,9 @@ pub(crate) struct Code {
 }
 
 impl Code {
+    /// Most bytes of memory that a byte of text takes once it is decoded: two slots and a number for each halfword.
+    pub(crate) const MOST_BYTES_PER_TEXT_BYTE: usize = (2 * size_of::<Slot>() + size_of::<u16>()) / 2;
+
     /// Nothing decoded yet, for text of this many bytes.
     pub(crate) fn new(text_len: usize) -> Self {
         Self {

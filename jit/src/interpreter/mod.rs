@@ -1,8 +1,8 @@
 //! The reference interpreter: the semantics that every other tier is compared with.
 //!
-//! Text is decoded once per program and page into [`code::Slot`]s, one per halfword, so that any even address can be
-//! jumped to and overlapping decodes cost nothing. [`execute`] walks slots until something leaves the machine: an
-//! `ecall`, which [`run`] hands to the host, or a trap. [`arithmetic`] has the operations that only compute.
+//! Text is decoded once per program and page into `code::Slot`s, one per halfword, so that any even address can be
+//! jumped to and overlapping decodes cost nothing. `execute` walks slots until something leaves the machine: an
+//! `ecall`, which `run` hands to the host, or a trap. `arithmetic` has the operations that only compute.
 //!
 //! Gas and instructions are charged a straight line at a time, on entering it. That is exact at each `ecall`, since
 //! an `ecall` ends its line, and a trap consumes everything. Where the gas left does not cover the line, the line
