@@ -88,7 +88,7 @@ impl<'a> Execution<'a> {
             programs, machine, ..
         } = self.rules;
         if let Some(loaded) = programs.get(code_hash, machine) {
-            return Ok(loaded);
+            return Ok(Ok(loaded));
         }
         let code = self.journal.code(code_hash)?;
         Ok(programs.load(code_hash, &code, machine))

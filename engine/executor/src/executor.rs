@@ -16,8 +16,8 @@ use crate::reader::{Changes, Overlay, StateReader};
 use crate::spec_check::{SpecError, check_spec};
 use crate::transaction::{Diagnostics, TransactionOutput, execute_transaction};
 
-/// ELF bytes of the validated programs that are kept.
-const PROGRAM_CACHE_BYTES: usize = 256 << 20;
+/// Memory of the validated programs that are kept, their text counted as decoded.
+const PROGRAM_CACHE_BYTES: usize = 512 << 20;
 
 /// Executes the transactions of one chain. Shared by threads; holds no state of the chain.
 ///

@@ -133,6 +133,14 @@ impl Program {
         self.text.2
     }
 
+    /// Most bytes of memory that the program comes to take, shared by all its instances: what its file fills, and its
+    /// text decoded.
+    #[must_use]
+    pub fn most_memory_bytes(&self) -> usize {
+        let data: usize = self.segments.iter().map(|segment| segment.data.len()).sum();
+        data + self.text_len() as usize * Code::MOST_BYTES_PER_TEXT_BYTE
+    }
+
     /// 4 KiB pages of writable image (data, bss) and stack: what entry charges for and what counts as live.
     #[must_use]
     pub fn entry_pages(&self) -> u32 {

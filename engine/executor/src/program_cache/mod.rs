@@ -26,87 +26,100 @@ pub(crate) type Loaded = Result<Code, ImageError>;
 type Key = (Hash, u16);
 
 struct Entry {
-    loaded: Loaded,
-    code_bytes: usize,
+    code: Code,
+    bytes: usize,
     last_used: AtomicU64,
 }
 
 /// See the module's documentation. Shared by all threads that execute.
 ///
-/// When the entries' code exceeds the capacity, the least recently used entry goes. Which that is depends on timing
-/// between threads; a program that went is validated again, with the same result.
+/// An entry counts the most memory that its program may come to take, which is far more than its file: text is decoded
+/// when it runs. When the entries exceed the capacity, those go that were not used for longest, an eighth of the
+/// capacity at once, so that looking for them costs each newcomer little. Which those are depends on timing between
+/// threads; a program that went is validated again, with the same result. Code that is no program is not kept.
 pub(crate) struct ProgramCache {
     entries: DashMap<Key, Entry>,
     capacity_bytes: usize,
-    code_bytes: AtomicUsize,
+    bytes: AtomicUsize,
     uses: AtomicU64,
 }
 
-/// What an entry counts beside its code, so that many tiny programs are bounded too.
+/// What an entry counts beside its program, so that many tiny programs are bounded too.
 const ENTRY_BYTES: usize = 4096;
 
 impl ProgramCache {
-    /// A cache for programs whose ELF files have at most `capacity_bytes` together. A larger single program is used
-    /// and not kept.
+    /// A cache for programs that take at most `capacity_bytes` together. A larger single program is used and not kept.
     pub(crate) fn new(capacity_bytes: usize) -> Self {
         Self {
             entries: DashMap::new(),
             capacity_bytes,
-            code_bytes: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
             uses: AtomicU64::new(0),
         }
     }
 
-    /// The cached result for the code with that hash.
-    pub(crate) fn get(&self, code_hash: &Hash, machine: &'static Machine) -> Option<Loaded> {
+    /// The cached program for the code with that hash.
+    pub(crate) fn get(&self, code_hash: &Hash, machine: &'static Machine) -> Option<Code> {
         let entry = self.entries.get(&(*code_hash, machine.version))?;
         entry.last_used.store(self.tick(), Ordering::Relaxed);
-        Some(entry.loaded.clone())
+        Some(entry.code.clone())
     }
 
     /// The program of `code`, whose hash is `code_hash`; validates it if the cache does not hold it.
     pub(crate) fn load(&self, code_hash: &Hash, code: &[u8], machine: &'static Machine) -> Loaded {
         if let Some(loaded) = self.get(code_hash, machine) {
-            return loaded;
+            return Ok(loaded);
         }
-        let loaded = Program::load(code, machine).map(|program| Code {
+        let program = Program::load(code, machine)?;
+        let loaded = Code {
             hash: *code_hash,
             len: code.len() as u64,
             read_only_pages: read_only_pages(&program),
             program: Arc::new(program),
-        });
-        self.insert((*code_hash, machine.version), loaded.clone(), code.len());
-        loaded
+        };
+        self.insert((*code_hash, machine.version), loaded.clone());
+        Ok(loaded)
     }
 
-    fn insert(&self, key: Key, loaded: Loaded, code_len: usize) {
-        let code_bytes = code_len + ENTRY_BYTES;
+    fn insert(&self, key: Key, code: Code) {
+        let bytes = code.program.most_memory_bytes() + ENTRY_BYTES;
+        if bytes > self.capacity_bytes {
+            return;
+        }
         let last_used = AtomicU64::new(self.tick());
-        self.code_bytes.fetch_add(code_bytes, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if let Some(replaced) = self.entries.insert(
             key,
             Entry {
-                loaded,
-                code_bytes,
+                code,
+                bytes,
                 last_used,
             },
         ) {
-            self.code_bytes.fetch_sub(replaced.code_bytes, Ordering::Relaxed);
+            self.bytes.fetch_sub(replaced.bytes, Ordering::Relaxed);
         }
-        while self.code_bytes.load(Ordering::Relaxed) > self.capacity_bytes && self.evict_one() {}
+        if self.bytes.load(Ordering::Relaxed) > self.capacity_bytes {
+            self.evict();
+        }
     }
 
-    fn evict_one(&self) -> bool {
-        let ages = self
+    /// Drops what was not used for longest until an eighth of the capacity is free.
+    fn evict(&self) {
+        let mut ages: Vec<_> = self
             .entries
             .iter()
-            .map(|entry| (entry.last_used.load(Ordering::Relaxed), *entry.key()));
-        let oldest = ages.min();
-        let Some((_, entry)) = oldest.and_then(|(_, key)| self.entries.remove(&key)) else {
-            return false;
-        };
-        self.code_bytes.fetch_sub(entry.code_bytes, Ordering::Relaxed);
-        true
+            .map(|entry| (entry.last_used.load(Ordering::Relaxed), *entry.key()))
+            .collect();
+        ages.sort_unstable();
+        let target = self.capacity_bytes - self.capacity_bytes / 8;
+        for (_, key) in ages {
+            if self.bytes.load(Ordering::Relaxed) <= target {
+                break;
+            }
+            if let Some((_, entry)) = self.entries.remove(&key) {
+                self.bytes.fetch_sub(entry.bytes, Ordering::Relaxed);
+            }
+        }
     }
 
     fn tick(&self) -> u64 {
