@@ -6,33 +6,28 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use millrace_executor::{
-    BlockContext, ExecutionError, Executor, ReadOnlyCall, ReadOnlyOutcome, on_large_stack,
-};
-use millrace_ledger::{Ledger, LedgerError};
+use millrace_executor::Executor;
+use millrace_ledger::Ledger;
 use millrace_mempool::Pool;
 use millrace_scheduler::ring;
 use millrace_state::Store;
-use millrace_types::{Block, ChainSpec, ExecutionReceipt, Hash, Header, Height, TransactionReceipt};
+use millrace_types::{Block, ChainSpec};
 
 use crate::accounts::HeadAccounts;
 use crate::api::{
-    BlockId, BlockRef, BuildAnswer, BuildRefused, BuildRequest, Counters, EngineStatus, Heights,
-    LocatedTransaction, NotNow, PluginFault, PressureSnapshot, StateAt, StateError, StopReason, Submission,
-    Tag, TransactionStatus, ValidateAnswer,
+    BlockRef, BuildAnswer, BuildRefused, BuildRequest, EngineStatus, NotNow, PluginFault, PressureSnapshot,
+    StopReason, Submission, ValidateAnswer,
 };
 use crate::board::Board;
 use crate::config::EngineConfig;
 use crate::core::Core;
 use crate::driver::{Driver, now_ms};
-use crate::events::{Broadcast, Subscription};
-use crate::execution::Reader;
+use crate::events::Broadcast;
 use crate::journal::Journal;
 use crate::mailbox::{Credits, Mailbox, Request};
 use crate::recovery::{self, OpenError, Recovered};
 use crate::reply::Reply;
 use crate::stages::{self, Workshop};
-use crate::task::version;
 use crate::verified::Verified;
 
 /// A running engine. Cheap to clone; every method may be called from any thread and none waits for consensus or
@@ -260,303 +255,6 @@ impl Engine {
             (Request::Finalize(..) | Request::Announce(_) | Request::Stop(_), _) => {}
         }
     }
-}
-
-/// The reading side.
-impl Engine {
-    /// The chain.
-    #[must_use]
-    pub fn spec(&self) -> &Arc<ChainSpec> {
-        &self.shared().spec
-    }
-
-    /// The genesis block.
-    #[must_use]
-    pub fn genesis(&self) -> BlockRef {
-        self.shared().genesis
-    }
-
-    /// How far each stage has come, as one consistent record.
-    #[must_use]
-    pub fn heights(&self) -> Heights {
-        self.shared().board.read(|facts| facts.heights)
-    }
-
-    /// Whether blocks are taken, and if not, why.
-    #[must_use]
-    pub fn status(&self) -> EngineStatus {
-        self.shared().board.read(|facts| facts.status.clone())
-    }
-
-    /// What was counted since the engine was opened.
-    #[must_use]
-    pub fn counters(&self) -> Counters {
-        self.shared().board.read(|facts| facts.counters)
-    }
-
-    /// What happens from now on, in order.
-    #[must_use]
-    pub fn subscribe(&self) -> Subscription {
-        self.shared().events.subscribe(self.shared().config.event_buffer)
-    }
-
-    /// The ledger, for look-ups that this handle does not offer.
-    #[must_use]
-    pub fn ledger(&self) -> &Ledger {
-        &self.shared().ledger
-    }
-
-    /// Which block a reader means; `None` when this node does not store it.
-    ///
-    /// # Errors
-    /// When the ledger cannot be read; so for all look-ups.
-    pub fn resolve(&self, id: BlockId) -> Result<Option<BlockRef>, LedgerError> {
-        let heights = self.heights();
-        let at = |height| {
-            Ok(self
-                .shared()
-                .ledger
-                .finalized_hash(height)?
-                .map(|hash| BlockRef { height, hash }))
-        };
-        match id {
-            BlockId::Tag(Tag::Finalized) => Ok(Some(heights.finalized)),
-            BlockId::Tag(Tag::Executed) => Ok(Some(heights.executed)),
-            BlockId::Tag(Tag::Pending) => Ok(Some(heights.head)),
-            BlockId::Tag(Tag::Settled) => at(heights.settled),
-            BlockId::Tag(Tag::Safe) => at(heights.safe),
-            // A height that is stored but not acknowledged yet is not finalized for anyone.
-            BlockId::Height(height) if height > heights.finalized.height => Ok(None),
-            BlockId::Height(height) => at(height),
-            BlockId::Hash(hash) => {
-                let header = self.shared().ledger.header(&hash)?;
-                Ok(header.map(|header| BlockRef {
-                    height: header.height,
-                    hash,
-                }))
-            }
-        }
-    }
-
-    /// A block.
-    ///
-    /// # Errors
-    /// As [`Self::resolve`].
-    pub fn block(&self, hash: &Hash) -> Result<Option<Block>, LedgerError> {
-        self.shared().ledger.block(hash)
-    }
-
-    /// A block's header.
-    ///
-    /// # Errors
-    /// As [`Self::resolve`].
-    pub fn header(&self, hash: &Hash) -> Result<Option<Header>, LedgerError> {
-        self.shared().ledger.header(hash)
-    }
-
-    /// The certificate that finalized a block; none for genesis.
-    ///
-    /// # Errors
-    /// As [`Self::resolve`].
-    pub fn certificate(&self, hash: &Hash) -> Result<Option<Vec<u8>>, LedgerError> {
-        self.shared().ledger.certificate(hash)
-    }
-
-    /// Whether a block is on the finalized chain.
-    ///
-    /// # Errors
-    /// As [`Self::resolve`].
-    pub fn is_canonical(&self, block: &BlockRef) -> Result<bool, LedgerError> {
-        Ok(block.height <= self.heights().finalized.height
-            && self.shared().ledger.finalized_hash(block.height)? == Some(block.hash))
-    }
-
-    /// A block's execution receipt, once it is durable here. Genesis has none.
-    ///
-    /// # Errors
-    /// As [`Self::resolve`].
-    pub fn receipt(&self, hash: &Hash) -> Result<Option<ExecutionReceipt>, LedgerError> {
-        self.shared().ledger.receipt(hash)
-    }
-
-    /// The receipts of a block's transactions, in order, once they are durable here.
-    ///
-    /// # Errors
-    /// As [`Self::resolve`].
-    pub fn transaction_receipts(&self, hash: &Hash) -> Result<Option<Vec<TransactionReceipt>>, LedgerError> {
-        self.shared().ledger.transaction_receipts(hash)
-    }
-
-    /// The finalized header that settles `height`; `None` until there is one. Genesis is settled by itself.
-    ///
-    /// # Errors
-    /// As [`Self::resolve`].
-    pub fn settling_block(&self, height: Height) -> Result<Option<Header>, LedgerError> {
-        let by = if height == 0 {
-            Some(0)
-        } else {
-            self.settled_by(height)?
-        };
-        let Some(by) = by else { return Ok(None) };
-        let Some(hash) = self.shared().ledger.finalized_hash(by)? else {
-            return Ok(None);
-        };
-        self.shared().ledger.header(&hash)
-    }
-
-    /// A transaction in a stored block; on the finalized chain if it is there.
-    ///
-    /// # Errors
-    /// As [`Self::resolve`].
-    pub fn transaction(&self, hash: &Hash) -> Result<Option<LocatedTransaction>, LedgerError> {
-        let mut found = None;
-        for inclusion in self.shared().ledger.inclusions(hash)? {
-            let Some(block) = self.shared().ledger.block(&inclusion.block)? else {
-                continue;
-            };
-            let reference = BlockRef {
-                height: block.header.height,
-                hash: inclusion.block,
-            };
-            let canonical = self.is_canonical(&reference)?;
-            let Some(transaction) = block.body.transactions.into_iter().nth(inclusion.index as usize) else {
-                continue;
-            };
-            let located = LocatedTransaction {
-                transaction,
-                block: reference,
-                index: inclusion.index,
-                canonical,
-            };
-            if canonical {
-                return Ok(Some(located));
-            }
-            found = Some(located);
-        }
-        Ok(found)
-    }
-
-    /// Where a transaction is.
-    ///
-    /// # Errors
-    /// As [`Self::resolve`].
-    pub fn transaction_status(&self, hash: &Hash) -> Result<TransactionStatus, LedgerError> {
-        let Some(located) = self.transaction(hash)? else {
-            let shared = self.shared();
-            return Ok(match shared.pool.status(hash, &shared.accounts()) {
-                None => TransactionStatus::Unknown,
-                Some(None) => TransactionStatus::Pooled,
-                Some(Some(reason)) => TransactionStatus::Held { reason },
-            });
-        };
-        let LocatedTransaction {
-            block,
-            index,
-            canonical,
-            ..
-        } = located;
-        let receipts = self.shared().ledger.transaction_receipts(&block.hash)?;
-        let Some(receipt) = receipts.and_then(|list| list.into_iter().nth(index as usize)) else {
-            return Ok(TransactionStatus::Finalized { block, index });
-        };
-        let settled_by = if canonical {
-            self.settled_by(block.height)?
-        } else {
-            None
-        };
-        Ok(TransactionStatus::Executed {
-            block,
-            index,
-            receipt: Box::new(receipt),
-            settled_by,
-            canonical,
-        })
-    }
-
-    /// The state after a block. Never of a block whose receipt is not durable yet.
-    ///
-    /// # Errors
-    /// [`StateError::NotExecuted`] beyond execution, and for [`Tag::Pending`]; [`StateError::Pruned`] below the
-    /// retention window; [`StateError::Unknown`] for a block that is not here.
-    pub fn state_at(&self, id: BlockId) -> Result<StateAt, StateError> {
-        let heights = self.heights();
-        let executed = heights.executed.height;
-        let asked = match id {
-            BlockId::Tag(Tag::Pending) => Some(heights.head.height + 1),
-            BlockId::Height(height) if height > executed => Some(height),
-            _ => None,
-        };
-        if let Some(asked) = asked {
-            return Err(StateError::NotExecuted { asked, executed });
-        }
-        let block = self.resolve(id)?.ok_or(StateError::Unknown)?;
-        if block.height > 0 && self.shared().ledger.receipt(&block.hash)?.is_none() {
-            return Err(StateError::NotExecuted {
-                asked: block.height,
-                executed,
-            });
-        }
-        let view = self.shared().store.view(version(&block.hash));
-        let found = view.and_then(|view| {
-            view.root().map(|root| StateAt {
-                block,
-                root: Hash(root),
-                view,
-            })
-        });
-        found.ok_or_else(|| {
-            let oldest = self.shared().store.stats().oldest_height;
-            StateError::Pruned {
-                asked: block.height,
-                oldest,
-            }
-        })
-    }
-
-    /// Runs a contract on a state as if it was called in the block of that state, and keeps nothing of it.
-    ///
-    /// # Errors
-    /// Faults of this node; what the contract came to is in the outcome.
-    pub fn call(&self, state: &StateAt, call: ReadOnlyCall) -> Result<ReadOnlyOutcome, CallError> {
-        let shared = self.shared();
-        let header = shared
-            .ledger
-            .header(&state.block.hash)?
-            .ok_or(CallError::UnknownBlock(state.block.hash))?;
-        let reader = Reader(state.view.clone());
-        let run = || {
-            shared
-                .executor
-                .call_read_only(&BlockContext::of(&header), &call, &reader)
-        };
-        Ok(on_large_stack(&shared.spec, run)??)
-    }
-
-    fn settled_by(&self, height: Height) -> Result<Option<Height>, LedgerError> {
-        // The index may be ahead of what is acknowledged.
-        Ok(self
-            .shared()
-            .ledger
-            .settled_by(height)?
-            .filter(|by| *by <= self.heights().finalized.height))
-    }
-}
-
-/// Why a read-only call was not run.
-#[derive(Debug, thiserror::Error)]
-pub enum CallError {
-    /// The block of the state is not stored.
-    #[error("block {0} is not stored")]
-    UnknownBlock(Hash),
-    /// The ledger could not be read.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// The executor failed.
-    #[error(transparent)]
-    Execution(#[from] ExecutionError),
-    /// The system gave no thread.
-    #[error("starting a thread: {0}")]
-    Thread(#[from] std::io::Error),
 }
 
 /// Ending.

@@ -123,9 +123,10 @@ fn every_refusal_is_followed_by_a_credit() {
     let mut twin = Chain::in_memory(spec.clone(), EngineConfig::default());
     submit_rounds(&twin, 0, 16);
     twin.run_until_idle();
+    twin.wait_until_executed(twin.head.height);
     let mut chain = Chain::in_memory(spec, config);
     let mut refused = 0;
-    for height in 1..=twin.engine.heights().finalized.height {
+    for height in 1..=twin.head.height {
         let hash = twin.engine.ledger().finalized_hash(height).unwrap().unwrap();
         let block = twin.engine.block(&hash).unwrap().unwrap();
         while chain.engine.submit_finalized(block.clone(), certificate(&block)) == Submission::Again {
@@ -133,7 +134,6 @@ fn every_refusal_is_followed_by_a_credit() {
             chain.wait_for(|event| matches!(event, Event::Credit { available } if *available > 0));
         }
     }
-    twin.wait_until_executed(twin.head.height);
     chain.wait_until_executed(twin.head.height);
     assert!(refused > 0, "the queue was never full");
     assert_eq!(chain.root(), twin.root());

@@ -288,3 +288,19 @@ fn state_beyond_execution_is_a_typed_answer() {
     assert_eq!(asked(BlockId::Tag(Tag::Safe)), None);
     assert_eq!(asked(BlockId::Height(0)), None);
 }
+
+#[test]
+fn after_stopping_requests_are_answered_and_reads_go_on() {
+    let mut chain = chain_of(spec());
+    chain.engine.stop();
+    assert_eq!(chain.wait_until_stopped(), StopReason::Shutdown);
+    assert_eq!(chain.build(chain.request()), BuildAnswer::Aborted);
+    let block = empty_block(chain.engine.spec(), &header(&chain));
+    assert_eq!(chain.validate(&block), ValidateAnswer::Aborted);
+    assert_eq!(
+        chain.engine.submit_finalized(block.clone(), certificate(&block)),
+        Submission::Stopped
+    );
+    assert!(chain.engine.state_at(BlockId::Tag(Tag::Executed)).is_ok());
+    chain.engine.stop();
+}
