@@ -1,9 +1,10 @@
 //! Time per unit of gas in loops that are as bad for the host as a program can make them. The result stands in
 //! `docs/spec/gas.md`; run again with
-//! `cargo test --release -p millrace-jit --test weights -- --ignored --nocapture`.
+//! `cargo bench -p millrace-jit --bench weights`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "../tests/common/mod.rs"]
 mod common;
 
 use common::{CODE, Guest};
@@ -172,9 +173,7 @@ fn branches() -> Guest {
         .op("jal", 0, 0, 0, -20)
 }
 
-#[test]
-#[ignore = "takes a minute, and means something in release builds only"]
-fn time_per_gas() {
+fn main() {
     let programs = [
         (
             "alu, one dependent chain",
