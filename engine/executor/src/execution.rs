@@ -28,7 +28,7 @@ pub(crate) struct Execution<'a> {
     pub(crate) rules: Rules<'a>,
     pub(crate) origin: Address,
     pub(crate) journal: Journal<'a>,
-    /// Pages of stack, writable image and heap over all frames that are running.
+    /// Pages of stack, image, input and heap over all frames that are running.
     pub(crate) live_pages: u32,
     /// Journal entries counted so far; undone frames' stay counted.
     pub(crate) entries: u32,

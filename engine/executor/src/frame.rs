@@ -12,6 +12,7 @@
 //!   └─ aborted ──▶ the whole execution is abandoned
 //! ```
 
+use millrace_jit::machine::PAGE_BYTES;
 use millrace_jit::{End, Instance, Trap, TrapKind};
 use millrace_types::{Address, Amount, Gas};
 
@@ -129,7 +130,7 @@ fn enter(execution: &mut Execution<'_>, request: FrameRequest) -> Result<(End, V
         depth,
         ..
     } = request;
-    let pages = code.program.entry_pages();
+    let pages = live_pages(&code, &input);
     take_pages(execution, pages)?;
     execution.journal.note_run(&code.hash);
     let tier = execution.rules.tier;
@@ -164,7 +165,7 @@ fn entry_price(execution: &Execution<'_>, request: &FrameRequest) -> Gas {
     let weights = &program.machine().weights;
     let text = u64::from(program.text_len());
     let mut price = u64::from(program.entry_pages()) * u64::from(weights.entry_page);
-    price += request.code.read_only_pages * schedule.entry_read_only_page;
+    price += u64::from(request.code.read_only_pages) * schedule.entry_read_only_page;
     if !execution.journal.has_run(&request.code.hash) {
         price += text * u64::from(weights.first_call_text_byte);
         price += schedule.first_run.of(request.code.len);
@@ -173,6 +174,12 @@ fn entry_price(execution: &Execution<'_>, request: &FrameRequest) -> Gas {
         price += text * u64::from(weights.deploy_text_byte);
     }
     price
+}
+
+/// Pages that a frame holds from its start: stack, image, and its copy of the input.
+fn live_pages(code: &Code, input: &[u8]) -> u32 {
+    let input = u32::try_from(input.len().div_ceil(PAGE_BYTES as usize)).unwrap_or(u32::MAX);
+    (code.program.entry_pages() + code.read_only_pages).saturating_add(input)
 }
 
 /// Adds to the transaction's live pages.

@@ -49,7 +49,7 @@ pub struct GasSchedule {
     /// When a program runs for the first time in a transaction: finding, reading and validating its ELF file, of which
     /// the words are. The machine's weights price the text on top.
     pub first_run: Price,
-    /// Per 4 KiB page of text and constants that the file fills, when a frame starts.
+    /// Per 4 KiB page of text and constants, when a frame starts.
     pub entry_read_only_page: Gas,
     /// Host calls that answer from what is at hand; words are those copied.
     pub context: Price,

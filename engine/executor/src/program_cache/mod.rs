@@ -16,8 +16,8 @@ pub(crate) struct Code {
     pub(crate) program: Arc<Program>,
     /// Bytes of its ELF file.
     pub(crate) len: u64,
-    /// 4 KiB pages of text and constants that its file fills.
-    pub(crate) read_only_pages: u64,
+    /// 4 KiB pages of text and constants, whether its file fills them or not.
+    pub(crate) read_only_pages: u32,
 }
 
 /// A program, or why the code is none.
@@ -127,14 +127,12 @@ impl ProgramCache {
     }
 }
 
-fn read_only_pages(program: &Program) -> u64 {
+fn read_only_pages(program: &Program) -> u32 {
     let read_only = program
         .segments()
         .iter()
         .filter(|segment| segment.permissions != Permissions::ReadWrite);
-    read_only
-        .map(|segment| (segment.data.len() as u64).div_ceil(PAGE_BYTES.into()))
-        .sum()
+    read_only.map(|segment| segment.memory_len / PAGE_BYTES).sum()
 }
 
 #[cfg(test)]

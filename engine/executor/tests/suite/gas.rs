@@ -8,7 +8,7 @@ use millrace_jit::machine::{Weights, machine};
 use millrace_types::{Address, Gas, Outcome, Payload};
 
 use crate::common::world::{GAS, contract};
-use crate::common::{SCRATCH, Script, World, elf};
+use crate::common::{SCRATCH, Script, World, elf, elf_with_constants};
 
 fn table() -> &'static GasSchedule {
     schedule(1).unwrap()
@@ -209,6 +209,17 @@ fn entry() -> (Gas, Gas) {
     let later = pages + table().entry_read_only_page;
     let text = u64::from(program.text_len() * weights().first_call_text_byte);
     (later + text + table().first_run.of(file.len() as u64), later)
+}
+
+#[test]
+fn pages_of_constants_are_paid_whether_the_file_fills_them_or_not() {
+    let used = |pages: u64| {
+        let mut world = World::new();
+        let to = world.install(&elf_with_constants(pages << 12));
+        let input = Script::new().finish();
+        world.run(Payload::Call { to, value: 0, input }).gas_used
+    };
+    assert_eq!(used(101) - used(1), 100 * table().entry_read_only_page);
 }
 
 /// What the run of a script by the scripted contract costs without entry.

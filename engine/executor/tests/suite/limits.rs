@@ -7,7 +7,7 @@ use millrace_types::chain_spec::Limits;
 use millrace_types::{Address, ChainSpec, Outcome};
 
 use crate::common::world::{GAS, contract, spec};
-use crate::common::{SCRATCH, Script, World, elf};
+use crate::common::{SCRATCH, Script, World, elf, elf_with_constants};
 
 fn world(change: impl FnOnce(&mut Limits)) -> World {
     let mut spec = spec();
@@ -15,8 +15,8 @@ fn world(change: impl FnOnce(&mut Limits)) -> World {
     World::with_spec(spec)
 }
 
-/// Pages that a frame of the scripted contract holds: 48 of its image, 64 of stack.
-const FRAME_PAGES: u32 = 48 + 64;
+/// Pages that a frame of the scripted contract holds: 48 writable ones and one of text, 64 of stack, one of input.
+const FRAME_PAGES: u32 = 48 + 1 + 64 + 1;
 
 /// A script of which `levels` frames nest; the innermost calls an address without code. Its status is what all of
 /// them hand up.
@@ -129,6 +129,22 @@ fn live_pages_are_bounded_over_the_whole_stack() {
         trap,
         "host call refused: transaction_pages: the transaction's limit of live pages"
     );
+}
+
+#[test]
+fn constants_and_input_are_live_pages_too() {
+    // The caller's input, with the long one in it, takes a second page.
+    let mut world = world(|limits| limits.transaction_pages = FRAME_PAGES + 1 + FRAME_PAGES + 10);
+    let fits = world.install(&elf_with_constants(10 << 12));
+    let large = world.install(&elf_with_constants(11 << 12));
+    let end = Script::new().finish();
+    let script = Script::new()
+        .call(&fits, 0, 1_000_000, &end)
+        .call(&large, 0, 1_000_000, &end)
+        .call(&fits, 0, 1_000_000, &[end.as_slice(), &[0; 4096]].concat());
+    let answers = world.answers(script.returning(0));
+    let statuses = [0, 1, 2].map(|call| answers.a0(call));
+    assert_eq!(statuses, [status::SUCCESS, status::TRAPPED, status::TRAPPED]);
 }
 
 #[test]

@@ -13,7 +13,6 @@ pub const SCRATCH: u64 = 0x12_1000;
 pub const END: u64 = 0x13_0000;
 
 const TEXT: u32 = 0x2_0000;
-const HEADERS: u32 = 64 + 2 * 56;
 
 const A0: u32 = 10;
 const A1: u32 = 11;
@@ -90,8 +89,18 @@ fn text() -> Vec<u32> {
     code
 }
 
+/// Where the constants of [`elf_with_constants`] are.
+const CONSTANTS: u64 = 0x20_0000;
+
 /// The contract's ELF file.
 pub fn elf() -> Vec<u8> {
+    elf_with_constants(0)
+}
+
+/// The same with `constants` bytes of read-only zeros, of which the file holds none.
+pub fn elf_with_constants(constants: u64) -> Vec<u8> {
+    let segments = if constants == 0 { 2 } else { 3u16 };
+    let headers = 64 + 56 * u32::from(segments);
     let text: Vec<u8> = text().into_iter().flat_map(u32::to_le_bytes).collect();
     let len = text.len() as u64;
     let segment = |flags: u32, offset: u64, address: u64, filesz: u64, memsz: u64| {
@@ -101,19 +110,22 @@ pub fn elf() -> Vec<u8> {
         }
         header
     };
-    let entry = u64::from(TEXT + HEADERS);
+    let entry = u64::from(TEXT + headers);
     let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
     file.extend([2u16.to_le_bytes(), 243u16.to_le_bytes()].concat());
     file.extend(1u32.to_le_bytes());
     file.extend([entry, 64, 0].iter().flat_map(|word| word.to_le_bytes()));
     file.extend(1u32.to_le_bytes());
     file.extend(
-        [64u16, 56, 2, 64, 0, 0]
+        [64u16, 56, segments, 64, 0, 0]
             .iter()
             .flat_map(|half| half.to_le_bytes()),
     );
-    file.extend(segment(5, HEADERS.into(), entry, len, len));
+    file.extend(segment(5, headers.into(), entry, len, len));
     file.extend(segment(6, 0, INPUT, 0, END - INPUT));
+    if constants > 0 {
+        file.extend(segment(4, 0, CONSTANTS, 0, constants));
+    }
     file.extend(text);
     file
 }
