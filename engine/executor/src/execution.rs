@@ -1,12 +1,12 @@
 //! One transaction while it executes: what all its frames share.
 
-use millrace_jit::{Flow, Trap, TrapKind};
-use millrace_types::{Address, Hash};
+use millrace_jit::{Flow, ImageError, Trap, TrapKind};
+use millrace_types::{Address, Gas, Hash};
 
 use crate::context::Rules;
 use crate::error::ExecutionError;
 use crate::journal::Journal;
-use crate::program_cache::Loaded;
+use crate::program_cache::Code;
 use crate::reader::StateReader;
 
 /// A trap of one frame: for logs and traces. Receipts know only that there was one.
@@ -22,6 +22,14 @@ pub struct FrameTrap {
 
 /// How many traps of one transaction are kept for diagnostics: the newest ones.
 pub const MAX_KEPT_TRAPS: usize = 16;
+
+/// Why code is not entered.
+pub(crate) enum NoProgram {
+    /// The gas does not cover the first run, so the file was not even looked at: the frame traps.
+    Unpaid,
+    /// The code is no program of the machine in force.
+    Invalid(ImageError),
+}
 
 /// Shared by the frames of one transaction.
 pub(crate) struct Execution<'a> {
@@ -82,15 +90,35 @@ impl<'a> Execution<'a> {
         self.traps.push(trap);
     }
 
-    /// The program that an account's code hash names, or why it is none under the machine in force.
-    pub(crate) fn program(&mut self, code_hash: &Hash) -> Result<Loaded, ExecutionError> {
+    /// The program that an account's code hash names, to be entered with `gas`; or why there is none to enter.
+    ///
+    /// What the cache holds must not show: gas decides first, from the file's length alone.
+    pub(crate) fn program(
+        &mut self,
+        code_hash: &Hash,
+        gas: Gas,
+    ) -> Result<Result<Code, NoProgram>, ExecutionError> {
         let Rules {
-            programs, machine, ..
+            programs,
+            machine,
+            schedule,
+            ..
         } = self.rules;
-        if let Some(loaded) = programs.get(code_hash, machine) {
-            return Ok(Ok(loaded));
+        let journal = &mut self.journal;
+        let has_run = journal.has_run(code_hash);
+        let is_paid = |len: u64| has_run || schedule.first_run.of(len) <= gas;
+        if let Some(code) = programs.get(code_hash, machine) {
+            return Ok(if is_paid(code.len) {
+                Ok(code)
+            } else {
+                Err(NoProgram::Unpaid)
+            });
         }
-        let code = self.journal.code(code_hash)?;
-        Ok(programs.load(code_hash, &code, machine))
+        let bytes = journal.code(code_hash)?;
+        if !is_paid(bytes.len() as u64) {
+            return Ok(Err(NoProgram::Unpaid));
+        }
+        let loaded = programs.load(code_hash, &bytes, machine);
+        Ok(loaded.map_err(NoProgram::Invalid))
     }
 }

@@ -96,24 +96,53 @@ pub(crate) fn run_frame(
         },
         Err(kind) => Err(Trap { kind, pc: 0 }),
     };
-    let (end, output, gas_used) = result.unwrap_or_else(|trap| {
-        tracing::debug!(%contract, depth, ?trap, "frame trapped");
-        execution.note_trap(FrameTrap {
-            contract,
-            depth,
-            trap,
-        });
-        (FrameEnd::Trapped, Vec::new(), gas)
-    });
-    if end != FrameEnd::Returned {
+    let result = match result {
+        Ok((end, output, gas_used)) => FrameResult {
+            end,
+            output,
+            gas_used,
+        },
+        Err(trap) => trapped(execution, contract, depth, trap, gas),
+    };
+    if result.end != FrameEnd::Returned {
         execution.journal.undo_to(checkpoint);
     }
-    debug_assert!(gas_used <= gas, "a frame uses at most what it was given");
-    Ok(FrameResult {
-        end,
-        output,
-        gas_used,
-    })
+    debug_assert!(result.gas_used <= gas, "a frame uses at most what it was given");
+    Ok(result)
+}
+
+/// A frame that never starts, because its gas does not cover the first run of its code. It has done nothing.
+pub(crate) fn unpaid_frame(
+    execution: &mut Execution<'_>,
+    contract: Address,
+    depth: u32,
+    gas: Gas,
+) -> FrameResult {
+    let trap = Trap {
+        kind: TrapKind::OutOfGas,
+        pc: 0,
+    };
+    trapped(execution, contract, depth, trap, gas)
+}
+
+fn trapped(
+    execution: &mut Execution<'_>,
+    contract: Address,
+    depth: u32,
+    trap: Trap,
+    gas: Gas,
+) -> FrameResult {
+    tracing::debug!(%contract, depth, ?trap, "frame trapped");
+    execution.note_trap(FrameTrap {
+        contract,
+        depth,
+        trap,
+    });
+    FrameResult {
+        end: FrameEnd::Trapped,
+        output: Vec::new(),
+        gas_used: gas,
+    }
 }
 
 /// Charges entry, takes the pages and runs the instance.

@@ -6,9 +6,10 @@ use millrace_types::{Address, Amount, Gas, Log, Outcome};
 
 use crate::context::Rules;
 use crate::error::ExecutionError;
-use crate::execution::{Execution, FrameTrap};
-use crate::frame::{CallKind, FrameEnd, FrameRequest, FrameResult, run_frame};
+use crate::execution::{Execution, FrameTrap, NoProgram};
+use crate::frame::{CallKind, FrameEnd, FrameRequest, FrameResult, run_frame, unpaid_frame};
 use crate::gas::MAX_GAS;
+use crate::program_cache::Code;
 use crate::reader::StateReader;
 
 /// A call to try.
@@ -53,29 +54,19 @@ pub(crate) fn call_read_only(
     let Some(code_hash) = execution.journal.account(&call.to)?.code_hash else {
         return Ok(ReadOnlyOutcome::failed(Failure::NoCode, None));
     };
-    let code = match execution.program(&code_hash)? {
-        Ok(code) => code,
-        Err(error) => return Ok(ReadOnlyOutcome::failed(Failure::InvalidProgram, Some(error))),
-    };
-    execution.journal.warm_account(&call.from);
-    execution.journal.warm_account(&call.to);
-    let checkpoint = execution.journal.checkpoint();
-    execution.journal.credit(&call.to, call.value)?;
-    let request = FrameRequest {
-        kind: CallKind::Call,
-        code,
-        contract: call.to,
-        caller: call.from,
-        value: call.value,
-        input: call.input.clone(),
-        gas: call.gas_limit.min(MAX_GAS),
-        depth: 1,
+    let gas = call.gas_limit.min(MAX_GAS);
+    let result = match execution.program(&code_hash, gas)? {
+        Ok(code) => run(&mut execution, call, code, gas)?,
+        Err(NoProgram::Unpaid) => unpaid_frame(&mut execution, call.to, 1, gas),
+        Err(NoProgram::Invalid(error)) => {
+            return Ok(ReadOnlyOutcome::failed(Failure::InvalidProgram, Some(error)));
+        }
     };
     let FrameResult {
         end,
         output,
         gas_used,
-    } = run_frame(&mut execution, checkpoint, request)?;
+    } = result;
     let outcome = match end {
         FrameEnd::Returned => Outcome::Success,
         FrameEnd::Reverted => Outcome::Reverted,
@@ -91,6 +82,29 @@ pub(crate) fn call_read_only(
         traps,
         image_error: None,
     })
+}
+
+fn run(
+    execution: &mut Execution<'_>,
+    call: &ReadOnlyCall,
+    code: Code,
+    gas: Gas,
+) -> Result<FrameResult, ExecutionError> {
+    execution.journal.warm_account(&call.from);
+    execution.journal.warm_account(&call.to);
+    let checkpoint = execution.journal.checkpoint();
+    execution.journal.credit(&call.to, call.value)?;
+    let request = FrameRequest {
+        kind: CallKind::Call,
+        code,
+        contract: call.to,
+        caller: call.from,
+        value: call.value,
+        input: call.input.clone(),
+        gas,
+        depth: 1,
+    };
+    run_frame(execution, checkpoint, request)
 }
 
 impl ReadOnlyOutcome {

@@ -23,8 +23,8 @@ use millrace_types::{
 use crate::context::Rules;
 use crate::create::{AddressCollision, Creation, create_contract};
 use crate::error::{ExecutionError, NotAdmissible};
-use crate::execution::{Execution, FrameTrap};
-use crate::frame::{CallKind, FrameEnd, FrameRequest, FrameResult, run_frame};
+use crate::execution::{Execution, FrameTrap, NoProgram};
+use crate::frame::{CallKind, FrameEnd, FrameRequest, FrameResult, run_frame, unpaid_frame};
 use crate::gas::{charged_gas, intrinsic_gas};
 use crate::reader::{Changes, StateReader};
 
@@ -197,9 +197,10 @@ fn run_call(
     let Some(code_hash) = execution.journal.account(to)?.code_hash else {
         return Ok(End::without_code(Outcome::Failed(Failure::NoCode)));
     };
-    let code = match execution.program(&code_hash)? {
+    let code = match execution.program(&code_hash, gas)? {
         Ok(code) => code,
-        Err(error) => return Ok(End::invalid_program(error)),
+        Err(NoProgram::Unpaid) => return Ok(End::of_frame(unpaid_frame(execution, *to, 1, gas), None)),
+        Err(NoProgram::Invalid(error)) => return Ok(End::invalid_program(error)),
     };
     execution.journal.warm_account(to);
     let checkpoint = execution.journal.checkpoint();

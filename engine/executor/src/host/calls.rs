@@ -9,7 +9,8 @@ use super::{
     write,
 };
 use crate::create::{Creation, create_contract};
-use crate::frame::{CallKind, Frame, FrameEnd, FrameRequest, FrameResult, run_frame};
+use crate::execution::NoProgram;
+use crate::frame::{CallKind, Frame, FrameEnd, FrameRequest, FrameResult, run_frame, unpaid_frame};
 use crate::program_cache::Code;
 
 /// The fields of a request in memory, in order.
@@ -125,15 +126,17 @@ impl Frame<'_, '_> {
         charge_words(call, price, request.input.1)?;
         self.charge_value(call, request.value)?;
         self.access_account(call, &request.to)?;
-        let result = match self.callee(&request)? {
-            Ok(code) => Ok(self.run_callee(call, &request, code)?),
+        let gas = self.forwarded(call, request.gas);
+        let result = match self.callee(&request, gas)? {
+            Ok(Some(code)) => Ok(self.run_callee(call, &request, code, gas)?),
+            Ok(None) => Ok(unpaid_frame(self.execution, request.to, self.depth + 1, gas)),
             Err(status) => Err(status),
         };
         self.finish_call(call, result)
     }
 
-    /// The code to run, or the status that says why there is none to run.
-    fn callee(&mut self, request: &CallRequest) -> Step<Result<Code, u64>> {
+    /// The code to run, none if `gas` does not cover its first run, or the status that says why there is none to run.
+    fn callee(&mut self, request: &CallRequest, gas: Gas) -> Step<Result<Option<Code>, u64>> {
         if self.own_balance()? < request.value {
             return Ok(Err(status::INSUFFICIENT_BALANCE));
         }
@@ -144,11 +147,21 @@ impl Frame<'_, '_> {
         let Some(code_hash) = self.or_abandon(account)?.code_hash else {
             return Ok(Err(status::NO_CODE));
         };
-        let loaded = self.execution.program(&code_hash);
-        Ok(self.or_abandon(loaded)?.map_err(|_| status::INVALID_PROGRAM))
+        let program = self.execution.program(&code_hash, gas);
+        Ok(match self.or_abandon(program)? {
+            Ok(code) => Ok(Some(code)),
+            Err(NoProgram::Unpaid) => Ok(None),
+            Err(NoProgram::Invalid(_)) => Err(status::INVALID_PROGRAM),
+        })
     }
 
-    fn run_callee(&mut self, call: &mut Ecall<'_>, request: &CallRequest, code: Code) -> Step<FrameResult> {
+    fn run_callee(
+        &mut self,
+        call: &Ecall<'_>,
+        request: &CallRequest,
+        code: Code,
+        gas: Gas,
+    ) -> Step<FrameResult> {
         let input = read(call, request.input.0, request.input.1)?.to_vec();
         let checkpoint = self.execution.journal.checkpoint();
         let moved = self
@@ -164,7 +177,7 @@ impl Frame<'_, '_> {
             caller: self.contract,
             value: request.value,
             input,
-            gas: self.forwarded(call, request.gas),
+            gas,
             depth: self.depth + 1,
         };
         let result = run_frame(self.execution, checkpoint, frame);

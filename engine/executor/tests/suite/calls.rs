@@ -354,3 +354,46 @@ fn ranges_and_requests_that_are_wrong_trap() {
         assert_eq!(World::new().trap(input), message, "host call {number:#x}");
     }
 }
+
+#[test]
+fn a_callee_that_cannot_pay_its_first_run_traps_before_its_file_is_looked_at() {
+    let mut world = World::new();
+    let junk = world.install(&[0x5a; 8_000]);
+    let price = millrace_executor::schedule(1).unwrap().first_run.of(8_000);
+    let script = Script::new()
+        .call(&junk, 0, price - 1, &[])
+        .call(&junk, 0, price, &[])
+        .returning(0);
+    let statuses = |answers: &Answers| [answers.a0(0), answers.a0(1)];
+    for _ in 0..2 {
+        assert_eq!(
+            statuses(&world.answers(script.clone())),
+            [status::TRAPPED, status::INVALID_PROGRAM]
+        );
+    }
+}
+
+#[test]
+fn a_transaction_that_cannot_pay_its_contracts_first_run_traps_before_the_file_is_looked_at() {
+    let mut world = World::new();
+    let junk = world.install(&[0x5a; 8_000]);
+    let table = millrace_executor::schedule(1).unwrap();
+    let payload = Payload::Call {
+        to: junk,
+        value: 5,
+        input: Vec::new(),
+    };
+    let intrinsic = millrace_executor::intrinsic_gas(&world.sign(0, payload.clone()), table);
+    world.gas_limit = intrinsic + table.first_run.of(8_000) - 1;
+    let receipt = world.run(payload.clone());
+    assert_eq!(
+        (receipt.outcome, receipt.gas_used),
+        (Outcome::Trapped, world.gas_limit)
+    );
+    world.gas_limit += 1;
+    assert_eq!(
+        world.run(payload).outcome,
+        Outcome::Failed(millrace_types::receipt::Failure::InvalidProgram)
+    );
+    assert_eq!(world.balance(&junk), 0, "the value went back");
+}
