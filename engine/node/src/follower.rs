@@ -129,7 +129,7 @@ impl Follower {
             .account(address, Some(at(height)), Some(true))
             .await;
         let view = view.map_err(|error| self.client.failed(error))?;
-        let account = view.exists.then(|| Account {
+        let account = view.exists.unwrap_or_default().then(|| Account {
             nonce: view.nonce,
             balance: view.balance.unwrap_or_default().0,
             code_hash: view.code_hash,

@@ -27,7 +27,7 @@ pub trait Millrace {
     #[method(name = "getBlock", blocking)]
     fn block(
         &self,
-        block: BlockReference,
+        block: Option<BlockReference>,
         transactions: Option<TransactionDetail>,
     ) -> RpcResult<Option<BlockView>>;
 
@@ -37,7 +37,7 @@ pub trait Millrace {
 
     /// A block's execution receipt, or null.
     #[method(name = "getExecutionReceipt", blocking)]
-    fn execution_receipt(&self, block: BlockReference) -> RpcResult<Option<ExecutionReceiptView>>;
+    fn execution_receipt(&self, block: Option<BlockReference>) -> RpcResult<Option<ExecutionReceiptView>>;
 
     /// What settles a height, or null while nothing does.
     #[method(name = "getSettlement", blocking)]
@@ -88,8 +88,8 @@ pub trait Millrace {
     ) -> RpcResult<CodeView>;
 
     /// Runs a contract and keeps nothing.
-    #[method(name = "call", blocking)]
-    fn call(&self, request: CallRequest, block: Option<BlockReference>) -> RpcResult<CallResult>;
+    #[method(name = "call")]
+    async fn call(&self, request: CallRequest, block: Option<BlockReference>) -> RpcResult<CallResult>;
 
     /// Takes a signed transaction; answers admission problems at once and by name.
     #[method(name = "sendTransaction", blocking)]

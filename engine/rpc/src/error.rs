@@ -8,49 +8,104 @@ use serde_json::{Value, json};
 
 use crate::reference::BlockReference;
 
-/// Codes of the surface's own errors.
-pub mod codes {
-    /// State asked beyond execution.
-    pub const NOT_EXECUTED: i32 = -32001;
-    /// State older than the retention window.
-    pub const PRUNED: i32 = -32002;
-    /// State of a block that is not stored.
-    pub const UNKNOWN_BLOCK: i32 = -32003;
-    /// A transaction that will never be taken.
-    pub const REFUSED: i32 = -32010;
-    /// A transaction that is not taken now.
-    pub const REFUSED_FOR_NOW: i32 = -32011;
-    /// The engine has stopped.
-    pub const STOPPED: i32 = -32020;
-    /// A request passes a limit of the server.
-    pub const LIMIT_EXCEEDED: i32 = -32021;
-    /// A fault of this node.
-    pub const INTERNAL: i32 = -32603;
-    /// A parameter does not parse.
-    pub const INVALID_PARAMS: i32 = -32602;
-    /// No such method.
-    pub const METHOD_NOT_FOUND: i32 = -32601;
-    /// JSON, but no request.
-    pub const INVALID_REQUEST: i32 = -32600;
-    /// No JSON.
-    pub const PARSE_ERROR: i32 = -32700;
+macro_rules! error_names {
+    ($($(#[$meaning:meta])* $name:ident = $code:literal,)*) => {
+        /// Every name that an error of the surface can have in `data.name`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum ErrorName {
+            $($(#[$meaning])* $name,)*
+        }
+
+        impl ErrorName {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The name as it is in `data.name`.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            /// The JSON-RPC code that it comes with.
+            #[must_use]
+            pub fn code(self) -> i32 {
+                match self {
+                    $(Self::$name => $code,)*
+                }
+            }
+        }
+    };
 }
 
-/// An error with a name and its numbers.
+error_names! {
+    /// No JSON.
+    ParseError = -32700,
+    /// JSON, but no call.
+    InvalidRequest = -32600,
+    /// There is no such method.
+    MethodNotFound = -32601,
+    /// A parameter is missing or does not parse.
+    InvalidParams = -32602,
+    /// A fault of this node.
+    Internal = -32603,
+    /// State asked beyond execution.
+    NotExecuted = -32001,
+    /// State older than the retention window.
+    Pruned = -32002,
+    /// State of a block that is not stored.
+    UnknownBlock = -32003,
+    /// No encoding of a signed transaction.
+    Malformed = -32010,
+    /// For another chain.
+    WrongChainId = -32010,
+    /// The signature does not verify.
+    InvalidSignature = -32010,
+    /// More bytes than the chain allows.
+    TooLarge = -32010,
+    /// Less gas than inclusion alone costs.
+    GasLimitTooLow = -32010,
+    /// More gas than the chain allows.
+    GasLimitTooHigh = -32010,
+    /// Below the chain's least price.
+    GasPriceTooLow = -32010,
+    /// The nonce is used.
+    NonceTooLow = -32010,
+    /// No account could pay it.
+    CostOverflow = -32010,
+    /// The nonce is too far ahead to be kept.
+    NonceTooFar = -32011,
+    /// A pooled transaction with the same nonce pays as much.
+    ReplacementUnderpriced = -32011,
+    /// The sender has as many in the pool as it may.
+    SenderLimit = -32011,
+    /// The pool is full of dearer ones.
+    PoolFull = -32011,
+    /// The engine takes no transactions any more.
+    Stopped = -32020,
+    /// A request passes a limit of the server.
+    LimitExceeded = -32021,
+}
+
+/// An error with a name and its numbers. A message that begins with the name goes without: it stands beside it.
 #[must_use]
-pub fn error(code: i32, name: &str, message: &str, mut details: Value) -> ErrorObjectOwned {
+pub fn error(name: ErrorName, message: &str, mut details: Value) -> ErrorObjectOwned {
+    let message = message
+        .strip_prefix(name.as_str())
+        .and_then(|rest| rest.strip_prefix(": "))
+        .unwrap_or(message);
     if let Value::Object(fields) = &mut details {
-        fields.insert("name".to_owned(), Value::String(name.to_owned()));
+        fields.insert("name".to_owned(), Value::String(name.as_str().to_owned()));
     }
-    ErrorObjectOwned::owned(code, message.to_owned(), Some(details))
+    ErrorObjectOwned::owned(name.code(), message.to_owned(), Some(details))
 }
 
 /// A request that asks for more than the server gives.
 pub(crate) fn limit_exceeded(what: &str, asked: u64, limit: u64) -> ErrorObjectOwned {
     let message = format!("{what}: {asked} asked, this node's limit is {limit}; ask for less at a time");
     error(
-        codes::LIMIT_EXCEEDED,
-        "LimitExceeded",
+        ErrorName::LimitExceeded,
         &message,
         json!({ "what": what, "asked": asked, "limit": limit }),
     )
@@ -60,8 +115,7 @@ pub(crate) fn limit_exceeded(what: &str, asked: u64, limit: u64) -> ErrorObjectO
 pub(crate) fn internal(fault: &dyn std::fmt::Display) -> ErrorObjectOwned {
     tracing::error!(%fault, "a request failed because of this node");
     error(
-        codes::INTERNAL,
-        "Internal",
+        ErrorName::Internal,
         &format!("this node failed: {fault}"),
         json!({}),
     )
@@ -77,28 +131,19 @@ pub(crate) fn state_error(fault: &StateError, asked: BlockReference) -> ErrorObj
     let message = fault.to_string();
     match fault {
         StateError::NotExecuted { asked, executed } => error(
-            codes::NOT_EXECUTED,
-            "NotExecuted",
+            ErrorName::NotExecuted,
             &message,
             json!({ "asked": asked, "executed": executed }),
         ),
         StateError::Pruned { asked, oldest } => error(
-            codes::PRUNED,
-            "Pruned",
+            ErrorName::Pruned,
             &message,
             json!({ "asked": asked, "oldest": oldest }),
         ),
         StateError::Unknown => {
             let asked = json!(asked);
-            let message = format!(
-                "UnknownBlock: this node stores no block {asked}; ask by tag or height, or another node"
-            );
-            error(
-                codes::UNKNOWN_BLOCK,
-                "UnknownBlock",
-                &message,
-                json!({ "asked": asked }),
-            )
+            let message = format!("this node stores no block {asked}; ask by tag or height, or another node");
+            error(ErrorName::UnknownBlock, &message, json!({ "asked": asked }))
         }
         StateError::Ledger(fault) => ledger_error(fault),
     }
@@ -106,60 +151,52 @@ pub(crate) fn state_error(fault: &StateError, asked: BlockReference) -> ErrorObj
 
 /// A transaction was not taken.
 pub(crate) fn submit_error(fault: &SubmitError) -> ErrorObjectOwned {
-    use codes::REFUSED;
-    let (code, name, details) = match fault {
+    let (name, details) = match fault {
         SubmitError::WrongChainId { found, expected } => (
-            REFUSED,
-            "WrongChainId",
+            ErrorName::WrongChainId,
             json!({ "found": found, "expected": expected }),
         ),
-        SubmitError::InvalidSignature(_) => (REFUSED, "InvalidSignature", json!({})),
+        SubmitError::InvalidSignature(_) => (ErrorName::InvalidSignature, json!({})),
         SubmitError::TooLarge { size, limit } => {
-            (REFUSED, "TooLarge", json!({ "size": size, "limit": limit }))
+            (ErrorName::TooLarge, json!({ "size": size, "limit": limit }))
         }
         SubmitError::GasLimitTooLow { limit, intrinsic } => (
-            REFUSED,
-            "GasLimitTooLow",
+            ErrorName::GasLimitTooLow,
             json!({ "limit": limit, "intrinsic": intrinsic }),
         ),
         SubmitError::GasLimitTooHigh { limit, max } => {
-            (REFUSED, "GasLimitTooHigh", json!({ "limit": limit, "max": max }))
+            (ErrorName::GasLimitTooHigh, json!({ "limit": limit, "max": max }))
         }
         SubmitError::GasPriceTooLow { price, min } => {
-            (REFUSED, "GasPriceTooLow", json!({ "price": price, "min": min }))
+            (ErrorName::GasPriceTooLow, json!({ "price": price, "min": min }))
         }
         SubmitError::Pool(refusal) => pool_error(refusal),
-        SubmitError::Stopped(reason) => (codes::STOPPED, "Stopped", json!({ "reason": reason.to_string() })),
+        SubmitError::Stopped(reason) => (ErrorName::Stopped, json!({ "reason": reason.to_string() })),
     };
-    error(code, name, &fault.to_string(), details)
+    error(name, &fault.to_string(), details)
 }
 
 /// The pool's own refusals: some are for good, some pass.
-fn pool_error(refusal: &InsertError) -> (i32, &'static str, Value) {
-    use codes::{REFUSED, REFUSED_FOR_NOW};
+fn pool_error(refusal: &InsertError) -> (ErrorName, Value) {
     match refusal {
         InsertError::NonceTooLow { given, next } => {
-            (REFUSED, "NonceTooLow", json!({ "given": given, "next": next }))
+            (ErrorName::NonceTooLow, json!({ "given": given, "next": next }))
         }
-        InsertError::CostOverflow => (REFUSED, "CostOverflow", json!({})),
-        InsertError::NonceTooHigh { given, max } => (
-            REFUSED_FOR_NOW,
-            "NonceTooFar",
-            json!({ "given": given, "max": max }),
-        ),
+        InsertError::CostOverflow => (ErrorName::CostOverflow, json!({})),
+        InsertError::NonceTooHigh { given, max } => {
+            (ErrorName::NonceTooFar, json!({ "given": given, "max": max }))
+        }
         InsertError::ReplacementUnderpriced { nonce, price, needed } => (
-            REFUSED_FOR_NOW,
-            "ReplacementUnderpriced",
+            ErrorName::ReplacementUnderpriced,
             json!({ "nonce": nonce, "price": price, "needed": needed }),
         ),
-        InsertError::SenderLimit { limit } => (REFUSED_FOR_NOW, "SenderLimit", json!({ "limit": limit })),
+        InsertError::SenderLimit { limit } => (ErrorName::SenderLimit, json!({ "limit": limit })),
         InsertError::PoolFull {
             transactions,
             bytes,
             cheapest,
         } => (
-            REFUSED_FOR_NOW,
-            "PoolFull",
+            ErrorName::PoolFull,
             json!({ "transactions": transactions, "bytes": bytes, "cheapest": cheapest }),
         ),
     }

@@ -12,7 +12,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::encoding::Bytes;
-use crate::error::{codes, error};
+use crate::error::{ErrorName, error};
 use crate::reference::BlockReference;
 use crate::shapes::{CallRequest, Topic, TransactionDetail};
 
@@ -56,86 +56,100 @@ const A_HEIGHT: &str = "a height: a number";
 const A_FLAG: &str = "true or false";
 const SOME_BYTES: &str = "bytes: pairs of hex digits after 0x";
 
-const BLOCK: Parameter = Parameter::required::<BlockReference>("block", A_BLOCK);
 const AT_BLOCK: Parameter = Parameter::optional::<BlockReference>("block", A_BLOCK);
 const HASH: Parameter = Parameter::required::<Hash>("hash", A_HASH);
 const CONTRACT: Parameter = Parameter::required::<Address>("contract", AN_ADDRESS);
 const PROOF: Parameter = Parameter::optional::<bool>("proof", A_FLAG);
 
+const NO_PARAMETERS: &[Parameter] = &[];
+
+/// Every method with what it takes, in the order of `docs/spec/rpc.md`.
+pub(crate) const METHODS: &[(&str, &[Parameter])] = &[
+    ("millrace_status", NO_PARAMETERS),
+    ("millrace_chainSpec", NO_PARAMETERS),
+    (
+        "millrace_getBlock",
+        &[
+            AT_BLOCK,
+            Parameter::optional::<TransactionDetail>("transactions", "\"hashes\" or \"full\""),
+        ],
+    ),
+    (
+        "millrace_getHeaders",
+        &[
+            Parameter::required::<Height>("first", A_HEIGHT),
+            Parameter::required::<u64>("count", "a number"),
+        ],
+    ),
+    ("millrace_getExecutionReceipt", &[AT_BLOCK]),
+    (
+        "millrace_getSettlement",
+        &[Parameter::required::<Height>("height", A_HEIGHT)],
+    ),
+    ("millrace_getTransaction", &[HASH]),
+    ("millrace_getTransactionReceipt", &[HASH, PROOF]),
+    ("millrace_getTransactionStatus", &[HASH]),
+    (
+        "millrace_getAccount",
+        &[
+            Parameter::required::<Address>("address", AN_ADDRESS),
+            AT_BLOCK,
+            PROOF,
+        ],
+    ),
+    (
+        "millrace_getStorage",
+        &[
+            CONTRACT,
+            Parameter::required::<Bytes>("key", SOME_BYTES),
+            AT_BLOCK,
+            PROOF,
+        ],
+    ),
+    ("millrace_getCode", &[CONTRACT, AT_BLOCK, PROOF]),
+    (
+        "millrace_call",
+        &[
+            Parameter::required::<CallRequest>(
+                "request",
+                "an object of `to`, and as you like `from`, `input`, `value` (a decimal string), `gas_limit`",
+            ),
+            AT_BLOCK,
+        ],
+    ),
+    (
+        "millrace_sendTransaction",
+        &[Parameter::required::<Bytes>("transaction", SOME_BYTES)],
+    ),
+    (
+        "millrace_subscribe",
+        &[Parameter::required::<Topic>(
+            "topic",
+            "\"finalized\", \"executed\" or \"settled\"",
+        )],
+    ),
+    (
+        "millrace_unsubscribe",
+        &[Parameter::required::<serde_json::Value>(
+            "subscription",
+            "what subscribing answered",
+        )],
+    ),
+];
+
 /// What `method` takes, in order; `None` for no method of this node.
 pub(crate) fn parameters_of(method: &str) -> Option<&'static [Parameter]> {
-    Some(match method {
-        "millrace_status" | "millrace_chainSpec" => &[],
-        "millrace_getBlock" => {
-            const {
-                &[
-                    BLOCK,
-                    Parameter::optional::<TransactionDetail>("transactions", "\"hashes\" or \"full\""),
-                ]
-            }
-        }
-        "millrace_getHeaders" => {
-            const {
-                &[
-                    Parameter::required::<Height>("first", A_HEIGHT),
-                    Parameter::required::<u64>("count", "a number"),
-                ]
-            }
-        }
-        "millrace_getExecutionReceipt" => const { &[BLOCK] },
-        "millrace_getSettlement" => const { &[Parameter::required::<Height>("height", A_HEIGHT)] },
-        "millrace_getTransaction" | "millrace_getTransactionStatus" => const { &[HASH] },
-        "millrace_getTransactionReceipt" => const { &[HASH, PROOF] },
-        "millrace_getAccount" => {
-            const {
-                &[
-                    Parameter::required::<Address>("address", AN_ADDRESS),
-                    AT_BLOCK,
-                    PROOF,
-                ]
-            }
-        }
-        "millrace_getStorage" => {
-            const {
-                &[
-                    CONTRACT,
-                    Parameter::required::<Bytes>("key", SOME_BYTES),
-                    AT_BLOCK,
-                    PROOF,
-                ]
-            }
-        }
-        "millrace_getCode" => const { &[CONTRACT, AT_BLOCK, PROOF] },
-        "millrace_call" => {
-            const {
-                &[
-                    Parameter::required::<CallRequest>(
-                        "request",
-                        "an object of `to`, and as you like `from`, `input`, `value` (a decimal string), `gas_limit`",
-                    ),
-                    AT_BLOCK,
-                ]
-            }
-        }
-        "millrace_sendTransaction" => const { &[Parameter::required::<Bytes>("transaction", SOME_BYTES)] },
-        "millrace_subscribe" => {
-            const {
-                &[Parameter::required::<Topic>(
-                    "topic",
-                    "\"finalized\", \"executed\" or \"settled\"",
-                )]
-            }
-        }
-        "millrace_unsubscribe" => {
-            const {
-                &[Parameter::required::<serde_json::Value>(
-                    "subscription",
-                    "what subscribing answered",
-                )]
-            }
-        }
-        _ => return None,
-    })
+    let (_, parameters) = METHODS.iter().find(|(name, _)| *name == method)?;
+    Some(parameters)
+}
+
+/// The method's name as a label of metrics. All names that are none share one, so that no caller can make labels
+/// without end.
+pub(crate) fn metric_name(method: &str) -> &'static str {
+    METHODS
+        .iter()
+        .find(|(name, _)| *name == method)
+        .map_or("unknown", |(name, _)| *name)
 }
 
 /// The parameters of one request, each beside its description.
@@ -266,7 +280,7 @@ fn invalid(message: &str, method: &str, parameter: Option<&Parameter>) -> ErrorO
         }
         None => json!({ "method": method }),
     };
-    error(codes::INVALID_PARAMS, "InvalidParams", message, details)
+    error(ErrorName::InvalidParams, message, details)
 }
 
 /// A value as it was given, cut at 80 characters.

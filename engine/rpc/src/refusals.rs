@@ -2,7 +2,7 @@
 //! to do.
 //!
 //! The library answers such requests by itself: another host, method or content type, a body that is too long or no
-//! JSON, a batch that is too large. Responses to calls bear a mark ([`Answered`]) and pass untouched, and so does the
+//! JSON. Responses to calls bear a mark ([`Answered`]) and pass untouched, and so does the
 //! change to WebSocket. In an open WebSocket the library's own words stand.
 
 use std::future::Future;
@@ -12,12 +12,12 @@ use std::task::{Context, Poll};
 use http::{StatusCode, header};
 use jsonrpsee::core::http_helpers::read_body;
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse, ws};
-use jsonrpsee::types::error::{INVALID_REQUEST_CODE, TOO_BIG_BATCH_REQUEST_CODE};
+use jsonrpsee::types::error::INVALID_REQUEST_CODE;
 use jsonrpsee::types::{ErrorObjectOwned, Id};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::error::{codes, error};
+use crate::error::{ErrorName, error};
 use crate::server::RpcConfig;
 use crate::service::{Answered, PlainHttp, no_call, passed};
 
@@ -33,14 +33,12 @@ pub(crate) struct RefusalsLayer {
 #[derive(Clone, Copy)]
 struct Limits {
     request_bytes: u32,
-    batch: u32,
 }
 
 impl RefusalsLayer {
     pub(crate) fn new(config: &RpcConfig) -> Self {
         let limits = Limits {
             request_bytes: config.max_request_bytes,
-            batch: config.max_batch,
         };
         Self { limits }
     }
@@ -89,7 +87,7 @@ where
                 return Ok(response);
             }
             Ok(match response.status() {
-                StatusCode::OK | StatusCode::BAD_REQUEST if is_call => reworded(response, limits).await,
+                StatusCode::OK | StatusCode::BAD_REQUEST if is_call => reworded(response).await,
                 status => match plain(status, limits) {
                     Some(text) => text,
                     None => response,
@@ -118,7 +116,7 @@ fn plain(status: StatusCode, limits: Limits) -> Option<HttpResponse> {
 }
 
 /// What the library answered to a request that is no call or no batch, told in this surface's words.
-async fn reworded(response: HttpResponse, limits: Limits) -> HttpResponse {
+async fn reworded(response: HttpResponse) -> HttpResponse {
     #[derive(Deserialize)]
     struct Own<'a> {
         #[serde(borrow)]
@@ -134,7 +132,6 @@ async fn reworded(response: HttpResponse, limits: Limits) -> HttpResponse {
         return HttpResponse::from_parts(parts, HttpBody::from(bytes));
     };
     let refusal = match error.code() {
-        TOO_BIG_BATCH_REQUEST_CODE => batch_too_large(limits),
         INVALID_REQUEST_CODE => no_call(),
         _ => no_json(),
     };
@@ -143,13 +140,7 @@ async fn reworded(response: HttpResponse, limits: Limits) -> HttpResponse {
 
 fn no_json() -> ErrorObjectOwned {
     let message = "the body is not JSON; send one JSON-RPC 2.0 call, or a list of them";
-    error(codes::PARSE_ERROR, "ParseError", message, json!({}))
-}
-
-fn batch_too_large(limits: Limits) -> ErrorObjectOwned {
-    let limit = limits.batch;
-    let message = format!("the batch has more than {limit} calls, this node's limit; send fewer at a time");
-    passed("calls in one batch", &message, limit)
+    error(ErrorName::ParseError, message, json!({}))
 }
 
 fn request_too_long(limits: Limits) -> ErrorObjectOwned {

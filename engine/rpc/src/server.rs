@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::server::middleware::http::HostFilterLayer;
-use jsonrpsee::server::{BatchRequestConfig, Server, ServerConfig, ServerHandle};
+use jsonrpsee::server::{BatchRequestConfig, PingConfig, Server, ServerConfig, ServerHandle};
 
 use crate::api::MillraceServer as _;
 use crate::http::{Pages, PagesLayer};
@@ -30,8 +30,12 @@ pub struct RpcConfig {
     pub max_subscriptions: u32,
     /// Notifications that a subscriber may be behind before it is cut off.
     pub subscription_buffer: usize,
+    /// Messages that wait for a connection to take them: answers and notifications.
+    pub message_buffer: u32,
     /// Gas that a read-only call may use.
     pub call_gas_limit: u64,
+    /// Read-only calls that run at once; more wait.
+    pub max_concurrent_calls: usize,
 }
 
 impl Default for RpcConfig {
@@ -41,11 +45,14 @@ impl Default for RpcConfig {
             max_connections: 256,
             // A transaction may carry a contract; hex doubles it.
             max_request_bytes: 8 << 20,
-            max_response_bytes: 32 << 20,
+            // A full block of a development chain as JSON.
+            max_response_bytes: 40 << 20,
             max_batch: 64,
             max_subscriptions: 16,
             subscription_buffer: 1024,
+            message_buffer: 1024,
             call_gas_limit: 500_000_000,
+            max_concurrent_calls: 4,
         }
     }
 }
@@ -98,7 +105,11 @@ impl RpcServer {
             .max_request_body_size(config.max_request_bytes)
             .max_response_body_size(config.max_response_bytes)
             .max_subscriptions_per_connection(config.max_subscriptions)
-            .set_batch_request_config(BatchRequestConfig::Limit(config.max_batch))
+            .set_message_buffer_capacity(config.message_buffer)
+            // A peer that neither reads nor answers is let go.
+            .enable_ws_ping(PingConfig::new())
+            // The service bounds batches, in this surface's words.
+            .set_batch_request_config(BatchRequestConfig::Unlimited)
             .build();
         let server = Server::builder()
             .set_config(server_config)

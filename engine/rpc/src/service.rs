@@ -2,19 +2,21 @@
 //!
 //! The library's own errors say neither which parameter is wrong nor which limit was passed, and one of its codes is
 //! another error's here. [`Service`] answers unknown methods and wrong parameters itself and translates the rest;
-//! what never becomes a call is translated by [`crate::refusals`].
+//! what never becomes a call is translated by [`crate::refusals`]. It is also where calls are counted and timed
+//! (`docs/metrics.md`).
 
 use std::future::Future;
+use std::time::Instant;
 
 use jsonrpsee::core::middleware::{Batch, BatchEntry, Notification, Request, RpcServiceT};
 use jsonrpsee::core::server::BatchResponseBuilder;
 use jsonrpsee::server::MethodResponse;
-use jsonrpsee::types::error::{OVERSIZED_RESPONSE_CODE, TOO_MANY_SUBSCRIPTIONS_CODE};
+use jsonrpsee::types::error::{INVALID_PARAMS_CODE, OVERSIZED_RESPONSE_CODE, TOO_MANY_SUBSCRIPTIONS_CODE};
 use jsonrpsee::types::{ErrorObjectOwned, Id};
 use serde_json::json;
 
-use crate::error::{codes, error};
-use crate::parameters::{Given, parameters_of};
+use crate::error::{ErrorName, error};
+use crate::parameters::{Given, metric_name, parameters_of};
 use crate::server::RpcConfig;
 
 /// Marks a response that [`Service`] has seen.
@@ -33,6 +35,7 @@ pub(crate) struct ServiceLayer {
 
 #[derive(Clone, Copy)]
 struct Limits {
+    batch: u32,
     response_bytes: u32,
     subscriptions: u32,
 }
@@ -40,6 +43,7 @@ struct Limits {
 impl ServiceLayer {
     pub(crate) fn new(config: &RpcConfig) -> Self {
         let limits = Limits {
+            batch: config.max_batch,
             response_bytes: config.max_response_bytes,
             subscriptions: config.max_subscriptions,
         };
@@ -84,6 +88,7 @@ where
         let Self { inner, limits } = self.clone();
         async move {
             let (id, method, params) = (request.id.clone(), request.method.clone(), request.params.clone());
+            let timer = Timer::start(&method);
             let response = match check(&request) {
                 Err(refusal) => MethodResponse::error(id, refusal),
                 Ok(()) => {
@@ -98,6 +103,7 @@ where
                     }
                 }
             };
+            timer.stop(&response);
             answered(response)
         }
     }
@@ -105,7 +111,13 @@ where
     fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let service = self.clone();
         async move {
-            let most = service.limits.response_bytes;
+            let (most_calls, most) = (service.limits.batch, service.limits.response_bytes);
+            if batch.len() > most_calls as usize {
+                return answered(MethodResponse::error(
+                    Id::Null,
+                    batch_too_large(batch.len(), most_calls),
+                ));
+            }
             let mut responses = BatchResponseBuilder::new_with_limit(most as usize);
             let mut has_notifications = false;
             for entry in batch {
@@ -139,6 +151,30 @@ where
     }
 }
 
+/// Measures one call.
+struct Timer {
+    method: &'static str,
+    began: Instant,
+}
+
+impl Timer {
+    #[expect(clippy::disallowed_methods, reason = "how long requests take is measured")]
+    fn start(method: &str) -> Self {
+        Self {
+            method: metric_name(method),
+            began: Instant::now(),
+        }
+    }
+
+    fn stop(self, response: &MethodResponse) {
+        let (method, took) = (self.method, self.began.elapsed());
+        let outcome = if response.is_error() { "error" } else { "ok" };
+        metrics::counter!("millrace_rpc_requests_total", "method" => method, "outcome" => outcome)
+            .increment(1);
+        metrics::histogram!("millrace_rpc_request_seconds", "method" => method).record(took.as_secs_f64());
+    }
+}
+
 fn answered(mut response: MethodResponse) -> MethodResponse {
     response.extensions_mut().insert(Answered);
     response
@@ -151,26 +187,28 @@ fn check(request: &Request<'_>) -> Result<(), ErrorObjectOwned> {
         let name: String = method.chars().take(80).collect();
         let message = format!("there is no method {name:?}; docs/spec/rpc.md lists them all");
         return Err(error(
-            codes::METHOD_NOT_FOUND,
-            "MethodNotFound",
+            ErrorName::MethodNotFound,
             &message,
             json!({ "method": name }),
         ));
     };
     let params = request.params.as_ref().map(|params| params.get());
-    Given::of(method, parameters, params)?;
-    let is_subscription = matches!(method, "millrace_subscribe" | "millrace_unsubscribe");
-    if is_subscription && request.extensions().get::<PlainHttp>().is_some() {
+    let given = Given::of(method, parameters, params)?;
+    if !matches!(method, "millrace_subscribe" | "millrace_unsubscribe") {
+        return Ok(());
+    }
+    if request.extensions().get::<PlainHttp>().is_some() {
         let reason = format!("{method} needs a WebSocket: connect to ws:// on the same address");
         return Err(invalid_request(&reason));
     }
-    Ok(())
+    // The library tells the peer of a wrong parameter here before it answers; nobody could reword that.
+    given.culprit().map_or(Ok(()), Err)
 }
 
 /// The library's error in this surface's words; `None` for an error of this surface.
 fn in_own_words(code: i32, limits: Limits, method: &str, params: Option<&str>) -> Option<ErrorObjectOwned> {
     match code {
-        codes::INVALID_PARAMS => Given::of(method, parameters_of(method)?, params).ok()?.culprit(),
+        INVALID_PARAMS_CODE => Given::of(method, parameters_of(method)?, params).ok()?.culprit(),
         OVERSIZED_RESPONSE_CODE => Some(response_too_long(limits.response_bytes)),
         TOO_MANY_SUBSCRIPTIONS_CODE => {
             let limit = limits.subscriptions;
@@ -186,7 +224,7 @@ const NO_CALL: &str = "a call is an object of \"jsonrpc\": \"2.0\", \"id\", \"me
 
 /// JSON, but no request.
 pub(crate) fn invalid_request(reason: &str) -> ErrorObjectOwned {
-    error(codes::INVALID_REQUEST, "InvalidRequest", reason, json!({}))
+    error(ErrorName::InvalidRequest, reason, json!({}))
 }
 
 /// JSON, but no call.
@@ -197,7 +235,12 @@ pub(crate) fn no_call() -> ErrorObjectOwned {
 /// A limit of the server that was passed by nobody knows how much.
 pub(crate) fn passed(what: &str, message: &str, limit: u32) -> ErrorObjectOwned {
     let details = json!({ "what": what, "limit": limit });
-    error(codes::LIMIT_EXCEEDED, "LimitExceeded", message, details)
+    error(ErrorName::LimitExceeded, message, details)
+}
+
+fn batch_too_large(calls: usize, limit: u32) -> ErrorObjectOwned {
+    let message = format!("the batch has {calls} calls, this node's limit is {limit}; send fewer at a time");
+    passed("calls in one batch", &message, limit)
 }
 
 fn response_too_long(limit: u32) -> ErrorObjectOwned {

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use millrace_rpc::shapes::CallRequest;
 use millrace_rpc::{BlockReference, Bytes, MillraceClient as _, Units};
 use millrace_types::{Address, Amount, Gas, Payload, hex as hex_text};
-use serde_json::json;
 
 use super::tx::{NodeArgs, SendArgs, send_and_show, show_output};
 use crate::client::Client;
@@ -174,12 +173,13 @@ async fn read(node: &NodeArgs, request: CallRequest, block: BlockReference) -> R
     if result.outcome == "success" {
         return Ok(());
     }
-    let trap = result
-        .trap
-        .map(|trap| json!(trap).to_string())
-        .unwrap_or_default();
-    Err(Failure::new(format!(
-        "the call ended as {} {trap}",
-        result.outcome
-    )))
+    let why = match (&result.trap, &result.image_error) {
+        (Some(trap), _) => format!(
+            ": {} at pc {:#x} of contract {}",
+            trap.kind, trap.pc, trap.contract
+        ),
+        (None, Some(fault)) => format!(": {fault}"),
+        (None, None) => String::new(),
+    };
+    Err(Failure::new(format!("the call ended as {}{why}", result.outcome)))
 }

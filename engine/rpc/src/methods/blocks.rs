@@ -230,19 +230,23 @@ impl Methods {
             TransactionStatus::Unknown => TransactionStatusView::Unknown,
             TransactionStatus::Pooled => TransactionStatusView::Pooled,
             TransactionStatus::Held { reason } => TransactionStatusView::Held {
-                reason: reason.to_string(),
+                reason: reason.into(),
             },
             TransactionStatus::Finalized { block, index } => TransactionStatusView::Included {
                 block_hash: block.hash,
                 height: block.height,
                 index,
+                canonical: self
+                    .engine
+                    .is_canonical(&block)
+                    .map_err(|fault| ledger_error(&fault))?,
             },
             TransactionStatus::Executed {
                 block,
                 index,
                 receipt,
                 settled_by,
-                ..
+                canonical,
             } => {
                 let (block_hash, height, outcome) = (block.hash, block.height, outcome_name(&receipt));
                 match settled_by {
@@ -258,6 +262,7 @@ impl Methods {
                         height,
                         index,
                         outcome,
+                        canonical,
                     },
                 }
             }
@@ -281,7 +286,11 @@ impl Methods {
         } else {
             None
         };
-        Ok(ExecutionReceiptView::new(receipt, canonical, settled_by))
+        Ok(ExecutionReceiptView {
+            receipt: receipt.into(),
+            canonical,
+            settled_by,
+        })
     }
 
     fn receipt_of(&self, block: &Hash) -> RpcResult<Option<ExecutionReceipt>> {

@@ -1,6 +1,7 @@
 //! The answers. Each method is a few look-ups on the engine's handle; none waits for consensus or execution.
 
 mod blocks;
+mod calls;
 mod state;
 mod subscriptions;
 mod transactions;
@@ -9,11 +10,13 @@ use std::sync::Arc;
 
 use jsonrpsee::PendingSubscriptionSink;
 use jsonrpsee::core::{RpcResult, SubscriptionResult, async_trait};
-use millrace_pipeline::{Engine, EngineStatus, Event};
+use millrace_pipeline::{Engine, EngineStatus};
 use millrace_types::{Address, Hash, Height};
-use tokio::sync::broadcast;
 
 pub use blocks::MAX_HEADERS;
+
+use calls::Calls;
+use subscriptions::Announcer;
 
 use crate::api::MillraceServer;
 use crate::encoding::Bytes;
@@ -35,10 +38,9 @@ pub trait NodeFacts: Send + Sync + 'static {
 pub struct Methods {
     engine: Engine,
     facts: Arc<dyn NodeFacts>,
-    events: broadcast::Sender<Arc<Event>>,
-    call_gas_limit: u64,
-    spec_hash: Hash,
-    spec_json: serde_json::Value,
+    announcer: Announcer,
+    calls: Calls,
+    spec: ChainSpecView,
 }
 
 impl Methods {
@@ -51,16 +53,20 @@ impl Methods {
         facts: Arc<dyn NodeFacts>,
         config: &RpcConfig,
     ) -> Result<Self, std::io::Error> {
-        let events = subscriptions::forward(&engine, config.subscription_buffer)?;
-        let spec = Arc::clone(engine.spec());
-        let spec_json = serde_json::to_value(&*spec)?;
+        let announcer = Announcer::start(&engine, config.subscription_buffer)?;
+        let calls = Calls::new(&engine, config);
+        let spec = engine.spec();
+        let spec = ChainSpecView {
+            hash: spec.hash(),
+            encoded: Bytes::of(&**spec),
+            spec: serde_json::to_value(&**spec)?,
+        };
         Ok(Self {
             engine,
             facts,
-            events,
-            call_gas_limit: config.call_gas_limit,
-            spec_hash: spec.hash(),
-            spec_json,
+            announcer,
+            calls,
+            spec,
         })
     }
 }
@@ -73,7 +79,7 @@ impl MillraceServer for Methods {
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             chain_id: spec.chain_id,
-            chain_spec_hash: self.spec_hash,
+            chain_spec_hash: self.spec.hash,
             genesis_hash: self.engine.genesis().hash,
             consensus: spec.consensus.id.clone(),
             heights: HeightsView {
@@ -112,28 +118,23 @@ impl MillraceServer for Methods {
     }
 
     fn chain_spec(&self) -> RpcResult<ChainSpecView> {
-        let encoded = Bytes::of(&**self.engine.spec());
-        Ok(ChainSpecView {
-            hash: self.spec_hash,
-            encoded,
-            spec: self.spec_json.clone(),
-        })
+        Ok(self.spec.clone())
     }
 
     fn block(
         &self,
-        block: BlockReference,
+        block: Option<BlockReference>,
         transactions: Option<TransactionDetail>,
     ) -> RpcResult<Option<BlockView>> {
-        self.block_view(block, transactions.unwrap_or_default())
+        self.block_view(block.unwrap_or_default(), transactions.unwrap_or_default())
     }
 
     fn headers(&self, first: Height, count: u64) -> RpcResult<Vec<SealedHeader>> {
         self.sealed_headers(first, count)
     }
 
-    fn execution_receipt(&self, block: BlockReference) -> RpcResult<Option<ExecutionReceiptView>> {
-        self.execution_receipt_view(block)
+    fn execution_receipt(&self, block: Option<BlockReference>) -> RpcResult<Option<ExecutionReceiptView>> {
+        self.execution_receipt_view(block.unwrap_or_default())
     }
 
     fn settlement(&self, height: Height) -> RpcResult<Option<Settlement>> {
@@ -184,8 +185,8 @@ impl MillraceServer for Methods {
         self.code_view(contract, block.unwrap_or_default(), proof.unwrap_or(false))
     }
 
-    fn call(&self, request: CallRequest, block: Option<BlockReference>) -> RpcResult<CallResult> {
-        self.call_view(request, block.unwrap_or_default())
+    async fn call(&self, request: CallRequest, block: Option<BlockReference>) -> RpcResult<CallResult> {
+        self.calls.run(request, block.unwrap_or_default()).await
     }
 
     fn send_transaction(&self, transaction: Bytes) -> RpcResult<Hash> {
@@ -193,6 +194,6 @@ impl MillraceServer for Methods {
     }
 
     async fn follow(&self, pending: PendingSubscriptionSink, topic: Topic) -> SubscriptionResult {
-        self.notify(pending, topic).await
+        self.announcer.serve(pending, topic).await
     }
 }

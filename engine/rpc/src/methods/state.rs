@@ -1,7 +1,7 @@
-//! Accounts, storage, code and read-only calls, each on the state after one block.
+//! Accounts, storage and code, each in the state after one block.
 
 use jsonrpsee::core::RpcResult;
-use millrace_pipeline::{BlockId, StateAt, Tag};
+use millrace_pipeline::{BlockId, Engine, StateAt, Tag};
 use millrace_types::state::{Account, Path, account_path, code_path, storage_path};
 use millrace_types::{Address, codec};
 
@@ -9,7 +9,7 @@ use super::Methods;
 use crate::encoding::{Bytes, Units};
 use crate::error::{internal, limit_exceeded, state_error};
 use crate::reference::BlockReference;
-use crate::shapes::{AccountView, CallRequest, CallResult, CodeView, LogView, StateOrigin, StorageView};
+use crate::shapes::{AccountView, CodeView, StateOrigin, StorageView};
 
 /// Bytes of a storage key in a request; longer keys exist on no chain.
 const MAX_KEY_BYTES: u64 = 1 << 16;
@@ -22,7 +22,7 @@ impl Methods {
         with_proof: bool,
     ) -> RpcResult<AccountView> {
         if reference.0 == BlockId::Tag(Tag::Pending) {
-            return self.pending_account(address);
+            return self.pending_account(address, with_proof);
         }
         let state = self.state_at(reference)?;
         let record = self.account_record(&state, &address)?;
@@ -30,7 +30,7 @@ impl Methods {
         Ok(AccountView {
             origin: Some(origin(&state)),
             address,
-            exists: record.is_some(),
+            exists: Some(record.is_some()),
             nonce: account.nonce,
             balance: Some(Units(account.balance)),
             code_hash: account.code_hash,
@@ -42,14 +42,16 @@ impl Methods {
         })
     }
 
-    /// The nonce counts what is in flight and pooled; there is no balance before execution.
-    fn pending_account(&self, address: Address) -> RpcResult<AccountView> {
-        let nonce = self.engine.pending_nonce(&address);
+    /// The nonce counts what is in flight and pooled. Nothing else is known before execution, and nothing proves it.
+    fn pending_account(&self, address: Address, with_proof: bool) -> RpcResult<AccountView> {
+        if with_proof {
+            self.state_at(BlockReference(BlockId::Tag(Tag::Pending)))?;
+        }
         Ok(AccountView {
             origin: None,
             address,
-            exists: nonce > 0,
-            nonce,
+            exists: None,
+            nonce: self.engine.pending_nonce(&address),
             balance: None,
             code_hash: None,
             proof: None,
@@ -120,41 +122,8 @@ impl Methods {
         })
     }
 
-    pub(super) fn call_view(&self, request: CallRequest, reference: BlockReference) -> RpcResult<CallResult> {
-        let gas_limit = request.gas_limit.unwrap_or(self.call_gas_limit);
-        if gas_limit > self.call_gas_limit {
-            return Err(limit_exceeded(
-                "gas of a read-only call",
-                gas_limit,
-                self.call_gas_limit,
-            ));
-        }
-        let state = self.state_at(reference)?;
-        let call = millrace_executor::ReadOnlyCall {
-            from: request.from.unwrap_or_default(),
-            to: request.to,
-            value: request.value.unwrap_or_default().0,
-            input: request.input.0,
-            gas_limit,
-        };
-        let result = self.engine.call(&state, call).map_err(|fault| internal(&fault))?;
-        Ok(CallResult {
-            origin: origin(&state),
-            outcome: crate::shapes::outcome_word(&result.outcome).to_owned(),
-            output: Bytes(result.output),
-            gas_used: result.gas_used,
-            logs: result.logs.iter().map(LogView::from).collect(),
-            trap: result
-                .traps
-                .last()
-                .map(|last| format!("contract {}: {}", last.contract, last.trap)),
-        })
-    }
-
     fn state_at(&self, reference: BlockReference) -> RpcResult<StateAt> {
-        self.engine
-            .state_at(reference.0)
-            .map_err(|fault| state_error(&fault, reference))
+        state_at(&self.engine, reference)
     }
 
     fn account_record(&self, state: &StateAt, address: &Address) -> RpcResult<Option<Account>> {
@@ -167,7 +136,15 @@ impl Methods {
     }
 }
 
-fn origin(state: &StateAt) -> StateOrigin {
+/// The state that `reference` names.
+pub(super) fn state_at(engine: &Engine, reference: BlockReference) -> RpcResult<StateAt> {
+    engine
+        .state_at(reference.0)
+        .map_err(|fault| state_error(&fault, reference))
+}
+
+/// Where an answer was read.
+pub(super) fn origin(state: &StateAt) -> StateOrigin {
     StateOrigin {
         height: state.block.height,
         block_hash: state.block.hash,

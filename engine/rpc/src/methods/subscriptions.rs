@@ -2,84 +2,125 @@
 //!
 //! One thread reads the engine and hands on to tokio; a subscriber that falls behind by more than the buffer is told
 //! `lagged` and cut off, so that it never misses a notification without knowing.
+//!
+//! ```text
+//!   engine ──events──▶ rpc-events thread ──broadcast, bounded──▶ one task per subscription ──▶ its connection
+//! ```
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use jsonrpsee::core::SubscriptionResult;
 use jsonrpsee::server::{PendingSubscriptionSink, SubscriptionMessage, SubscriptionSink};
-use millrace_pipeline::{Engine, Event};
-use millrace_types::Height;
-use tokio::sync::broadcast;
+use millrace_pipeline::{Engine, EngineStatus, Event, Subscription};
+use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::Methods;
-use crate::shapes::{EventView, ExecutionReceiptView, Notification, Topic};
+use crate::shapes::{EventView, Notification, Topic};
 
-/// Reads the engine's events on a thread of its own until the engine is gone.
-pub(super) fn forward(
-    engine: &Engine,
-    buffer: usize,
-) -> Result<broadcast::Sender<Arc<Event>>, std::io::Error> {
-    let (sender, _) = broadcast::channel(buffer.max(1));
-    let (events, forwarding) = (engine.subscribe(), sender.clone());
-    std::thread::Builder::new()
-        .name("rpc-events".to_owned())
-        .spawn(move || {
-            while let Ok(event) = events.recv() {
-                // No receiver means no subscriber at the moment.
-                let _ = forwarding.send(Arc::new(event));
-            }
-        })?;
-    Ok(sender)
+/// Tells subscribers what happens.
+pub(super) struct Announcer {
+    events: broadcast::Sender<Arc<Event>>,
+    /// Why the engine stopped, once that has been told: for those who subscribe later.
+    stopped: Arc<OnceLock<String>>,
 }
 
-impl Methods {
-    pub(super) async fn notify(
-        &self,
-        pending: PendingSubscriptionSink,
-        topic: Topic,
-    ) -> jsonrpsee::core::SubscriptionResult {
+impl Announcer {
+    /// Reads the engine's events on a thread of its own until the engine stops or is gone.
+    pub(super) fn start(engine: &Engine, buffer: usize) -> Result<Self, std::io::Error> {
+        let (sender, _) = broadcast::channel(buffer.max(1));
+        let announcer = Self {
+            events: sender.clone(),
+            stopped: Arc::new(OnceLock::new()),
+        };
+        let (events, stopped) = (engine.subscribe(), Arc::clone(&announcer.stopped));
+        // A stop before this line is no event any more.
+        if let EngineStatus::Stopped { reason } = engine.status() {
+            stopped.get_or_init(|| reason.to_string());
+        }
+        std::thread::Builder::new()
+            .name("rpc-events".to_owned())
+            .spawn(move || forward(&events, &sender, &stopped))?;
+        Ok(announcer)
+    }
+
+    /// Serves one subscription until it ends: unsubscribed, disconnected, lagged, or the engine stopped.
+    pub(super) async fn serve(&self, pending: PendingSubscriptionSink, topic: Topic) -> SubscriptionResult {
+        // Before the look at `stopped`: what is told in between is in the queue.
         let mut events = self.events.subscribe();
-        let sink = pending.accept().await?;
-        let mut sequence = 0;
+        let stopped = self.stopped.get().cloned();
+        let mut numbered = Numbered {
+            sink: pending.accept().await?,
+            sequence: 0,
+        };
+        if let Some(reason) = stopped {
+            return numbered.end(reason).await;
+        }
         loop {
             let event = tokio::select! {
-                () = sink.closed() => return Ok(()),
+                () = numbered.sink.closed() => return Ok(()),
                 event = events.recv() => event,
             };
-            let view = match event {
-                Ok(event) => match view_of(&event, topic) {
-                    Some(view) => view,
-                    None if matches!(*event, Event::Lagged { .. }) => {
-                        return Err("lagged: this node fell behind".into());
+            match event.as_deref() {
+                Ok(Event::Stopped { reason }) => return numbered.end(reason.to_string()).await,
+                Ok(Event::Lagged { missed }) => return Err(lagged("this node", *missed).into()),
+                Ok(event) => {
+                    if let Some(view) = view_of(event, topic) {
+                        numbered.send(view).await?;
                     }
-                    None => continue,
-                },
-                Err(broadcast::error::RecvError::Lagged(missed)) => {
-                    let reason = format!(
-                        "lagged: this subscriber is {missed} events behind; subscribe again and read what was missed by height"
-                    );
-                    return Err(reason.into());
                 }
-                Err(broadcast::error::RecvError::Closed) => {
-                    return Err("stopped: the node is shutting down".into());
-                }
-            };
-            send(
-                &sink,
-                &Notification {
-                    sequence,
-                    event: view,
-                },
-            )
-            .await?;
-            sequence += 1;
+                Err(RecvError::Lagged(missed)) => return Err(lagged("this subscriber", *missed).into()),
+                Err(RecvError::Closed) => return Err("stopped: the node is shutting down".into()),
+            }
         }
     }
 }
 
-async fn send(sink: &SubscriptionSink, notification: &Notification) -> jsonrpsee::core::SubscriptionResult {
-    let json = serde_json::value::to_raw_value(notification)?;
-    sink.send(SubscriptionMessage::from(json)).await?;
-    Ok(())
+fn forward(events: &Subscription, to: &broadcast::Sender<Arc<Event>>, stopped: &OnceLock<String>) {
+    while let Ok(event) = events.recv() {
+        let last = match &event {
+            Event::Stopped { reason } => {
+                stopped.get_or_init(|| reason.to_string());
+                true
+            }
+            _ => false,
+        };
+        // No receiver means no subscriber at the moment.
+        let _ = to.send(Arc::new(event));
+        if last {
+            break;
+        }
+    }
+}
+
+fn lagged(who: &str, missed: u64) -> String {
+    format!("lagged: {who} is {missed} events behind; subscribe again and read what was missed by height")
+}
+
+/// A subscriber's end, which counts what it is told.
+struct Numbered {
+    sink: SubscriptionSink,
+    sequence: u64,
+}
+
+impl Numbered {
+    async fn send(&mut self, event: EventView) -> SubscriptionResult {
+        let notification = Notification {
+            sequence: self.sequence,
+            event,
+        };
+        let json = serde_json::value::to_raw_value(&notification)?;
+        self.sink.send(SubscriptionMessage::from(json)).await?;
+        self.sequence += 1;
+        Ok(())
+    }
+
+    /// The last notification, and the end of the subscription.
+    async fn end(mut self, reason: String) -> SubscriptionResult {
+        self.send(EventView::Stopped {
+            reason: reason.clone(),
+        })
+        .await?;
+        Err(format!("stopped: {reason}").into())
+    }
 }
 
 fn view_of(event: &Event, topic: Topic) -> Option<EventView> {
@@ -95,22 +136,15 @@ fn view_of(event: &Event, topic: Topic) -> Option<EventView> {
                 transactions,
             },
             Topic::Executed,
-        ) => {
-            let not_settled: Option<Height> = None;
-            let receipt = ExecutionReceiptView::new(receipt, true, not_settled);
-            Some(EventView::Executed {
-                receipt,
-                transactions: *transactions,
-            })
-        }
+        ) => Some(EventView::Executed {
+            receipt: receipt.into(),
+            transactions: *transactions,
+        }),
         (Event::Settled { from, to, by }, Topic::Settled) => Some(EventView::Settled {
             from: *from,
             to: *to,
             by: by.height,
             by_hash: by.hash,
-        }),
-        (Event::Stopped { reason }, _) => Some(EventView::Stopped {
-            reason: reason.to_string(),
         }),
         _ => None,
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Methods;
 use crate::encoding::Bytes;
-use crate::error::{codes, error, submit_error};
+use crate::error::{ErrorName, error, submit_error};
 use crate::shapes::PoolView;
 
 impl Methods {
@@ -37,6 +37,6 @@ impl Methods {
 }
 
 fn malformed(fault: &DecodeError, size: usize) -> ErrorObjectOwned {
-    let message = format!("Malformed: {fault}; send the canonical (borsh) bytes of a signed transaction");
-    error(codes::REFUSED, "Malformed", &message, json!({ "size": size }))
+    let message = format!("{fault}; send the canonical (borsh) bytes of a signed transaction");
+    error(ErrorName::Malformed, &message, json!({ "size": size }))
 }

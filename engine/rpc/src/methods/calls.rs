@@ -1,0 +1,83 @@
+//! Read-only calls: the one request that computes. Few run at once, the rest wait their turn, so that a flood of them
+//! takes neither the machine from execution nor the threads from other requests.
+
+use std::sync::Arc;
+
+use jsonrpsee::core::RpcResult;
+use millrace_executor::ReadOnlyCall;
+use millrace_pipeline::Engine;
+use millrace_types::{Gas, Outcome};
+use tokio::sync::Semaphore;
+
+use super::state::{origin, state_at};
+use crate::encoding::Bytes;
+use crate::error::{internal, limit_exceeded};
+use crate::reference::BlockReference;
+use crate::server::RpcConfig;
+use crate::shapes::{CallRequest, CallResult, LogView, TrapView, outcome_word};
+
+/// Runs calls.
+pub(super) struct Calls {
+    engine: Engine,
+    gas_limit: Gas,
+    turns: Arc<Semaphore>,
+}
+
+impl Calls {
+    pub(super) fn new(engine: &Engine, config: &RpcConfig) -> Self {
+        Self {
+            engine: engine.clone(),
+            gas_limit: config.call_gas_limit,
+            turns: Arc::new(Semaphore::new(config.max_concurrent_calls.max(1))),
+        }
+    }
+
+    /// Runs a call when it is its turn. A caller that goes away meanwhile gives up its place.
+    pub(super) async fn run(&self, request: CallRequest, reference: BlockReference) -> RpcResult<CallResult> {
+        let gas_limit = request.gas_limit.unwrap_or(self.gas_limit);
+        if gas_limit > self.gas_limit {
+            return Err(limit_exceeded(
+                "gas of a read-only call",
+                gas_limit,
+                self.gas_limit,
+            ));
+        }
+        let call = ReadOnlyCall {
+            from: request.from.unwrap_or_default(),
+            to: request.to,
+            value: request.value.unwrap_or_default().0,
+            input: request.input.0,
+            gas_limit,
+        };
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let turn = turn.expect("the semaphore is never closed");
+        let engine = self.engine.clone();
+        let running = tokio::task::spawn_blocking(move || {
+            let answer = run(&engine, call, reference);
+            // Held until the work ends, also when nobody waits for it any more.
+            drop(turn);
+            answer
+        });
+        running.await.map_err(|fault| internal(&fault))?
+    }
+}
+
+fn run(engine: &Engine, call: ReadOnlyCall, reference: BlockReference) -> RpcResult<CallResult> {
+    let state = state_at(engine, reference)?;
+    let result = engine.call(&state, call).map_err(|fault| internal(&fault))?;
+    // Frames below may have trapped in a call that went on.
+    let trap = result
+        .traps
+        .last()
+        .filter(|_| result.outcome == Outcome::Trapped)
+        .map(TrapView::from);
+    Ok(CallResult {
+        origin: origin(&state),
+        outcome: outcome_word(&result.outcome).to_owned(),
+        output: Bytes(result.output),
+        gas_used: result.gas_used,
+        logs: result.logs.iter().map(LogView::from).collect(),
+        trap,
+        image_error: result.image_error.map(|fault| fault.to_string()),
+    })
+}
