@@ -299,3 +299,25 @@ fn a_proposal_keeps_to_the_limits_that_are_asked_for() {
     assert!(millrace_types::codec::encoded_len(&block) <= 2_000);
     assert!(!block.body.transactions.is_empty());
 }
+
+#[test]
+fn a_body_that_is_not_the_headers_says_nothing_about_the_block() {
+    let mut chain = Chain::in_memory(spec(), EngineConfig::default());
+    let block = empty_block(chain.engine.spec(), &genesis(&chain));
+    let mut other = block.clone();
+    other.body.transactions.push(transfer(0, 0, address(1), 1));
+    assert_eq!(other.hash(), block.hash());
+    let refused = |answer| matches!(answer, ValidateAnswer::Invalid(Invalid::TransactionsRoot { .. }));
+    assert!(refused(chain.validate(&other)));
+    assert_eq!(
+        chain.validate(&block),
+        ValidateAnswer::Valid,
+        "the bad body did not stick to the hash"
+    );
+    assert!(
+        refused(chain.validate(&other)),
+        "nor does the verdict on the good one cover it"
+    );
+    chain.finalize(&block);
+    chain.wait_until_executed(1);
+}

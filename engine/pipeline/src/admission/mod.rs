@@ -26,6 +26,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use millrace_types::receipt::settlement_hash;
 use millrace_types::settlement::{SettlementError, check_header, check_settlement};
 use millrace_types::state::Account;
 use millrace_types::{
@@ -169,6 +170,32 @@ fn try_check(
         senders: admission.into_senders(),
         transactions,
     })
+}
+
+/// Whether the body is the one that the header commits to, and with it the block's hash. If it is not, nothing is said
+/// about the block of that hash: its own body may still come.
+///
+/// # Errors
+/// What the header does not commit to.
+pub fn check_commitments(block: &Block, spec: &ChainSpec) -> Result<(), Invalid> {
+    let (found, expected) = (
+        block.header.transactions_root,
+        merkle::transactions_root(&block.body.transactions),
+    );
+    if found != expected {
+        return Err(Invalid::TransactionsRoot { found, expected });
+    }
+    let receipts = &block.body.receipts;
+    let (found, expected) = (settlement_hash(receipts), block.header.settlement_hash);
+    match spec.commitment {
+        Commitment::ExecutionReceipts if found != expected => {
+            Err(SettlementError::Hash { found, expected }.into())
+        }
+        Commitment::DelayedRoot if !receipts.is_empty() => Err(Invalid::UnexpectedReceipts {
+            found: receipts.len() as u64,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Sizes, counts, the transactions root; answers the transactions' ids.

@@ -6,7 +6,7 @@ use millrace_types::certificate::MAX_CERTIFICATE_BYTES;
 use millrace_types::{Block, Hash};
 
 use super::{Core, Effect, Executed, InFlight, World};
-use crate::admission::{Invalid, StateFault, Verdict};
+use crate::admission::{self, Invalid, StateFault, Verdict};
 use crate::api::{Event, PluginFault, StopReason, ValidateAnswer};
 use crate::tree::Standing;
 
@@ -187,6 +187,21 @@ impl Core {
         world: &dyn World,
         effects: &mut Vec<Effect>,
     ) {
+        // What is in the tree was checked when it came there.
+        if self.tree.get(&hash).is_none()
+            && let Err(reason) = admission::check_commitments(&block, &self.spec)
+        {
+            let (height, reason) = (block.header.height, Box::new(reason));
+            let block = hash;
+            return self.stop(
+                StopReason::ConsensusViolation {
+                    block,
+                    height,
+                    reason,
+                },
+                effects,
+            );
+        }
         self.tree.insert(hash, Arc::new(block), Standing::Waiting);
         // A block that breaks the rules is not written. One that only differs from this node's own execution is: both
         // results are kept, and whoever mends this node finds the chain's.

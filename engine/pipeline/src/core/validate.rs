@@ -5,7 +5,7 @@ use std::sync::Arc;
 use millrace_types::{Block, Hash};
 
 use super::{Core, Effect, Waiting, World};
-use crate::admission::{Pending, StateFault, Verdict};
+use crate::admission::{self, Pending, StateFault, Verdict};
 use crate::api::ValidateAnswer;
 use crate::reply::Reply;
 use crate::tree::Standing;
@@ -64,6 +64,10 @@ impl Core {
     ) -> Result<Option<ValidateAnswer>, StateFault> {
         if let Some(reason) = &self.stopped {
             return Ok(Some(ValidateAnswer::Stopped(reason.clone())));
+        }
+        // The tree knows blocks by their hashes: a body that is not the header's must not stand for the one that is.
+        if let Err(reason) = admission::check_commitments(&block, &self.spec) {
+            return Ok(Some(ValidateAnswer::Invalid(reason)));
         }
         if let Some(answer) = self.known_answer(&hash, &block, world)? {
             return Ok(Some(answer));
