@@ -39,6 +39,12 @@ pub enum ExecutionError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// A read-only call brings more units than can be: the caller's mistake, nothing else is wrong.
+    #[error("a read-only call brings {value} units; more than 2^127 never exist, name less")]
+    TooMuchValue {
+        /// What it names.
+        value: Amount,
+    },
     /// The reader gave no answer.
     #[error(transparent)]
     Read(#[from] ReadError),

@@ -12,6 +12,9 @@ use crate::gas::MAX_GAS;
 use crate::program_cache::Code;
 use crate::reader::StateReader;
 
+/// The most value that a read-only call may bring: as much as no supply reaches.
+const MAX_VALUE: Amount = 1 << 127;
+
 /// A call to try.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReadOnlyCall {
@@ -19,7 +22,7 @@ pub struct ReadOnlyCall {
     pub from: Address,
     /// The contract.
     pub to: Address,
-    /// Units that seem to come along; they are the contract's during the call.
+    /// Units that seem to come along; they are the contract's during the call. At most 2^127.
     pub value: Amount,
     /// Its input.
     pub input: Vec<u8>,
@@ -50,6 +53,10 @@ pub(crate) fn call_read_only(
     call: &ReadOnlyCall,
     state: &dyn StateReader,
 ) -> Result<ReadOnlyOutcome, ExecutionError> {
+    // With the supply, which is less, it fits an amount: no credit of this run overflows.
+    if call.value > MAX_VALUE {
+        return Err(ExecutionError::TooMuchValue { value: call.value });
+    }
     let mut execution = Execution::new(rules, call.from, state);
     let Some(code_hash) = execution.journal.account(&call.to)?.code_hash else {
         return Ok(ReadOnlyOutcome::failed(Failure::NoCode, None));

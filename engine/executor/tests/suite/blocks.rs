@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use millrace_executor::host::number;
 use millrace_executor::{BlockContext, Changes, ExecutionError, ReadError, ReadOnlyCall, StateReader};
 use millrace_types::receipt::Failure;
-use millrace_types::state::{Path, account_path};
-use millrace_types::{Address, Outcome, Payload, SignedTransaction};
+use millrace_types::state::{Account, Path, account_path};
+use millrace_types::{Address, Amount, Outcome, Payload, SignedTransaction};
 
 use crate::common::world::{GAS, contract};
 use crate::common::{Answers, SCRATCH, Script, World, elf, key};
@@ -394,4 +394,30 @@ fn an_overlay_hides_what_it_removes() {
     overlay.apply(Changes::from([([1; 32], None), ([3; 32], Some(vec![3].into()))]));
     let read = |byte| overlay.get(&[byte; 32]).unwrap().map(|value| value.to_vec());
     assert_eq!([1, 2, 3, 4].map(read), [None, Some(vec![2]), Some(vec![3]), None]);
+}
+
+#[test]
+fn a_read_only_call_that_brings_more_than_can_be_is_the_callers_mistake() {
+    let mut world = World::new();
+    let rich = Account {
+        balance: (1 << 127) - 1,
+        ..world.account(&key(0).address())
+    };
+    let record = borsh::to_vec(&rich).unwrap().into();
+    world.state.insert(account_path(&key(0).address()), record);
+    let call = |value: Amount| {
+        let input = Script::new().transfer(&key(0).address(), value).returning(0);
+        let call = ReadOnlyCall {
+            from: key(1).address(),
+            to: contract(0),
+            value,
+            input,
+            gas_limit: GAS,
+        };
+        world.executor.call_read_only(&world.block, &call, &world.state)
+    };
+    assert_eq!(call(1 << 127).unwrap().outcome, Outcome::Success);
+    for value in [(1 << 127) + 1, Amount::MAX] {
+        assert_eq!(call(value), Err(ExecutionError::TooMuchValue { value }));
+    }
 }
