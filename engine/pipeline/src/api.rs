@@ -474,7 +474,8 @@ pub enum Event {
     },
     /// A build that was answered [`BuildAnswer::NotNow`] may succeed now. Follows every such answer.
     Work,
-    /// The engine takes no more blocks. What was finalized before is still executed, and told.
+    /// The engine takes no more blocks ([`crate::Engine::status`] says so at once). What was taken before is finished
+    /// and told first: this is the last event that tells of a block.
     Stopped {
         /// Why.
         reason: StopReason,

@@ -92,6 +92,8 @@ impl Driver {
             self.core.on_tick(now_ms(), &mut effects);
             self.perform(&mut effects);
         }
+        self.core.tell_stopped_now(&mut effects);
+        self.perform(&mut effects);
     }
 
     fn next_input(&self) -> Option<Input> {
@@ -119,6 +121,7 @@ impl Driver {
             Input::Fault(reason) => {
                 course.broken = true;
                 self.core.stop(reason, effects);
+                self.core.tell_stopped_now(effects);
             }
         }
     }

@@ -47,6 +47,7 @@ impl Core {
     pub(crate) fn on_body_durable(&mut self, hash: &Hash, effects: &mut Vec<Effect>) {
         if self.config.pipelining {
             self.acknowledge(hash, effects);
+            self.tell_stopped(effects);
         }
     }
 
@@ -94,6 +95,7 @@ impl Core {
         self.retry_waiting(world, effects);
         self.observe(self.head);
         effects.push(Effect::WorkPossible);
+        self.tell_stopped(effects);
     }
 
     /// Admits finalized blocks, as far as execution allows, and sends them on.

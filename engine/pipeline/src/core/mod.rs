@@ -114,6 +114,7 @@ pub(crate) struct Core {
     tree: Tree,
     ladder: Ladder,
     stopped: Option<StopReason>,
+    is_stop_told: bool,
     /// Newest finalized block that is admitted: what the pool and new transactions are judged by.
     head: Hash,
     /// Newest finalized block that consensus was told is durable.
@@ -154,6 +155,7 @@ impl Core {
             tree,
             ladder,
             stopped: None,
+            is_stop_told: false,
             head: newest.hash,
             acknowledged: newest,
             settled,
@@ -185,10 +187,25 @@ impl Core {
                 ));
             }
         }
-        effects.push(Effect::Emit(Event::Stopped {
-            reason: reason.clone(),
-        }));
         self.stopped = Some(reason);
+        self.tell_stopped(effects);
+    }
+
+    /// [`Event::Stopped`], the last event: once nothing that was taken before is under way.
+    fn tell_stopped(&mut self, effects: &mut Vec<Effect>) {
+        let bodies_are_durable = !self.config.pipelining || self.acknowledged == self.tree.finalized();
+        if self.in_flight.is_empty() && bodies_are_durable {
+            self.tell_stopped_now(effects);
+        }
+    }
+
+    /// The same when what is under way never comes out.
+    pub(crate) fn tell_stopped_now(&mut self, effects: &mut Vec<Effect>) {
+        if let (Some(reason), false) = (&self.stopped, self.is_stop_told) {
+            let reason = reason.clone();
+            effects.push(Effect::Emit(Event::Stopped { reason }));
+            self.is_stop_told = true;
+        }
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
