@@ -19,8 +19,8 @@ use crate::client::Client;
 use crate::commands::{print_json, run_async};
 use crate::failure::Failure;
 use crate::load::{Load, LoadKind, LoadPlan};
-use crate::node::RunningNode;
 use crate::node::settings::{Settings, read_chain_spec};
+use crate::node::{RunningNode, create_data_directory};
 
 /// Units of every development account.
 const ACCOUNT_UNITS: Amount = 1 << 100;
@@ -96,7 +96,7 @@ pub struct DevArgs {
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=4096))]
     queue_blocks: u64,
     /// Where the RPC listens.
-    #[arg(long, default_value = "127.0.0.1:4860")]
+    #[arg(long, env = "MILLRACE_RPC__LISTEN", default_value = "127.0.0.1:4860")]
     rpc_listen: std::net::SocketAddr,
     /// Prints JSON: one object when the chain is ready, one when it ends.
     #[arg(long)]
@@ -371,8 +371,9 @@ fn keep_spec(directory: &Path, spec: ChainSpec) -> Result<ChainSpec, Failure> {
     let path = directory.join(SPEC_FILE);
     if !path.exists() {
         let text = serde_json::to_string_pretty(&spec)?;
-        let written = std::fs::create_dir_all(directory).and_then(|()| std::fs::write(&path, text + "\n"));
-        written.map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+        create_data_directory(directory)?;
+        std::fs::write(&path, text + "\n")
+            .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
         return Ok(spec);
     }
     let kept = read_chain_spec(&path).map_err(|error| Failure::new(error.to_string()))?;

@@ -5,6 +5,7 @@
 pub mod consensus;
 pub mod settings;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,11 +88,23 @@ fn open_ledger(settings: &Settings) -> Result<Ledger, Failure> {
     match &settings.data_directory {
         None => Ledger::in_memory(&settings.spec).map_err(|error| failed(&error)),
         Some(directory) => {
-            std::fs::create_dir_all(directory)
-                .map_err(|error| Failure::new(format!("data directory {}: {error}", directory.display())))?;
+            create_data_directory(directory)?;
             Ledger::open(&directory.join(LEDGER_FILE), &settings.spec).map_err(|error| failed(&error))
         }
     }
+}
+
+/// Makes sure that the data directory is there.
+///
+/// # Errors
+/// When it is something else, or cannot be made.
+pub fn create_data_directory(directory: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(directory).map_err(|error| {
+        Failure::new(format!(
+            "data directory {}: {error}; name a directory that this user may make and write to",
+            directory.display()
+        ))
+    })
 }
 
 fn install_metrics() -> Result<PrometheusHandle, Failure> {

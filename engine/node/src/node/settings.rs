@@ -3,12 +3,13 @@
 //! [`File`] is what an operator writes (TOML, with `MILLRACE_` environment variables over it); [`Settings`] is what
 //! the node runs with. Between them every value is checked, and an error names the key, the value and what is allowed.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figment::Figment;
+use figment::error::Kind;
 use figment::providers::{Env, Format, Toml};
+use millrace_executor::check_spec;
 use millrace_pipeline::EngineConfig;
 use millrace_rpc::RpcConfig;
 use millrace_types::{ChainSpec, hex};
@@ -39,7 +40,7 @@ pub enum SettingsError {
         found: u32,
     },
     /// A value outside its range.
-    #[error("configuration {path}: {key} = {value} is not {allowed}")]
+    #[error("configuration {path}: {key} = {value}: allowed is {allowed}")]
     Value {
         /// The file.
         path: PathBuf,
@@ -105,7 +106,7 @@ fn default_patience_ms() -> u64 {
 #[serde(deny_unknown_fields, default)]
 pub struct RpcFile {
     /// Address and port.
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<String>,
     /// Connections at once.
     pub max_connections: Option<u32>,
     /// Bytes of one request.
@@ -159,20 +160,51 @@ impl Settings {
             path: path.to_owned(),
             reason,
         };
-        if !path.is_file() {
-            return Err(parse(
-                "no such file; docs/configuration.md shows a minimal one".to_owned(),
-            ));
-        }
-        let figment = Figment::new().merge(Toml::file_exact(path)).merge(
-            Env::prefixed("MILLRACE_").split("__").only(&[
-                "rpc.listen",
-                "data_directory",
-                "engine.pipelining",
-            ]),
-        );
-        let file: File = figment.extract().map_err(|error| parse(error.to_string()))?;
+        let text =
+            std::fs::read_to_string(path).map_err(|error| parse(format!("{error}; {A_MINIMAL_ONE}")))?;
+        let figment =
+            Figment::new()
+                .merge(Toml::string(&text))
+                .merge(Env::prefixed("MILLRACE_").split("__").only(&[
+                    "rpc.listen",
+                    "data_directory",
+                    "engine.pipelining",
+                ]));
+        let file: File = figment.extract().map_err(|error| parse(describe(&error)))?;
         file.resolve(path)
+    }
+}
+
+const A_MINIMAL_ONE: &str = "docs/configuration.md shows a minimal one";
+
+/// What is wrong with which key, and where it comes from if not from the file.
+fn describe(error: &figment::Error) -> String {
+    let key = error.path.join(".");
+    let what = match &error.kind {
+        Kind::MissingField(name) => {
+            let place = error.path.iter().map(String::as_str).chain([name.as_ref()]);
+            let key = place.collect::<Vec<_>>().join(".");
+            format!("`{key}` is missing; {A_MINIMAL_ONE}")
+        }
+        Kind::UnknownField(_, known) => format!("there is no key `{key}`; there are {}", known.join(", ")),
+        Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
+            let expected = match expected.as_str() {
+                "u32" | "u64" | "usize" => "a whole number that is not negative",
+                other => other,
+            };
+            format!("`{key}` is {found}: allowed is {expected}")
+        }
+        other if key.is_empty() => other.to_string(),
+        other => format!("`{key}`: {other}"),
+    };
+    let is_variable = error
+        .metadata
+        .as_ref()
+        .is_some_and(|metadata| metadata.name.contains("environment"));
+    if is_variable {
+        format!("{what} (from the environment, which goes before the file)")
+    } else {
+        what
     }
 }
 
@@ -203,10 +235,10 @@ impl File {
         }
         let plugin_pin = match &self.plugin.blake3 {
             None => None,
-            Some(text) => Some(
-                hex::parse_array(text)
-                    .map_err(|error| value("plugin.blake3", text.clone(), &error.to_string()))?,
-            ),
+            Some(text) => Some(hex::parse_array(text).map_err(|error| {
+                let allowed = format!("the BLAKE3 hash of the plugin's file: {error}");
+                value("plugin.blake3", format!("{text:?}"), &allowed)
+            })?),
         };
         let spec = read_chain_spec(&base.join(&self.chain_spec))?;
         let mut engine = EngineConfig::default();
@@ -228,6 +260,15 @@ impl File {
                 ));
             }
             engine.retention_blocks = blocks;
+        }
+        let least = spec.max_receipt_lag + 2;
+        if engine.retention_blocks < least {
+            let allowed = format!("at least {least}: the chain spec's max_receipt_lag and 2");
+            return Err(value(
+                "engine.retention_blocks",
+                engine.retention_blocks.to_string(),
+                &allowed,
+            ));
         }
         Ok(Settings {
             spec,
@@ -272,7 +313,10 @@ impl RpcFile {
         )?;
         within("rpc.max_batch", self.max_batch, 1, 10_000, &mut rpc.max_batch)?;
         if let Some(listen) = self.listen {
-            rpc.listen = listen;
+            rpc.listen = listen.parse().map_err(|_| {
+                let allowed = "an IP address and a port, such as 127.0.0.1:4860";
+                value("rpc.listen", format!("{listen:?}"), allowed)
+            })?;
         }
         if let Some(gas) = self.call_gas_limit {
             if gas == 0 || gas > 1 << 62 {
@@ -284,7 +328,7 @@ impl RpcFile {
     }
 }
 
-/// Reads and checks a chain spec.
+/// Reads a chain spec, and checks it by the chain's rules and by what this build can execute.
 ///
 /// # Errors
 /// [`SettingsError::ChainSpec`].
@@ -293,8 +337,13 @@ pub fn read_chain_spec(path: &Path) -> Result<ChainSpec, SettingsError> {
         path: path.to_owned(),
         reason,
     };
-    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-    let spec: ChainSpec = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
+    let text = std::fs::read(path).map_err(|error| failed(format!("cannot read the file: {error}")))?;
+    let spec: ChainSpec = serde_json::from_slice(&text).map_err(|error| {
+        failed(format!(
+            "not the JSON of a chain spec: {error}; docs/spec/blocks.md describes its fields"
+        ))
+    })?;
     spec.validate().map_err(|error| failed(error.to_string()))?;
+    check_spec(&spec).map_err(|error| failed(error.to_string()))?;
     Ok(spec)
 }
