@@ -84,7 +84,8 @@ impl Core {
             node.receipt = Some(receipt.clone());
         }
         effects.push(Effect::ReturnCredit);
-        if !self.config.pipelining {
+        // What recovery found was acknowledged when it was taken over.
+        if !self.config.pipelining && receipt.height > self.acknowledged.height {
             self.acknowledge(&receipt.block_hash, effects);
         }
         effects.push(Effect::Emit(Event::Executed {
@@ -228,7 +229,8 @@ impl Core {
                     certificate,
                 });
             }
-            None => self.on_body_durable(&hash, effects),
+            // Durable already, without pipelining too: consensus must not order another block in its place.
+            None => self.acknowledge(&hash, effects),
         }
         self.awaiting.push_back(InFlight {
             block,
