@@ -33,7 +33,8 @@ impl Frame<'_, '_> {
         charge_words(call, price, len)
     }
 
-    /// `return` and `revert`: ends the frame with output.
+    /// `return` and `revert`: ends the frame with output. That of a transaction's own frame stands in its receipt, so it
+    /// is paid like a log's data.
     pub(super) fn end(&mut self, call: &mut Ecall<'_>, flow: Flow) -> Step {
         let [pointer, len, ..] = call.args;
         let price = self.schedule().context;
@@ -44,7 +45,12 @@ impl Frame<'_, '_> {
                 "return_bytes: the limit of a frame's output",
             )));
         }
-        charge_words(call, price, len)?;
+        let words = if self.depth == 1 {
+            self.schedule().log
+        } else {
+            price
+        };
+        charge_words(call, words, len)?;
         self.output = read(call, pointer, len)?.to_vec();
         Err(flow)
     }

@@ -222,6 +222,17 @@ fn pages_of_constants_are_paid_whether_the_file_fills_them_or_not() {
     assert_eq!(used(101) - used(1), 100 * table().entry_read_only_page);
 }
 
+#[test]
+fn output_that_stands_in_a_receipt_costs_what_a_log_does_and_other_output_a_copy() {
+    for number in [number::RETURN, number::REVERT] {
+        let ending = |len: u64| Script::new().host(number, &[SCRATCH, len]).input();
+        let top = |len| World::new().script(ending(len)).gas_used;
+        assert_eq!(top(801) - top(0), 101 * table().log.word);
+        let nested = |len| price(|script| script.call(&contract(1), 0, GAS, &ending(len)));
+        assert_eq!(nested(801) - nested(0), 101 * table().context.word);
+    }
+}
+
 /// What the run of a script by the scripted contract costs without entry.
 fn run_gas(input: &[u8]) -> Gas {
     let mut world = World::new();
