@@ -115,7 +115,7 @@ pub fn decode<T: BorshDeserialize>(bytes: &[u8], limit: usize) -> Result<T, Deco
         what,
         at: len - rest.len(),
         len,
-        reason: error.to_string(),
+        reason: reason(&error),
     })?;
     if rest.is_empty() {
         Ok(value)
@@ -229,6 +229,14 @@ pub fn ascending<T: BorshDeserialize + Keyed, R: Read>(reader: &mut R) -> borsh:
         entries.push(entry);
     }
     Ok(entries)
+}
+
+/// The library's words, but where they do not say that something is missing.
+fn reason(error: &Error) -> String {
+    match error.to_string().as_str() {
+        "Unexpected length of input" => "the input ends before the value does".into(),
+        other => other.into(),
+    }
 }
 
 fn invalid(reason: &str) -> Error {

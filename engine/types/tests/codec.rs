@@ -179,7 +179,7 @@ fn errors_say_what_and_where() {
     check(
         &receipt[..50],
         200,
-        "ExecutionReceipt: Unexpected length of input at byte 50 of 50",
+        "ExecutionReceipt: the input ends before the value does at byte 50 of 50",
     );
 }
 
