@@ -112,6 +112,9 @@ impl Engine for Bridge {
             pipeline::BuildAnswer::Refused(pipeline::BuildRefused::UnknownParent { .. }) => {
                 reply.complete(BuildAnswer::UnknownParent);
             }
+            pipeline::BuildAnswer::Refused(pipeline::BuildRefused::Stopped(_)) => {
+                reply.complete(BuildAnswer::Stopped);
+            }
             pipeline::BuildAnswer::Refused(why) => reply.complete(BuildAnswer::Invalid(why.to_string())),
             // Dropping the reply says "aborted".
             pipeline::BuildAnswer::Aborted => drop(reply),
