@@ -133,7 +133,14 @@ impl Drop for Chain {
     fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        let status = self.child.wait();
+        if thread::panicking() {
+            println!(
+                "dev {:?} ended as {status:?}: {}",
+                self.arguments,
+                self.log_text()
+            );
+        }
     }
 }
 
