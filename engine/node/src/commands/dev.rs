@@ -1,6 +1,7 @@
 //! `millrace dev`: a development chain in one process, with accounts, a plugin, and load if asked for.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -372,7 +373,7 @@ fn keep_spec(directory: &Path, spec: ChainSpec) -> Result<ChainSpec, Failure> {
     if !path.exists() {
         let text = serde_json::to_string_pretty(&spec)?;
         create_data_directory(directory)?;
-        std::fs::write(&path, text + "\n")
+        write_whole(directory, &path, &(text + "\n"))
             .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
         return Ok(spec);
     }
@@ -384,6 +385,17 @@ fn keep_spec(directory: &Path, spec: ChainSpec) -> Result<ChainSpec, Failure> {
         "{}: this chain was started with other flags (--seed, --accounts, --commitment or --max-receipt-lag differ); give the same, or another --data-dir",
         path.display()
     )))
+}
+
+/// Writes a file of `directory` durably, whole or not at all: whoever is killed meanwhile can start again.
+fn write_whole(directory: &Path, path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = tempfile::Builder::new()
+        .permissions(std::fs::Permissions::from_mode(0o644))
+        .tempfile_in(directory)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    std::fs::File::open(directory)?.sync_all()
 }
 
 fn plugin_beside_this_program() -> Result<PathBuf, Failure> {
