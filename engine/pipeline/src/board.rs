@@ -12,6 +12,8 @@ pub(crate) struct Facts {
     pub(crate) heights: Heights,
     pub(crate) status: EngineStatus,
     pub(crate) pressure: PressureSnapshot,
+    /// When the oldest block in flight came, in milliseconds since the epoch.
+    pub(crate) oldest_since_ms: Option<u64>,
     pub(crate) counters: Counters,
 }
 

@@ -154,9 +154,7 @@ impl Driver {
         if effects.is_empty() {
             return;
         }
-        self.shared
-            .board
-            .post(self.core.facts(now_ms(), self.shared.credits.available()));
+        self.shared.board.post(self.core.facts());
         for effect in effects.drain(..) {
             match effect {
                 Effect::AnswerBuild(reply, answer) => reply.send(answer),

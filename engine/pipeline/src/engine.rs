@@ -113,7 +113,7 @@ fn start(
     let (mailbox, inputs, receiver) = Mailbox::new(config.max_requests.max(1));
     let shared = Arc::new(Shared {
         accounts: RwLock::new(core.head_accounts(&store).expect("the newest states are held")),
-        board: Board::new(core.facts(now_ms(), credits.available())),
+        board: Board::new(core.facts()),
         pool: Pool::new(config.pool),
         config,
         spec,
@@ -233,7 +233,15 @@ impl Engine {
     /// What goes back to consensus.
     #[must_use]
     pub fn pressure(&self) -> PressureSnapshot {
-        self.shared().board.read(|facts| facts.pressure)
+        let shared = self.shared();
+        let (pressure, oldest_since_ms) = shared.board.read(|facts| (facts.pressure, facts.oldest_since_ms));
+        let credits_blocks = shared.credits.available();
+        PressureSnapshot {
+            credits_blocks,
+            credits_gas: credits_blocks.saturating_mul(shared.spec.limits.block_gas),
+            oldest_in_flight_ms: oldest_since_ms.map_or(0, |since| now_ms().saturating_sub(since)),
+            ..pressure
+        }
     }
 
     fn decline(&self, request: Request) {

@@ -250,7 +250,7 @@ impl Core {
     }
 
     /// What readers see.
-    pub(crate) fn facts(&self, now_ms: u64, credits: u64) -> Facts {
+    pub(crate) fn facts(&self) -> Facts {
         let heights = Heights {
             head: self.acknowledged,
             finalized: self.acknowledged,
@@ -268,17 +268,22 @@ impl Core {
         Facts {
             heights,
             status,
-            pressure: self.pressure(now_ms, credits),
+            pressure: self.pressure(),
+            oldest_since_ms: self
+                .in_flight
+                .front()
+                .or(self.awaiting.front())
+                .map(|block| block.since_ms),
             counters: self.counters,
         }
     }
 
-    fn pressure(&self, now_ms: u64, credits: u64) -> PressureSnapshot {
+    /// Credits and ages change while nothing happens here: [`crate::Engine::pressure`] fills them in.
+    fn pressure(&self) -> PressureSnapshot {
         let allowance = self.ladder.allowance();
-        let oldest = self.in_flight.front().or(self.awaiting.front());
         PressureSnapshot {
-            credits_blocks: credits,
-            credits_gas: credits.saturating_mul(self.spec.limits.block_gas),
+            credits_blocks: 0,
+            credits_gas: 0,
             max_gas: if allowance.max_transactions > 0 {
                 allowance.max_gas
             } else {
@@ -291,7 +296,7 @@ impl Core {
             persisted_height: self.executed.height,
             settled_height: self.settled,
             finalized_height: self.acknowledged.height,
-            oldest_in_flight_ms: oldest.map_or(0, |block| now_ms.saturating_sub(block.since_ms)),
+            oldest_in_flight_ms: 0,
             rung: self.ladder.rung(),
         }
     }
