@@ -16,6 +16,8 @@ pub(crate) struct Contents {
     /// Every sender by the bound on what it has to offer, the most wanted first.
     offers: BTreeSet<(Wanted, Address)>,
     bytes: usize,
+    /// Senders whose last transaction was held when it was looked at last.
+    held_senders: usize,
 }
 
 impl Contents {
@@ -25,6 +27,11 @@ impl Contents {
 
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// How many senders' last transactions were held when they were looked at last.
+    pub(crate) fn held_senders(&self) -> usize {
+        self.held_senders
     }
 
     pub(crate) fn queue(&self, sender: &Address) -> Option<&Queue> {
@@ -93,11 +100,13 @@ impl Contents {
         if let (Some(worth), Some(bound)) = (queue.tail_worth(), queue.offer_bound()) {
             self.tails.remove(&(worth, *sender));
             self.offers.remove(&(bound, *sender));
+            self.held_senders -= usize::from(!queue.is_tail_ready);
         }
         let result = act(queue);
         if let (Some(worth), Some(bound)) = (queue.tail_worth(), queue.offer_bound()) {
             self.tails.insert((worth, *sender));
             self.offers.insert((bound, *sender));
+            self.held_senders += usize::from(!queue.is_tail_ready);
         } else {
             self.queues.remove(sender);
         }

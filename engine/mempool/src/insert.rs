@@ -4,6 +4,7 @@
 //! - A full pool evicts last transactions, the least worthy first: held before ready, cheap before dear, new before old;
 //!   and only what is worth less than the newcomer. Last ones, because whatever stands behind a missing nonce is
 //!   useless; held ones first, or whoever bids without funds could crowd out all others for nothing.
+//! - Senders that have nothing to offer are bounded by themselves: filling a block looks at each that bids enough.
 //! - A sender never loses a transaction to one of its own with a higher nonce. At its own limit it loses its last one
 //!   to one with a lower nonce.
 
@@ -139,6 +140,23 @@ fn pool_full(contents: &Contents) -> InsertError {
     }
 }
 
+fn is_full(contents: &Contents, config: &PoolConfig, newcomer: &Entry) -> bool {
+    contents.len() >= config.max_transactions || contents.bytes() + newcomer.bytes > config.max_bytes
+}
+
+/// Whether the newcomer would make one more sender that has nothing to offer than the pool keeps.
+fn is_crowded(
+    contents: &Contents,
+    config: &PoolConfig,
+    sender: &Address,
+    newcomer: &Entry,
+    view: &dyn AccountView,
+) -> bool {
+    contents.held_senders() >= config.max_held_senders
+        && contents.queue(sender).is_none()
+        && held(None, sender, newcomer, view).is_some()
+}
+
 /// Evicts until the newcomer fits, and answers whether it does. What goes is added to `evicted`.
 fn make_room(
     contents: &mut Contents,
@@ -149,7 +167,7 @@ fn make_room(
     view: &dyn AccountView,
 ) -> bool {
     let mut worth = None;
-    while contents.len() >= config.max_transactions || contents.bytes() + newcomer.bytes > config.max_bytes {
+    while is_full(contents, config, newcomer) || is_crowded(contents, config, sender, newcomer, view) {
         let worth = *worth.get_or_insert_with(|| {
             let held = held(contents.queue(sender), sender, newcomer, view);
             newcomer.worth(held.is_none())
@@ -157,6 +175,10 @@ fn make_room(
         let Some((victim, least)) = least_worthy(contents, view) else {
             return false;
         };
+        if !is_full(contents, config, newcomer) && !is_crowded(contents, config, sender, newcomer, view) {
+            // Some that were held have turned out to be ready.
+            return true;
+        }
         let tail = contents
             .queue(&victim)
             .and_then(Queue::tail)

@@ -178,3 +178,56 @@ fn the_highest_nonces_and_prices_do_not_overflow() {
     assert_eq!(pool.remove_finalized(&offered), []);
     assert_eq!(pool.stats(), PoolStats::default());
 }
+
+/// Counts how often accounts are asked for.
+struct Counting<'a>(&'a Accounts, std::cell::Cell<usize>);
+
+impl millrace_mempool::AccountView for Counting<'_> {
+    fn next_nonce(&self, account: &Address) -> u64 {
+        self.1.set(self.1.get() + 1);
+        self.0.next_nonce(account)
+    }
+
+    fn funds(&self, account: &Address) -> millrace_mempool::Funds {
+        self.0.funds(account)
+    }
+}
+
+#[test]
+fn whoever_bids_without_funds_makes_a_block_ask_for_few_accounts() {
+    let mut view = Accounts::with(&[(200, 0, 1_000)]);
+    let pool = Pool::new(PoolConfig {
+        max_held_senders: 10,
+        ..PoolConfig::default()
+    });
+    pool.insert(transaction(200, 0, 1, 0), &view).unwrap();
+    let mut evicted = Vec::new();
+    for key in 0..100 {
+        let price = 1_000 + u64::from(key);
+        evicted.extend(pool.insert(transaction(key, 0, price, 0), &view).unwrap().evicted);
+    }
+    assert_eq!((evicted.len(), pool.stats().transactions), (90, 11));
+    let refused = pool.insert(transaction(100, 0, 5, 0), &view).unwrap_err();
+    assert!(matches!(refused, InsertError::PoolFull { .. }), "{refused}");
+    let room = millrace_mempool::BlockRoom {
+        gas: u64::MAX,
+        bytes: u64::MAX,
+        transactions: 100,
+    };
+    let counting = Counting(&view, std::cell::Cell::default());
+    assert_eq!(pool.best(&counting, room).len(), 1);
+    assert_eq!(counting.1.get(), 11);
+    // Funds that settle meanwhile make room for others that wait.
+    view.0.insert(
+        Address::of_key(&[90; 32]),
+        (
+            0,
+            millrace_mempool::Funds {
+                settled: 1 << 40,
+                reserved: 0,
+            },
+        ),
+    );
+    let taken = pool.insert(transaction(100, 0, 1_091, 0), &view).unwrap();
+    assert!(taken.evicted.is_empty() && taken.held.is_some());
+}

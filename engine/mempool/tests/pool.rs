@@ -222,7 +222,7 @@ proptest! {
     /// Bounds always hold; every offer is admissible by the rule itself; what was taken and not accounted for is there.
     #[test]
     fn a_random_walk_keeps_every_promise(steps in steps()) {
-        let config = PoolConfig { max_transactions: 12, max_bytes: 12 * 220, max_per_sender: 6 };
+        let config = PoolConfig { max_transactions: 12, max_bytes: 12 * 220, max_per_sender: 6, ..PoolConfig::default() };
         let pool = Pool::new(config);
         let mut view = Accounts::with(&[(0, 0, 900), (1, 0, 400), (2, 0, 90), (3, 1, 900), (4, 0, 0)]);
         let mut present = BTreeMap::new();
