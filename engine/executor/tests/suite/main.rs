@@ -13,6 +13,7 @@ mod fees;
 mod gas;
 mod hashes;
 mod limits;
+mod partition;
 mod sample_contracts;
 mod spec;
 mod storage;
