@@ -14,16 +14,31 @@ fn root() -> PathBuf {
 
 /// Package name → names of what it depends on outside tests and build scripts.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
-    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap();
+    let metadata = MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .unwrap();
     let normal = |package: &cargo_metadata::Package| {
-        let kept = package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
+        let kept = package
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.kind == DependencyKind::Normal);
         kept.map(|dependency| dependency.name.clone()).collect()
     };
-    metadata.packages.iter().map(|package| (package.name.to_string(), normal(package))).collect()
+    metadata
+        .packages
+        .iter()
+        .map(|package| (package.name.to_string(), normal(package)))
+        .collect()
 }
 
 fn ours(names: &BTreeSet<String>) -> BTreeSet<&str> {
-    names.iter().map(String::as_str).filter(|name| name.starts_with("millrace")).collect()
+    names
+        .iter()
+        .map(String::as_str)
+        .filter(|name| name.starts_with("millrace"))
+        .collect()
 }
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -65,9 +80,16 @@ fn each_crate_knows_only_whom_it_may_know() {
     ]);
     let found = dependencies();
     for (name, may) in allowed {
-        let knows = ours(found.get(name).unwrap_or_else(|| panic!("{name} is a member of the workspace")));
+        let knows = ours(
+            found
+                .get(name)
+                .unwrap_or_else(|| panic!("{name} is a member of the workspace")),
+        );
         let extra: Vec<_> = knows.iter().filter(|other| !may.contains(other)).collect();
-        assert!(extra.is_empty(), "{name} must not know {extra:?}; see ARCHITECTURE.md, \"What must never be\"");
+        assert!(
+            extra.is_empty(),
+            "{name} must not know {extra:?}; see ARCHITECTURE.md, \"What must never be\""
+        );
     }
 }
 
@@ -75,7 +97,13 @@ fn each_crate_knows_only_whom_it_may_know() {
 fn a_plugin_knows_the_sdk_alone() {
     for (name, knows) in dependencies() {
         let is_plugin = name.starts_with("millrace-plugin-")
-            && !matches!(name.as_str(), "millrace-plugin-abi" | "millrace-plugin-sdk" | "millrace-plugin-host" | "millrace-plugin-kit");
+            && !matches!(
+                name.as_str(),
+                "millrace-plugin-abi"
+                    | "millrace-plugin-sdk"
+                    | "millrace-plugin-host"
+                    | "millrace-plugin-kit"
+            );
         if is_plugin {
             assert_eq!(ours(&knows), BTreeSet::from(["millrace-plugin-sdk"]), "{name}");
         }
@@ -85,24 +113,39 @@ fn a_plugin_knows_the_sdk_alone() {
 #[test]
 fn the_node_links_no_plugin() {
     let found = dependencies();
-    let plugins: Vec<_> = ours(&found["millrace"]).into_iter().filter(|name| *name == "millrace-plugin-solo").collect();
-    assert!(plugins.is_empty(), "plugins are loaded, never linked: {plugins:?}");
+    let plugins: Vec<_> = ours(&found["millrace"])
+        .into_iter()
+        .filter(|name| *name == "millrace-plugin-solo")
+        .collect();
+    assert!(
+        plugins.is_empty(),
+        "plugins are loaded, never linked: {plugins:?}"
+    );
 }
 
 #[test]
 fn tokio_appears_only_in_rpc_node_and_plugins() {
     for (name, knows) in dependencies() {
         let may = matches!(name.as_str(), "millrace-rpc" | "millrace" | "millrace-tests");
-        let is_plugin = name.starts_with("millrace-plugin-") && !matches!(name.as_str(), "millrace-plugin-abi" | "millrace-plugin-host");
-        assert!(may || is_plugin || !knows.contains("tokio"), "{name} depends on tokio: no async in the execution path");
+        let is_plugin = name.starts_with("millrace-plugin-")
+            && !matches!(name.as_str(), "millrace-plugin-abi" | "millrace-plugin-host");
+        assert!(
+            may || is_plugin || !knows.contains("tokio"),
+            "{name} depends on tokio: no async in the execution path"
+        );
     }
     for path in all_rust_files() {
         let relative = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-        if ["engine/rpc/", "engine/node/", "consensus-plugins/", "tests/"].iter().any(|room| relative.starts_with(room)) {
+        if ["engine/rpc/", "engine/node/", "consensus-plugins/", "tests/"]
+            .iter()
+            .any(|room| relative.starts_with(room))
+        {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap();
-        let is_async = text.lines().any(|line| line.trim_start().starts_with("async fn") || line.contains("pub async fn"));
+        let is_async = text
+            .lines()
+            .any(|line| line.trim_start().starts_with("async fn") || line.contains("pub async fn"));
         assert!(!is_async, "{relative}: no async outside rpc, node and plugins");
     }
 }
@@ -127,7 +170,11 @@ fn crates_that_decide_results_forbid_unsafe_or_keep_it_in_named_modules() {
                 let code = line.split("//").next().unwrap_or("");
                 code.contains("unsafe {") || code.contains("unsafe fn") || code.contains("unsafe impl")
             });
-            assert!(!has_unsafe || exceptions.contains(&name), "{}: unsafe outside its named modules", path.display());
+            assert!(
+                !has_unsafe || exceptions.contains(&name),
+                "{}: unsafe outside its named modules",
+                path.display()
+            );
         }
     }
 }
@@ -145,7 +192,13 @@ fn no_file_has_outgrown_one_thought() {
 #[test]
 fn nothing_unfinished_lands() {
     // Spelled in two halves so that this file does not find itself.
-    let marks = [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("dbg", "!("), concat!("FIX", "ME"), concat!("#[ign", "ore")];
+    let marks = [
+        concat!("todo", "!("),
+        concat!("unimplemented", "!("),
+        concat!("dbg", "!("),
+        concat!("FIX", "ME"),
+        concat!("#[ign", "ore"),
+    ];
     for path in all_rust_files() {
         let text = fs::read_to_string(&path).unwrap();
         for mark in marks {
@@ -174,7 +227,11 @@ fn every_document_that_readers_are_sent_to_exists() {
                 continue;
             }
             let resolved = path.parent().unwrap().join(target);
-            assert!(resolved.exists(), "{} links to {target}, which does not exist", path.display());
+            assert!(
+                resolved.exists(),
+                "{} links to {target}, which does not exist",
+                path.display()
+            );
         }
     }
 }
