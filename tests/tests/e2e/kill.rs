@@ -297,6 +297,23 @@ fn receipts_and_roots_survive_kills_at_any_moment_under_option_a() {
     kill_again_and_again(kills, "a", seed("kill, option A").wrapping_add(1));
 }
 
+/// Killed again and again while its directory is made, a chain starts all the same: nothing is left half made.
+#[test]
+fn a_chain_killed_while_it_is_made_can_be_made_again() {
+    let mut random = ChaCha8Rng::seed_from_u64(seed("kill, a new chain"));
+    for _ in 0..if is_long() { 40 } else { 6 } {
+        let directory = tempfile::tempdir().unwrap();
+        let arguments = ["--data-dir", directory.path().to_str().unwrap()];
+        for _ in 0..3 {
+            let opening = Chain::spawn(&arguments);
+            thread::sleep(Duration::from_millis(random.random_range(0..60)));
+            opening.kill();
+        }
+        let chain = Chain::start(&arguments);
+        assert_eq!(chain.rpc().call("status", json!([]))["heights"]["executed"], 0);
+    }
+}
+
 /// The chain's own load goes on after a kill: from the nonces that the ledger knows, with a contract of its own.
 #[test]
 fn a_load_goes_on_after_a_kill() {
