@@ -316,7 +316,9 @@ pub enum PluginFault {
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
     /// For another chain.
-    #[error("WrongChainId: the transaction is for chain {found}, this is chain {expected}")]
+    #[error(
+        "WrongChainId: the transaction is for chain {found}, this is chain {expected}; sign it for this one"
+    )]
     WrongChainId {
         /// In the transaction.
         found: u64,
@@ -327,7 +329,7 @@ pub enum SubmitError {
     #[error("InvalidSignature: {0}")]
     InvalidSignature(#[from] SignatureError),
     /// Longer than the chain allows.
-    #[error("TooLarge: {size} bytes, the chain allows {limit}")]
+    #[error("TooLarge: the transaction has {size} bytes, the chain allows {limit}")]
     TooLarge {
         /// Its canonical bytes.
         size: u64,
@@ -335,7 +337,7 @@ pub enum SubmitError {
         limit: u64,
     },
     /// The gas limit does not even cover signature and bytes.
-    #[error("GasLimitTooLow: gas limit {limit}, inclusion alone costs {intrinsic}")]
+    #[error("GasLimitTooLow: gas limit {limit}, inclusion alone costs {intrinsic}; raise it")]
     GasLimitTooLow {
         /// The transaction's limit.
         limit: Gas,
@@ -343,7 +345,7 @@ pub enum SubmitError {
         intrinsic: Gas,
     },
     /// The gas limit passes the chain's.
-    #[error("GasLimitTooHigh: gas limit {limit}, the chain allows {max} for one transaction")]
+    #[error("GasLimitTooHigh: gas limit {limit}, the chain allows {max} for one transaction; lower it")]
     GasLimitTooHigh {
         /// The transaction's limit.
         limit: Gas,
@@ -362,7 +364,9 @@ pub enum SubmitError {
     #[error(transparent)]
     Pool(#[from] InsertError),
     /// The engine takes no more transactions.
-    #[error("Stopped: {0}")]
+    #[error(
+        "Stopped: the engine takes no more transactions ({0}); send to another node, or restart this one"
+    )]
     Stopped(StopReason),
 }
 

@@ -50,11 +50,11 @@ fn read<T: DeserializeOwned>(json: &str) -> serde_json::Result<()> {
 }
 
 const A_BLOCK: &str = "a tag, a height, or a block hash";
-const A_HASH: &str = "a hash: 64 hex digits after 0x";
-const AN_ADDRESS: &str = "an address: 64 hex digits after 0x";
-const A_HEIGHT: &str = "a height: a number";
+const A_HASH: &str = "a hash (64 hex digits after 0x)";
+const AN_ADDRESS: &str = "an address (64 hex digits after 0x)";
+const A_HEIGHT: &str = "a height (a number)";
 const A_FLAG: &str = "true or false";
-const SOME_BYTES: &str = "bytes: pairs of hex digits after 0x";
+const SOME_BYTES: &str = "bytes (pairs of hex digits after 0x)";
 
 const AT_BLOCK: Parameter = Parameter::optional::<BlockReference>("block", A_BLOCK);
 const HASH: Parameter = Parameter::required::<Hash>("hash", A_HASH);
@@ -174,7 +174,7 @@ impl<'a> Given<'a> {
             Some(b'{') => by_name(method, parameters, params)?,
             _ => {
                 let message = format!(
-                    "{method}: params = {} is neither a list nor an object; {}",
+                    "{method}: params is {}, neither a list nor an object; {}",
                     shortened(params),
                     usage(parameters)
                 );
@@ -199,7 +199,7 @@ impl<'a> Given<'a> {
             let value = (*value)?;
             let fault = (parameter.read)(value).err()?;
             let message = format!(
-                "{}: parameter `{}` = {} is not {}: {}",
+                "{}: parameter `{}` is {} and takes {}: {}",
                 self.method,
                 parameter.name,
                 shortened(value),
@@ -222,7 +222,7 @@ fn by_place<'a>(
         .map_err(|fault| invalid(&format!("{method}: params: {}", reason(&fault)), method, None))?;
     if given.len() > parameters.len() {
         let message = format!(
-            "{method}: {} parameters were given; {}",
+            "{method}: parameters given: {}; {}",
             given.len(),
             usage(parameters)
         );

@@ -24,6 +24,8 @@ use crate::service::{Answered, PlainHttp, no_call, passed};
 /// The library's own answers are far shorter.
 const MAX_OWN_ANSWER_BYTES: u32 = 1 << 16;
 
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+
 /// Adds [`RefusalsService`] to a server.
 #[derive(Clone, Copy)]
 pub(crate) struct RefusalsLayer {
@@ -77,6 +79,7 @@ where
 
     fn call(&mut self, mut request: HttpRequest<B>) -> Self::Future {
         let is_call = request.method() == http::Method::POST;
+        let has_host = request.headers().contains_key(header::HOST) || request.uri().authority().is_some();
         if !ws::is_upgrade_request(&request) {
             request.extensions_mut().insert(PlainHttp);
         }
@@ -87,6 +90,7 @@ where
                 return Ok(response);
             }
             Ok(match response.status() {
+                StatusCode::BAD_REQUEST if !has_host => no_host(),
                 StatusCode::OK | StatusCode::BAD_REQUEST if is_call => reworded(response).await,
                 status => match plain(status, limits) {
                     Some(text) => text,
@@ -112,7 +116,12 @@ fn plain(status: StatusCode, limits: Limits) -> Option<HttpResponse> {
         }
         _ => return None,
     };
-    Some(with_body(status, "text/plain; charset=utf-8", text.to_owned()))
+    Some(with_body(status, PLAIN_TEXT, text.to_owned()))
+}
+
+fn no_host() -> HttpResponse {
+    let text = "Host: the request does not say which host it is for, as HTTP/1.1 asks\n";
+    with_body(StatusCode::BAD_REQUEST, PLAIN_TEXT, text.to_owned())
 }
 
 /// What the library answered to a request that is no call or no batch, told in this surface's words.

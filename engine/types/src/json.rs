@@ -91,8 +91,10 @@ pub mod bytes {
 
 /// Amounts.
 pub mod amount {
-    use super::{Deserializer, Serializer, from_text};
+    use super::{Deserializer, Serializer, parse_text};
     use crate::Amount;
+
+    const FORM: &str = "an amount: a string of decimal digits, less than 2^128";
 
     /// Writes a decimal string.
     ///
@@ -107,7 +109,11 @@ pub mod amount {
     /// # Errors
     /// If the value is no string of decimal digits below 2^128.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
-        from_text("an amount: a string of decimal digits", deserializer)
+        let parse = |text: &str| {
+            text.parse()
+                .map_err(|_| "no amount: it takes decimal digits, less than 2^128")
+        };
+        parse_text(FORM, parse, deserializer)
     }
 }
 
