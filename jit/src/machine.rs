@@ -214,10 +214,10 @@ const V1_TABLE: Machine = Machine {
         jalr: 5,
         atomic: 12,
         ecall: 12,
-        entry_page: 100,
+        entry_page: 250,
         heap_page: 250,
         deploy_text_byte: 20,
-        first_call_text_byte: 1,
+        first_call_text_byte: 4,
     },
 };
 

@@ -121,14 +121,15 @@ fn check_versions(spec: &ChainSpec) -> Result<(), SpecError> {
             version: versions.gas,
             height,
         })?;
-        let stack_pages = u64::from(machine.layout.stack_bytes / PAGE_BYTES);
+        // The stack, and one page of text at least: with less no contract runs.
+        let least_pages = u64::from(machine.layout.stack_bytes / PAGE_BYTES) + 1;
         let pages = u64::from(limits.transaction_pages);
-        if pages < stack_pages {
+        if pages < least_pages {
             let most = u32::MAX.into();
             return Err(SpecError::Limit {
                 name: "transaction_pages",
                 value: pages,
-                least: stack_pages,
+                least: least_pages,
                 most,
             });
         }
