@@ -13,6 +13,9 @@ use crate::{OpenError, tables};
 /// The newest format of the file that this build reads and the one that it writes.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// The database's header takes a page.
+const LEAST_BYTES: u64 = 4096;
+
 /// Shared handle of an open ledger. Cheap to clone; readers never wait for a commit.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -60,12 +63,13 @@ impl Ledger {
         if !path.exists() {
             create(path, spec.hash())?;
         }
-        if std::fs::metadata(path)
-            .map_err(|error| io_error(path, error))?
-            .len()
-            == 0
-        {
-            return Err(damaged(path, "it is empty"));
+        let file = std::fs::metadata(path).map_err(|error| io_error(path, error))?;
+        if !file.is_file() {
+            return Err(damaged(path, "it is no file"));
+        }
+        if file.len() < LEAST_BYTES {
+            let what = format!("it has {} bytes, fewer than any ledger", file.len());
+            return Err(damaged(path, &what));
         }
         let database = Database::open(path).map_err(|error| database_error(path, error))?;
         let (found, expected) = (identity(&database, path)?, spec.hash());

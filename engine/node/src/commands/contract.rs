@@ -8,7 +8,7 @@ use millrace_types::{Address, Amount, Gas, Payload, hex as hex_text};
 
 use super::tx::{NodeArgs, SendArgs, send_and_show, show_output};
 use crate::client::Client;
-use crate::commands::{print_json, run_async};
+use crate::commands::{amount, print_json, run_async};
 use crate::failure::Failure;
 
 /// Bytes of input on the command line.
@@ -34,7 +34,7 @@ pub enum ContractCommand {
         #[arg(long, default_value = "0x")]
         input: Input,
         /// Units that it gets.
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, value_parser = amount)]
         value: Amount,
         /// Signing and waiting.
         #[command(flatten)]
@@ -51,7 +51,7 @@ pub enum ContractCommand {
         #[arg(long, default_value = "0x")]
         input: Input,
         /// Units that it gets.
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, default_value_t = 0, value_parser = amount)]
         value: Amount,
         /// Signing and waiting.
         #[command(flatten)]
@@ -155,6 +155,7 @@ impl ContractCommand {
 
 async fn read(node: &NodeArgs, request: CallRequest, block: BlockReference) -> Result<(), Failure> {
     let client = Client::new(&node.rpc)?;
+    let contract = request.to;
     let result = client
         .http()
         .call(request, Some(block))
@@ -179,6 +180,7 @@ async fn read(node: &NodeArgs, request: CallRequest, block: BlockReference) -> R
             trap.kind, trap.pc, trap.contract
         ),
         (None, Some(fault)) => format!(": {fault}"),
+        (None, None) if result.outcome == "no_code" => format!(": there is no contract at {contract}"),
         (None, None) => String::new(),
     };
     Err(Failure::new(format!("the call ended as {}{why}", result.outcome)))

@@ -15,6 +15,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use millrace_types::Amount;
 
 use crate::failure::Failure;
 
@@ -99,6 +100,12 @@ fn start_logging(filter: &str, json: bool) -> Result<(), Failure> {
         subscriber.init();
     }
     Ok(())
+}
+
+/// Reads an amount from the command line.
+fn amount(text: &str) -> Result<Amount, &'static str> {
+    text.parse()
+        .map_err(|_| "an amount takes decimal digits, less than 2^128")
 }
 
 /// Prints a JSON value on a line of its own.

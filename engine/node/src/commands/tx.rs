@@ -8,7 +8,7 @@ use millrace_rpc::shapes::TransactionReceiptView;
 use millrace_types::{Address, Amount, Gas, GasPrice, Hash, Payload};
 
 use crate::client::{Client, Terms, WaitFor, read_key, sign};
-use crate::commands::{print_json, run_async};
+use crate::commands::{amount, print_json, run_async};
 use crate::failure::Failure;
 
 /// Where the node is.
@@ -55,7 +55,7 @@ pub enum TxCommand {
         #[arg(long)]
         to: Address,
         /// Units.
-        #[arg(long)]
+        #[arg(long, value_parser = amount)]
         value: Amount,
         /// Signing and waiting.
         #[command(flatten)]
@@ -117,7 +117,7 @@ impl TxCommand {
                     match receipt(&client, hash).await? {
                         Some(receipt) => show_receipt(&receipt, node.json),
                         None => Err(Failure::new(format!(
-                            "transaction {hash} is not executed at {}",
+                            "transaction {hash} is not executed at {}; `millrace tx status {hash}` tells where it is",
                             node.rpc
                         ))),
                     }

@@ -190,6 +190,7 @@ fn describe(error: &figment::Error) -> String {
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
             let expected = match expected.as_str() {
                 "u32" | "u64" | "usize" => "a whole number that is not negative",
+                "a boolean" => "true or false",
                 other => other,
             };
             format!("`{key}` is {found}: allowed is {expected}")
@@ -337,7 +338,11 @@ pub fn read_chain_spec(path: &Path) -> Result<ChainSpec, SettingsError> {
         path: path.to_owned(),
         reason,
     };
-    let text = std::fs::read(path).map_err(|error| failed(format!("cannot read the file: {error}")))?;
+    let text = std::fs::read(path).map_err(|error| {
+        failed(format!(
+            "cannot read the file: {error}; check the path and its permissions"
+        ))
+    })?;
     let spec: ChainSpec = serde_json::from_slice(&text).map_err(|error| {
         failed(format!(
             "not the JSON of a chain spec: {error}; docs/spec/blocks.md describes its fields"
