@@ -16,7 +16,7 @@ pub struct EngineConfig {
     pub max_unfinalized_blocks: usize,
     /// Requests of consensus that may wait for an answer.
     pub max_requests: usize,
-    /// Distance between blocks that pressure asks for once shrinking does not help.
+    /// Distance between blocks that pressure asks for once shrinking does not help, until it is known what blocks take.
     pub pressure_delay_ms: u64,
     /// States kept below the newest settled height, in blocks.
     pub retention_blocks: u64,

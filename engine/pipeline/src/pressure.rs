@@ -103,7 +103,7 @@ pub struct Bounds {
     pub transaction_gas: Gas,
     /// Likewise in bytes, with room for the header and for the receipts of a block.
     pub least_block_bytes: u64,
-    /// Least distance from the parent on [`Rung::Delay`] and above, however fast blocks are here.
+    /// Least distance from the parent on [`Rung::Delay`] and above while it is not known what blocks take here.
     pub delay_ms: u64,
 }
 
@@ -222,11 +222,11 @@ impl Ladder {
 
     /// Distance between blocks that lets execution catch up.
     fn pace_ms(&self) -> u64 {
-        let paced = self
-            .service_ms
-            .saturating_add(self.service_ms.div_ceil(4))
-            .min(MAX_PACE_MS);
-        self.bounds.delay_ms.max(paced)
+        match self.service_ms {
+            // Nothing measured yet.
+            0 => self.bounds.delay_ms,
+            took => took.saturating_add(took.div_ceil(4)).min(MAX_PACE_MS),
+        }
     }
 
     /// Limits of the next block on the present rung.
