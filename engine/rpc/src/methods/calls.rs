@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use jsonrpsee::core::RpcResult;
-use millrace_executor::ReadOnlyCall;
-use millrace_pipeline::Engine;
+use millrace_executor::{ExecutionError, ReadOnlyCall};
+use millrace_pipeline::{CallError, Engine};
 use millrace_types::{Gas, Outcome};
+use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::state::{origin, state_at};
 use crate::encoding::Bytes;
-use crate::error::{internal, limit_exceeded};
+use crate::error::{ErrorName, error, internal, limit_exceeded};
 use crate::reference::BlockReference;
 use crate::server::RpcConfig;
 use crate::shapes::{CallRequest, CallResult, LogView, TrapView, outcome_word};
@@ -64,7 +65,10 @@ impl Calls {
 
 fn run(engine: &Engine, call: ReadOnlyCall, reference: BlockReference) -> RpcResult<CallResult> {
     let state = state_at(engine, reference)?;
-    let result = engine.call(&state, call).map_err(|fault| internal(&fault))?;
+    let result = engine.call(&state, call).map_err(|fault| match fault {
+        CallError::Execution(ExecutionError::TooMuchValue { .. }) => error(ErrorName::InvalidParams, &fault.to_string(), json!({})),
+        fault => internal(&fault),
+    })?;
     // Frames below may have trapped in a call that went on.
     let trap = result
         .traps
