@@ -169,7 +169,7 @@ fn the_wrong_chain_a_second_process_and_damage_are_refused_by_name() {
     assert!(matches!(error, OpenError::OtherChain { .. }), "{error}");
     assert!(error.to_string().contains("ledger.redb"), "{error}");
 
-    std::fs::write(&path, b"not a database at all").unwrap();
+    std::fs::write(&path, b"not a database at all".repeat(1000)).unwrap();
     let error = Ledger::open(&path, &spec("one")).unwrap_err();
     assert!(matches!(error, OpenError::Database { .. }), "{error}");
 }
@@ -208,7 +208,7 @@ fn a_file_that_is_there_is_never_taken_for_a_new_ledger() {
     std::fs::write(&path, b"").unwrap();
     assert_eq!(
         refusal(),
-        format!("ledger {}: it is empty; {mend}", path.display())
+        format!("ledger {}: it has 0 bytes, fewer than any ledger; {mend}", path.display())
     );
     std::fs::remove_file(&path).unwrap();
     drop(redb::Database::create(&path).unwrap());
