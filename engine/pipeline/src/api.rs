@@ -136,6 +136,16 @@ pub enum NotNow {
     Busy,
 }
 
+impl NotNow {
+    /// Whether a transaction that comes in may be what was missing.
+    pub(crate) fn is_over_with_a_transaction(&self) -> bool {
+        match self {
+            Self::NothingToSettle { .. } | Self::Idle | Self::AwaitingExecution { .. } => true,
+            Self::LagLimit { .. } | Self::Delay { .. } | Self::ParentNotExecuted { .. } | Self::Busy => false,
+        }
+    }
+}
+
 /// Why no block will ever be built as asked.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum BuildRefused {

@@ -14,12 +14,13 @@ use millrace_types::{Address, Block, Hash, Height, SignedTransaction};
 
 use crate::accounts::BranchAccounts;
 use crate::admission::{Branch, KnownSignatures, StateFault};
-use crate::api::{Event, StopReason};
+use crate::api::{BuildAnswer, Event, StopReason};
 use crate::core::{Core, Effect, World};
 use crate::engine::Shared;
 use crate::execution::account_after;
 use crate::journal::{Entry, Journal};
 use crate::mailbox::{Input, Request};
+use crate::reply::Reply;
 use crate::task::BlockTask;
 use crate::tree::States;
 
@@ -45,6 +46,8 @@ pub(crate) struct Driver {
     pub(crate) journal_thread: JoinHandle<()>,
     /// Credits that recovery spent beyond what there are.
     pub(crate) debt: u64,
+    /// Whether an earlier build, too, waits for transactions.
+    pub(crate) transactions_were_wanted: bool,
 }
 
 /// What became of the thread's work.
@@ -129,8 +132,9 @@ impl Driver {
     fn request(&mut self, request: Request, course: &mut Course, world: &Shared, effects: &mut Vec<Effect>) {
         match request {
             Request::Build(request, reply) => {
-                // Before the pool is looked at: a transaction that comes later finds the flag.
+                // Before the pool is looked at: a transaction that comes later finds the flags.
                 world.work_wanted.store(true, Ordering::SeqCst);
+                self.transactions_were_wanted = world.transactions_wanted.swap(true, Ordering::SeqCst);
                 self.core.on_build(request, reply, now_ms(), world, effects);
             }
             Request::Validate(block, reply) => {
@@ -157,7 +161,7 @@ impl Driver {
         self.shared.board.post(self.core.facts());
         for effect in effects.drain(..) {
             match effect {
-                Effect::AnswerBuild(reply, answer) => reply.send(answer),
+                Effect::AnswerBuild(reply, answer) => self.answer_build(reply, answer),
                 Effect::AnswerValidate(reply, answer) => reply.send(answer),
                 Effect::WriteFinalized {
                     hash,
@@ -183,6 +187,21 @@ impl Driver {
                 Effect::HeadMoved { included } => self.shared.move_head(&self.core, &included),
                 Effect::WorkPossible => self.shared.offer_work(),
             }
+        }
+    }
+
+    /// Answers, and repeats a word of work that overtook the answer: before it, it said nothing to whoever waits for it.
+    fn answer_build(&self, reply: Reply<BuildAnswer>, answer: BuildAnswer) {
+        let shared = &self.shared;
+        let is_declined = matches!(answer, BuildAnswer::NotNow(_));
+        let waits_for_transactions =
+            matches!(&answer, BuildAnswer::NotNow(reason) if reason.is_over_with_a_transaction());
+        if !waits_for_transactions && !self.transactions_were_wanted {
+            shared.transactions_wanted.store(false, Ordering::SeqCst);
+        }
+        reply.send(answer);
+        if is_declined && !shared.work_wanted.load(Ordering::SeqCst) {
+            shared.events.publish(&Event::Work);
         }
     }
 

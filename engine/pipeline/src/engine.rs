@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) events: Broadcast,
     /// A build was declined, or may be: tell when one may succeed.
     pub(crate) work_wanted: AtomicBool,
+    /// One that a transaction may make succeed was declined, or may be.
+    pub(crate) transactions_wanted: AtomicBool,
     /// A build was declined because too many requests waited.
     pub(crate) busy: AtomicBool,
 }
@@ -126,6 +128,7 @@ fn start(
         credits,
         events: Broadcast::default(),
         work_wanted: AtomicBool::new(false),
+        transactions_wanted: AtomicBool::new(false),
         busy: AtomicBool::new(false),
     });
     // One slot more than blocks in flight: a slot is freed an instant after its block is reported as executed.
@@ -151,6 +154,7 @@ fn start(
         workers,
         journal_thread,
         debt,
+        transactions_were_wanted: false,
     };
     driver.begin(unexecuted);
     let ordering = thread::Builder::new()
@@ -254,6 +258,10 @@ impl Engine {
                 self.shared().work_wanted.store(true, Ordering::SeqCst);
                 self.shared().busy.store(true, Ordering::SeqCst);
                 reply.send(BuildAnswer::NotNow(NotNow::Busy));
+                // The queue may have been emptied before the flags were set: then nobody else tells.
+                if self.shared().mailbox.has_room() && self.shared().busy.swap(false, Ordering::SeqCst) {
+                    self.shared().offer_work();
+                }
             }
             (Request::Build(_, reply), Some(reason)) => {
                 reply.send(BuildAnswer::Refused(BuildRefused::Stopped(reason)));

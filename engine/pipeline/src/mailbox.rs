@@ -91,6 +91,11 @@ impl Mailbox {
         self.inputs.send(Input::Request(request));
     }
 
+    /// Whether a request would be taken now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) < self.bound
+    }
+
     /// A request was taken out.
     pub(crate) fn taken(&self) {
         self.waiting.fetch_sub(1, Ordering::AcqRel);

@@ -28,7 +28,7 @@ impl Engine {
             shared.verified.insert(hash);
         }
         shared.pool.insert(transaction, &shared.accounts())?;
-        if shared.work_wanted.load(Ordering::SeqCst) {
+        if shared.transactions_wanted.swap(false, Ordering::SeqCst) {
             shared.offer_work();
         }
         Ok(hash)

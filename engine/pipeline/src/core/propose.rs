@@ -182,9 +182,11 @@ impl Core {
             .header
             .timestamp_ms
             .saturating_add(allowance.min_interval_ms);
-        // A parent's time ahead of this clock asks for no more than the interval.
-        let for_ms = at.saturating_sub(now_ms).min(allowance.min_interval_ms);
-        if for_ms > 0 {
+        // A parent's time ahead of this clock (it was set back, or the parent's proposer's runs ahead) tells no
+        // distance, and waiting for it could take for ever; the K rule still holds.
+        let is_ahead = parent.block.header.timestamp_ms > now_ms;
+        let for_ms = at.saturating_sub(now_ms);
+        if for_ms > 0 && !is_ahead {
             Err(NotNow::Delay { for_ms })
         } else {
             Ok(())

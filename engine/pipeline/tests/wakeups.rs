@@ -1,0 +1,112 @@
+//! A declined build is followed by word of work: after the answer, whatever overtakes what, and whatever the clock does.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::mpsc;
+use std::sync::{Arc, Barrier, Mutex};
+use std::time::Duration;
+
+use common::*;
+use millrace_pipeline::{BuildAnswer, EngineConfig, Event, NotNow, Reply};
+use millrace_types::ChainSpec;
+
+/// A transaction that comes while a build is declined for want of one: the plugin may not have heard the answer when
+/// the pool takes it, so word of it has to come behind the answer.
+#[test]
+fn a_transaction_that_races_with_a_declined_build_is_announced_after_the_answer() {
+    let mut chain = Chain::in_memory(spec(), EngineConfig::default());
+    for nonce in 0..400 {
+        let events = Arc::new(Mutex::new(chain.engine.subscribe()));
+        let (answered, answer) = mpsc::channel();
+        let heard = Arc::clone(&events);
+        // What came before the answer is lost on a plugin that does not wait yet.
+        let reply = Reply::new(move |answer: BuildAnswer| {
+            while heard.lock().unwrap().try_recv().is_ok() {}
+            answered.send(answer).unwrap();
+        });
+        let barrier = Barrier::new(2);
+        let (engine, request) = (&chain.engine, chain.request());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                barrier.wait();
+                for _ in 0..nonce % 20 * 100 {
+                    std::hint::spin_loop();
+                }
+                engine
+                    .submit_transaction(transfer(0, nonce, address(1), 1))
+                    .unwrap();
+            });
+            barrier.wait();
+            engine.build(request, reply);
+        });
+        match answer.recv_timeout(PATIENCE).unwrap() {
+            BuildAnswer::Built(_) => {}
+            BuildAnswer::NotNow(NotNow::Idle) => loop {
+                let event = events.lock().unwrap().recv_timeout(Duration::from_secs(2));
+                match event {
+                    Ok(Event::Work) => break,
+                    Ok(_) => {}
+                    Err(error) => panic!("round {nonce}: nobody tells of the transaction: {error}"),
+                }
+            },
+            other => panic!("{other:?}"),
+        }
+        chain.run_until_idle();
+    }
+}
+
+/// At the lag limit a transaction makes no build succeed, so it wakes nobody.
+#[test]
+fn transactions_do_not_wake_a_build_that_waits_for_execution() {
+    let config = EngineConfig {
+        slow_execution_ms: 400,
+        ..EngineConfig::default()
+    };
+    let spec = ChainSpec {
+        max_receipt_lag: 1,
+        receipt_age: 1,
+        ..spec()
+    };
+    let mut chain = Chain::in_memory(spec, config);
+    submit_rounds(&chain, 0, 1);
+    assert!(matches!(chain.turn(), Turn::Block(_)));
+    assert!(matches!(chain.turn(), Turn::NotNow(NotNow::LagLimit { .. })));
+    submit_rounds(&chain, 1, 20);
+    let first = chain.wait_for(|event| matches!(event, Event::Work | Event::Executed { .. }));
+    assert!(matches!(first, Event::Executed { .. }), "{first:?}");
+    chain.wait_for(|event| *event == Event::Work);
+    assert!(matches!(chain.turn(), Turn::Block(_)));
+}
+
+const YEAR_2100_MS: u64 = 4_102_444_800_000;
+
+/// A clock that was set back: pressure asks for a distance from the parent that this clock cannot tell.
+#[test]
+fn a_clock_that_was_set_back_does_not_stop_a_chain_under_pressure() {
+    let config = EngineConfig {
+        slow_execution_ms: 20,
+        ..EngineConfig::default()
+    };
+    let mut chain = Chain::in_memory(spec(), config);
+    submit_rounds(&chain, 0, 20);
+    let mut is_pressed = false;
+    loop {
+        let mut request = chain.request();
+        request.timestamp_ms = Some(YEAR_2100_MS);
+        request.max_gas = Some(chain.engine.spec().limits.transaction_gas);
+        match chain.build(request) {
+            BuildAnswer::Built(block) => chain.finalize(&block),
+            BuildAnswer::NotNow(NotNow::Idle) => break,
+            BuildAnswer::NotNow(NotNow::Delay { for_ms }) => {
+                panic!("{for_ms} ms from a parent in the future")
+            }
+            BuildAnswer::NotNow(_) => {
+                chain.wait_for(|event| *event == Event::Work);
+            }
+            other => panic!("{other:?}"),
+        }
+        is_pressed |= chain.engine.pressure().min_interval_ms > 0;
+    }
+    assert!(is_pressed, "the ladder never asked for a distance");
+}
