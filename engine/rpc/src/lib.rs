@@ -3,8 +3,8 @@
 //! `docs/spec/rpc.md` is the contract: method names, shapes, errors, block references. Reading order: [`api`] (the
 //! methods as one trait, from which server and client are generated), [`reference`] (which block a request means),
 //! [`shapes`] and [`encoding`] (the JSON), [`error`] (names and codes), [`methods`] (answers from the engine),
-//! [`server`] and [`http`] (listening, limits, plain pages), `parameters`, `service` and `refusals` (every refusal in the
-//! contract's words, also where the library would answer by itself).
+//! [`server`], [`http`] and `origin` (listening, limits, plain pages, whose pages may ask), `parameters`, `service` and
+//! `refusals` (every refusal in the contract's words, also where the library would answer by itself).
 //!
 //! Invariants: an answer never shows state that was not executed and made durable; reads never wait for consensus or
 //! execution; a request's cost is bounded before it is served.
@@ -15,6 +15,7 @@ pub mod encoding;
 pub mod error;
 pub mod http;
 pub mod methods;
+mod origin;
 mod parameters;
 pub mod reference;
 mod refusals;

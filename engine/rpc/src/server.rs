@@ -10,6 +10,7 @@ use jsonrpsee::server::{BatchRequestConfig, PingConfig, Server, ServerConfig, Se
 use crate::api::MillraceServer as _;
 use crate::http::{Pages, PagesLayer};
 use crate::methods::Methods;
+use crate::origin::OriginLayer;
 use crate::refusals::RefusalsLayer;
 use crate::service::ServiceLayer;
 
@@ -90,7 +91,8 @@ impl RpcServer {
             source,
         };
         // A page in a browser must not reach a node on loopback by way of a host name that its owner controls.
-        let hosts = if config.listen.ip().is_loopback() {
+        let only_local = config.listen.ip().is_loopback();
+        let hosts = if only_local {
             HostFilterLayer::new(["localhost:*", "127.0.0.1:*", "[::1]:*"])
                 .map_err(|error| listen(std::io::Error::other(error.to_string())))?
         } else {
@@ -99,6 +101,7 @@ impl RpcServer {
         let middleware = tower::ServiceBuilder::new()
             .layer(RefusalsLayer::new(config))
             .layer(hosts)
+            .layer(OriginLayer { only_local })
             .layer(PagesLayer(Arc::new(pages)));
         let server_config = ServerConfig::builder()
             .max_connections(config.max_connections)

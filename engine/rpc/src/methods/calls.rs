@@ -66,7 +66,10 @@ impl Calls {
 fn run(engine: &Engine, call: ReadOnlyCall, reference: BlockReference) -> RpcResult<CallResult> {
     let state = state_at(engine, reference)?;
     let result = engine.call(&state, call).map_err(|fault| match fault {
-        CallError::Execution(ExecutionError::TooMuchValue { .. }) => error(ErrorName::InvalidParams, &fault.to_string(), json!({})),
+        CallError::Execution(ExecutionError::TooMuchValue { .. }) => {
+            let details = json!({ "method": "millrace_call", "parameter": "request" });
+            error(ErrorName::InvalidParams, &fault.to_string(), details)
+        }
         fault => internal(&fault),
     })?;
     // Frames below may have trapped in a call that went on.
