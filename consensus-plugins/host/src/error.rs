@@ -192,7 +192,7 @@ pub enum StartError {
 pub enum StopError {
     /// It has not come back.
     #[error(
-        "the consensus plugin {plugin} has not returned from {call} within {waited_ms} ms of being stopped; flush and leave by _exit"
+        "the consensus plugin {plugin} has not returned from {call} within {waited_ms} ms of being stopped; everything else is stopped and what is acknowledged is durable, so the process leaves without it"
     )]
     Deadline {
         /// Its consensus id.

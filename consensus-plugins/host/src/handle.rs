@@ -156,7 +156,7 @@ impl PluginHandle {
     /// `stop` runs with what is left of `deadline`. Calling it again waits again.
     ///
     /// # Errors
-    /// If the plugin has not come back within `deadline` (flush and leave by `_exit`, rule 9), or its `stop` failed.
+    /// If the plugin has not come back within `deadline` (then leave the process without it, rule 9), or its `stop` failed.
     pub fn stop(&self, deadline: Duration) -> Result<(), StopError> {
         crate::thread::stop(self.shared, deadline)
     }

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Bounded without ever blocking or dropping: completions by the number of tokens, proposals by number, news ("up to
-//! here") by merging: of each kind only the newest waits, at the place of the first.
+//! here") by merging: of each kind only the newest waits, at the place of the first. Word of work alone moves: it never
+//! comes before the answer to a build that was there when it came.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,6 +25,8 @@ mod tests;
 
 /// Requests under way at most.
 pub const MAX_REQUESTS: usize = 1024;
+/// Which of the news is word of work.
+const WORK: usize = 1;
 /// Waiting proposals at most.
 pub const MAX_PROPOSALS: usize = 64;
 
@@ -172,7 +175,7 @@ impl Inbox {
 
     /// News of work.
     pub fn work(&self) {
-        self.news(1, Delivery::Work);
+        self.news(WORK, Delivery::Work);
     }
 
     /// News of settlement.
@@ -214,6 +217,7 @@ impl Inbox {
         state.stopping = true;
         state.timers.clear();
         state.proposals = 0;
+        state.news = Default::default();
         state.queue.retain(|entry| matches!(entry, Entry::Answer(..)));
         let unanswered: Vec<_> = state
             .requests
@@ -302,7 +306,21 @@ impl State {
     fn answer(&mut self, token: u64, delivery: Delivery) {
         if let Some(request) = self.requests.get_mut(&token).filter(|request| !request.answered) {
             request.answered = true;
+            let is_build = matches!(delivery, Delivery::Built(..));
             self.queue.push_back(Entry::Answer(token, delivery));
+            if is_build {
+                self.put_work_last();
+            }
+        }
+    }
+
+    /// Puts waiting word of work behind everything else: before the answer "not now" it would say nothing to a plugin,
+    /// and what comes after the answer is merged with it.
+    fn put_work_last(&mut self) {
+        if self.news[WORK].is_some() {
+            self.queue
+                .retain(|entry| !matches!(entry, Entry::News(kind) if *kind == WORK));
+            self.queue.push_back(Entry::News(WORK));
         }
     }
 

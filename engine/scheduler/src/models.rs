@@ -172,3 +172,30 @@ fn closing_ends_a_worker_that_waits() {
         worker.join().expect("no panic");
     });
 }
+
+/// A worker that found nothing sleeps until another one completes the stage before.
+#[test]
+fn completing_a_stage_wakes_a_worker_for_the_next() {
+    model(|| {
+        let (mut publisher, ring) = ring::<AtomicU64>(slots(1));
+        publisher.publish(AtomicU64::new(0)).expect("room");
+        let worker = {
+            let ring = ring.clone();
+            thread::spawn(move || {
+                let worker = ring.register().expect("a free bed");
+                let claim = ring
+                    .wait_for_work(&worker, &[Stage::Execute])
+                    .expect("never closed");
+                assert_eq!(claim.load(Ordering::Relaxed), 7);
+                claim.complete();
+            })
+        };
+        let claim = ring
+            .claim(Stage::Prepare)
+            .expect("published, and nobody else prepares");
+        claim.store(7, Ordering::Relaxed);
+        claim.complete();
+        // Loom reports a deadlock if the worker sleeps for ever.
+        worker.join().expect("no panic");
+    });
+}

@@ -58,6 +58,19 @@ fn news_is_merged_at_the_place_of_the_first() {
 }
 
 #[test]
+fn word_of_work_comes_behind_the_answer_to_a_build() {
+    let inbox = Inbox::default();
+    assert_eq!(inbox.begin(1, RequestKind::Build), OK);
+    inbox.work();
+    inbox.credit(1, 10);
+    inbox.complete(1, Delivery::Built(1, None));
+    // Merged with the first, which must not stay where it was.
+    inbox.work();
+    let seen: Vec<_> = (0..3).map(|_| next(&inbox)).collect();
+    assert_eq!(seen, ["credit 1 10", "built 1 false", "work"]);
+}
+
+#[test]
 fn a_token_is_in_use_until_its_end_is_delivered() {
     let inbox = Inbox::default();
     assert_eq!(inbox.begin(0, RequestKind::Get), INVALID);
