@@ -460,12 +460,15 @@ fn layout_cases() -> Vec<Case> {
     ]
 }
 
-#[test]
-fn elf_files() {
-    let cases: Vec<_> = header_cases()
+pub fn cases() -> Vec<Case> {
+    header_cases()
         .into_iter()
         .chain(segment_cases())
         .chain(layout_cases())
-        .collect();
-    check("ELF", 45, &cases);
+        .collect()
+}
+
+#[test]
+fn elf_files() {
+    check("ELF", 45, &cases());
 }
