@@ -140,8 +140,13 @@ impl NotNow {
     /// Whether a transaction that comes in may be what was missing.
     pub(crate) fn is_over_with_a_transaction(&self) -> bool {
         match self {
-            Self::NothingToSettle { .. } | Self::Idle | Self::AwaitingExecution { .. } => true,
-            Self::LagLimit { .. } | Self::Delay { .. } | Self::ParentNotExecuted { .. } | Self::Busy => false,
+            Self::Idle | Self::AwaitingExecution { .. } => true,
+            // Under pressure that leaves no room for any.
+            Self::NothingToSettle { .. }
+            | Self::LagLimit { .. }
+            | Self::Delay { .. }
+            | Self::ParentNotExecuted { .. }
+            | Self::Busy => false,
         }
     }
 }
