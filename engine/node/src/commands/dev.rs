@@ -172,6 +172,8 @@ impl DevArgs {
         let config = json!({
             "secret_key": format!("0x{}", hex::encode(keys.sequencer.to_seed())),
             "block_interval_ms": self.block_interval_ms,
+            // A chain that pauses while it is idle never comes to a number of blocks.
+            "empty_blocks": if self.blocks.is_some() { "always" } else { "when_needed" },
         });
         Ok(Settings {
             spec,
@@ -268,7 +270,7 @@ impl DevArgs {
         loop {
             tokio::select! {
                 () = interrupted() => break,
-                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+                () = tokio::time::sleep(self.tick()) => {}
             }
             if let EngineStatus::Stopped { reason } = node.engine.status() {
                 return Err(Failure::new(format!("the engine stopped: {reason}")));
@@ -289,6 +291,12 @@ impl DevArgs {
         }
         progress.clear();
         Ok(())
+    }
+
+    /// How often is looked where things stand: an idle chain should hardly wake the machine.
+    fn tick(&self) -> Duration {
+        let is_measured = self.blocks.is_some() || self.txs.is_some() || self.load.is_some();
+        Duration::from_millis(if is_measured { 20 } else { 500 })
     }
 
     /// Whether the work that was asked for is executed, and settled where it has transactions.

@@ -1,15 +1,17 @@
 //! A running node, put together from its parts, and taken apart in the right order.
 //!
-//! [`settings`] (what it runs with), [`consensus`] (plugin to pipeline and back), [`RunningNode`] (start, stop).
+//! [`settings`] (what it runs with), [`consensus`] (plugin to pipeline and back), `metrics`, [`RunningNode`] (start,
+//! stop).
 
 pub mod consensus;
+mod metrics;
 pub mod settings;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use millrace_ledger::Ledger;
 use millrace_pipeline::{Engine, EngineStatus};
 use millrace_plugin_host::{ChainState, PluginHandle, PluginSpec, PluginStatus};
@@ -21,7 +23,7 @@ use crate::failure::Failure;
 use consensus::Bridge;
 use settings::Settings;
 
-/// How long the plugin may take to stop.
+/// How long the plugin may take to stop, and then the engine to execute what is finalized.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// Name of the ledger's file in the data directory.
 const LEDGER_FILE: &str = "ledger.redb";
@@ -42,7 +44,7 @@ impl RunningNode {
     /// # Errors
     /// Whatever part refuses, by its own message.
     pub async fn start(settings: Settings) -> Result<Self, Failure> {
-        let metrics = install_metrics()?;
+        let metrics = metrics::install()?;
         let ledger = open_ledger(&settings)?;
         let spec = settings.spec.clone();
         let consensus_id = spec.consensus.id.clone();
@@ -64,23 +66,46 @@ impl RunningNode {
         Ok(Self { engine, plugin, rpc })
     }
 
-    /// Stops consensus, finishes what is finalized, stops serving.
+    /// Stops consensus, finishes what is finalized as far as that is soon done, stops serving. Finalized blocks are
+    /// durable: those left are executed at the next start.
     ///
     /// # Errors
     /// When the plugin does not come back in time; everything else has been stopped then.
     pub async fn stop(self) -> Result<(), Failure> {
         let Self { engine, plugin, rpc } = self;
-        let stopping = tokio::task::spawn_blocking(move || {
-            let plugin_stopped = plugin.stop(STOP_DEADLINE);
-            engine.stop();
-            plugin_stopped
-        });
+        let stopping = tokio::task::spawn_blocking(move || plugin.stop(STOP_DEADLINE));
         let plugin_stopped = stopping
             .await
             .map_err(|error| Failure::new(format!("stopping ended: {error}")))?;
+        finish(&engine).await?;
         rpc.stop().await;
         plugin_stopped.map_err(|error| Failure::new(error.to_string()))
     }
+}
+
+/// Stops the engine; after [`STOP_DEADLINE`] it is left behind, to end with the process.
+async fn finish(engine: &Engine) -> Result<(), Failure> {
+    let (stopped, is_stopped) = tokio::sync::oneshot::channel();
+    let stopping = engine.clone();
+    // No thread of the runtime: that would be waited for.
+    std::thread::Builder::new()
+        .name("engine-stop".to_owned())
+        .spawn(move || {
+            stopping.stop();
+            // Whoever waited has left.
+            let _ = stopped.send(());
+        })
+        .map_err(|error| Failure::new(format!("starting a thread: {error}")))?;
+    if tokio::time::timeout(STOP_DEADLINE, is_stopped).await.is_err() {
+        let heights = engine.heights();
+        let (finalized, executed) = (heights.finalized.height, heights.executed.height);
+        tracing::warn!(
+            finalized,
+            executed,
+            "finalized blocks are left unexecuted; the next start executes them"
+        );
+    }
+    Ok(())
 }
 
 fn open_ledger(settings: &Settings) -> Result<Ledger, Failure> {
@@ -107,24 +132,19 @@ pub fn create_data_directory(directory: &Path) -> Result<(), Failure> {
     })
 }
 
-fn install_metrics() -> Result<PrometheusHandle, Failure> {
-    PrometheusBuilder::new()
-        .install_recorder()
-        .map_err(|error| Failure::new(format!("metrics: {error}")))
-}
-
 async fn start_rpc(
     settings: &Settings,
     engine: &Engine,
     plugin: PluginHandle,
-    metrics: PrometheusHandle,
+    handle: PrometheusHandle,
 ) -> Result<RpcServer, Failure> {
     let methods = Methods::new(engine.clone(), Arc::new(Facts { plugin }), &settings.rpc)
         .map_err(|error| Failure::new(format!("rpc: {error}")))?;
-    let health_engine = engine.clone();
+    let (health_engine, metrics_engine) = (engine.clone(), engine.clone());
+    metrics::keep_up(handle.clone());
     let pages = Pages {
         health: Box::new(move || health(&health_engine, plugin)),
-        metrics: Box::new(move || metrics.render()),
+        metrics: Box::new(move || metrics::page(&handle, &metrics_engine)),
     };
     RpcServer::start(&settings.rpc, methods, pages)
         .await
