@@ -208,7 +208,10 @@ fn a_file_that_is_there_is_never_taken_for_a_new_ledger() {
     std::fs::write(&path, b"").unwrap();
     assert_eq!(
         refusal(),
-        format!("ledger {}: it has 0 bytes, fewer than any ledger; {mend}", path.display())
+        format!(
+            "ledger {}: it has 0 bytes, fewer than any ledger; {mend}",
+            path.display()
+        )
     );
     std::fs::remove_file(&path).unwrap();
     drop(redb::Database::create(&path).unwrap());

@@ -117,7 +117,11 @@ fn no_lag_overflows() {
 fn delayed_blocks_are_a_quarter_further_apart_than_blocks_take() {
     let mut ladder = Ladder::new(bounds(12, 1));
     ladder.observe(0, 10);
-    assert_eq!(ladder.allowance().min_interval_ms, 250, "as configured, before the first block");
+    assert_eq!(
+        ladder.allowance().min_interval_ms,
+        250,
+        "as configured, before the first block"
+    );
     for _ in 0..40 {
         ladder.note_service(800);
     }
@@ -125,7 +129,10 @@ fn delayed_blocks_are_a_quarter_further_apart_than_blocks_take() {
     for _ in 0..40 {
         ladder.note_service(8);
     }
-    assert!((8..=14).contains(&ladder.allowance().min_interval_ms), "a fast chain is not held up");
+    assert!(
+        (8..=14).contains(&ladder.allowance().min_interval_ms),
+        "a fast chain is not held up"
+    );
     ladder.note_service(u64::MAX);
     assert_eq!(ladder.allowance().min_interval_ms, MAX_PACE_MS);
 }
