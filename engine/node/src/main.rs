@@ -1,7 +1,7 @@
 //! The `millrace` command: the composition root.
 //!
 //! One file per subcommand under [`commands`]: its arguments as a `clap` struct and a function that runs it. Exit
-//! statuses: 0 success, 1 a command that failed, 2 wrong usage or input that is refused; `run` ends with the guest's
+//! statuses: 0 success, 1 a command that failed, 2 wrong usage or a program that is refused; `run` ends with the guest's
 //! status, or 134 after a trap.
 
 mod bare;
