@@ -36,7 +36,7 @@ pub struct RpcConfig {
     /// Gas that a read-only call may use.
     pub call_gas_limit: u64,
     /// Read-only calls that run at once; more wait.
-    pub max_concurrent_calls: usize,
+    pub max_concurrent_calls: u32,
 }
 
 impl Default for RpcConfig {

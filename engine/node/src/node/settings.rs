@@ -111,8 +111,14 @@ pub struct RpcFile {
     pub max_connections: Option<u32>,
     /// Bytes of one request.
     pub max_request_bytes: Option<u32>,
+    /// Bytes of one answer.
+    pub max_response_bytes: Option<u32>,
     /// Calls in one batch.
     pub max_batch: Option<u32>,
+    /// Subscriptions of one connection.
+    pub max_subscriptions: Option<u32>,
+    /// Read-only calls at once.
+    pub max_concurrent_calls: Option<u32>,
     /// Gas of a read-only call.
     pub call_gas_limit: Option<u64>,
 }
@@ -312,7 +318,28 @@ impl RpcFile {
             1 << 30,
             &mut rpc.max_request_bytes,
         )?;
+        within(
+            "rpc.max_response_bytes",
+            self.max_response_bytes,
+            1 << 10,
+            1 << 30,
+            &mut rpc.max_response_bytes,
+        )?;
         within("rpc.max_batch", self.max_batch, 1, 10_000, &mut rpc.max_batch)?;
+        within(
+            "rpc.max_subscriptions",
+            self.max_subscriptions,
+            1,
+            10_000,
+            &mut rpc.max_subscriptions,
+        )?;
+        within(
+            "rpc.max_concurrent_calls",
+            self.max_concurrent_calls,
+            1,
+            1_024,
+            &mut rpc.max_concurrent_calls,
+        )?;
         if let Some(listen) = self.listen {
             rpc.listen = listen.parse().map_err(|_| {
                 let allowed = "an IP address and a port, such as 127.0.0.1:4860";

@@ -29,7 +29,7 @@ impl Calls {
         Self {
             engine: engine.clone(),
             gas_limit: config.call_gas_limit,
-            turns: Arc::new(Semaphore::new(config.max_concurrent_calls.max(1))),
+            turns: Arc::new(Semaphore::new(config.max_concurrent_calls.max(1) as usize)),
         }
     }
 

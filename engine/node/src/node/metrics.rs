@@ -1,0 +1,159 @@
+//! Metrics: what there is, what it means, and the page that shows it. `docs/metrics.md` is the same table for people.
+//!
+//! Most are recorded where they happen; the rest are read from the engine when somebody asks for the page, so that
+//! nothing is paid for them otherwise.
+
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use millrace_pipeline::{Engine, EngineStatus};
+
+use crate::failure::Failure;
+
+/// Upper bounds of the buckets of request times, in seconds.
+const REQUEST_SECONDS: [f64; 10] = [0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0];
+const REQUEST_SECONDS_NAME: &str = "millrace_rpc_request_seconds";
+/// How often recorded times are put into their buckets while nobody asks for the page.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Counters with their meaning.
+const COUNTERS: [(&str, &str); 6] = [
+    (
+        "millrace_transactions_executed_total",
+        "Transactions of finalized blocks that were executed",
+    ),
+    (
+        "millrace_submissions_refused_total",
+        "Finalized blocks that were answered \"again\" for want of a credit",
+    ),
+    (
+        "millrace_blocks_executed_total",
+        "Finalized blocks that were executed",
+    ),
+    (
+        "millrace_gas_charged_total",
+        "Gas that executed transactions paid for",
+    ),
+    (
+        "millrace_builds_declined_total",
+        "Block requests of consensus that were declined for the moment",
+    ),
+    ("millrace_rpc_requests_total", "Calls, by method and outcome"),
+];
+
+/// Gauges with their meaning.
+const GAUGES: [(&str, &str); 11] = [
+    (
+        "millrace_finalized_height",
+        "Newest finalized block that is durable here",
+    ),
+    (
+        "millrace_executed_height",
+        "Newest block whose receipt is durable here",
+    ),
+    (
+        "millrace_settled_height",
+        "Newest height whose receipt a finalized header commits to",
+    ),
+    (
+        "millrace_settlement_lag",
+        "Blocks between the finalized height and what it settles",
+    ),
+    (
+        "millrace_settlement_lag_max",
+        "Largest settlement lag since the start, in blocks",
+    ),
+    (
+        "millrace_pressure_rung",
+        "Rung of the pressure ladder; 0 is no pressure",
+    ),
+    (
+        "millrace_credits_blocks",
+        "Finalized blocks that would be taken now",
+    ),
+    (
+        "millrace_oldest_in_flight_seconds",
+        "Age of the oldest finalized block that is not executed",
+    ),
+    ("millrace_pool_transactions", "Transactions in the pool"),
+    (
+        "millrace_pool_bytes",
+        "Canonical bytes of the transactions in the pool",
+    ),
+    (
+        "millrace_stopped",
+        "1 when the engine takes no more blocks, else 0",
+    ),
+];
+
+/// Installs the process's recorder and describes every metric. Counters start at 0, so that an absent one means an
+/// older node and not that nothing happened.
+///
+/// # Errors
+/// When the process has a recorder already.
+pub fn install() -> Result<PrometheusHandle, Failure> {
+    let buckets = Matcher::Full(REQUEST_SECONDS_NAME.to_owned());
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(buckets, &REQUEST_SECONDS)
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(|error| Failure::new(format!("metrics: {error}")))?;
+    for (name, meaning) in COUNTERS {
+        metrics::describe_counter!(name, meaning);
+    }
+    for (name, meaning) in GAUGES {
+        metrics::describe_gauge!(name, meaning);
+    }
+    metrics::describe_histogram!(REQUEST_SECONDS_NAME, "Seconds that calls took, by method");
+    for (name, _) in &COUNTERS[..5] {
+        metrics::counter!(*name).increment(0);
+    }
+    Ok(handle)
+}
+
+/// Keeps what is recorded small while nobody asks for the page. Ends with the runtime.
+pub fn keep_up(handle: PrometheusHandle) {
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            handle.run_upkeep();
+        }
+    });
+}
+
+/// The page.
+pub fn page(handle: &PrometheusHandle, engine: &Engine) -> String {
+    let (heights, counters) = (engine.heights(), engine.counters());
+    let (pressure, pool) = (engine.pressure(), engine.pool());
+    let is_stopped = matches!(engine.status(), EngineStatus::Stopped { .. });
+    let gauges: [(&str, f64); 11] = [
+        ("millrace_finalized_height", heights.finalized.height as f64),
+        ("millrace_executed_height", heights.executed.height as f64),
+        ("millrace_settled_height", heights.settled as f64),
+        (
+            "millrace_settlement_lag",
+            (heights.finalized.height - heights.settled) as f64,
+        ),
+        ("millrace_settlement_lag_max", counters.max_lag as f64),
+        ("millrace_pressure_rung", pressure.rung.level() as f64),
+        ("millrace_credits_blocks", pressure.credits_blocks as f64),
+        (
+            "millrace_oldest_in_flight_seconds",
+            pressure.oldest_in_flight_ms as f64 / 1e3,
+        ),
+        ("millrace_pool_transactions", pool.transactions as f64),
+        ("millrace_pool_bytes", pool.bytes as f64),
+        ("millrace_stopped", f64::from(u8::from(is_stopped))),
+    ];
+    for (name, value) in gauges {
+        metrics::gauge!(name).set(value);
+    }
+    let totals = [
+        ("millrace_blocks_executed_total", counters.blocks_executed),
+        ("millrace_gas_charged_total", counters.gas_charged),
+        ("millrace_builds_declined_total", counters.builds_declined),
+    ];
+    for (name, total) in totals {
+        metrics::counter!(name).absolute(total);
+    }
+    handle.render()
+}
