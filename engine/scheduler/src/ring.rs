@@ -246,6 +246,7 @@ impl<T: Send + Sync> Ring<T> {
     }
 
     /// Claims the most urgent task, sleeping until there is one; `None` once the ring is closed and nothing is ready.
+    /// All workers of a ring name the same stages: a wake-up goes to any of them.
     #[must_use]
     pub fn wait_for_work(&self, worker: &Worker, stages: &[Stage]) -> Option<Claim<'_, T>> {
         loop {
