@@ -1,5 +1,6 @@
 //! A node in this process: engine, ledger in memory, server on a free port, and the clients that ask it.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -14,7 +15,7 @@ use millrace_ledger::Ledger;
 use millrace_pipeline::{BlockId, EngineConfig, Event, NotNow, Tag};
 use millrace_rpc::server::RpcConfig;
 use millrace_rpc::shapes::{Notification, PluginView};
-use millrace_rpc::{BlockReference, Methods, NodeFacts, Pages, RpcServer};
+use millrace_rpc::{BlockReference, Methods, MillraceServer as _, NodeFacts, Pages, RpcServer};
 use millrace_types::{Block, ChainSpec};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -31,6 +32,8 @@ pub struct Node {
     pub http: HttpClient,
     /// Where it listens: `127.0.0.1:PORT`.
     pub address: String,
+    /// The methods that it has.
+    pub methods: BTreeSet<String>,
     /// What `/health` answers from.
     pub health: Arc<Mutex<Result<String, String>>>,
     server: Option<RpcServer>,
@@ -63,6 +66,8 @@ impl Node {
             metrics: Box::new(|| "# HELP example\nexample 1\n".to_owned()),
         };
         let methods = Methods::new(chain.engine.clone(), Arc::new(Plugin), &config).unwrap();
+        let names = Methods::new(chain.engine.clone(), Arc::new(Plugin), &config).unwrap();
+        let names = names.into_rpc();
         let server = runtime
             .block_on(RpcServer::start(&config, methods, pages))
             .unwrap();
@@ -76,6 +81,7 @@ impl Node {
             chain,
             http,
             address,
+            methods: names.method_names().map(str::to_owned).collect(),
             health,
             server: Some(server),
             runtime,

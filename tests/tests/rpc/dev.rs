@@ -1,0 +1,82 @@
+//! `millrace dev`: how it ends, and how a chain goes on.
+
+use crate::process::{self, DevChain};
+
+#[test]
+fn a_number_of_blocks_is_reached_on_an_idle_chain() {
+    let summary = DevChain::start(&["--blocks", "6", "--block-interval-ms", "10"]).summary();
+    assert!(summary["blocks"].as_u64().unwrap() >= 6, "{summary}");
+    assert_eq!(summary["transactions_executed"], 0);
+}
+
+#[test]
+fn a_signal_ends_a_chain_in_order() {
+    for signal in ["INT", "TERM"] {
+        let chain = DevChain::start(&["--load", "counter", "--rate", "50", "--block-interval-ms", "20"]);
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        chain.signal(signal);
+        let summary = chain.summary();
+        assert!(
+            summary["transactions_executed"].as_u64().unwrap() > 1,
+            "{signal}: {summary}"
+        );
+    }
+}
+
+#[test]
+fn a_chain_goes_on_where_it_was_with_a_load_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let arguments = [
+        "--data-dir",
+        path,
+        "--seed",
+        "5",
+        "--load",
+        "token",
+        "--txs",
+        "60",
+        "--block-interval-ms",
+        "20",
+    ];
+    let mut heights = vec![0];
+    for _ in 0..3 {
+        let summary = DevChain::start(&arguments).summary();
+        // The load, a deployment, and a first balance for each account but the first.
+        assert_eq!(summary["transactions_executed"], 60 + 1 + 9, "{summary}");
+        let finalized = summary["heights"]["finalized"].as_u64().unwrap();
+        assert!(finalized > *heights.last().unwrap(), "{heights:?}");
+        heights.push(finalized);
+    }
+    let other = [
+        "dev",
+        "--data-dir",
+        path,
+        "--seed",
+        "6",
+        "--blocks",
+        "1",
+        "--rpc-listen",
+        "127.0.0.1:0",
+    ];
+    let plugin = millrace_tests::program::solo_plugin();
+    let refused = process::run(&[&other[..], &["--plugin", plugin.to_str().unwrap()]].concat());
+    let errors = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        errors.contains("this chain was started with other flags"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_rate_is_kept() {
+    let chain = DevChain::start(&["--load", "transfer", "--rate", "100", "--block-interval-ms", "20"]);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    chain.signal("TERM");
+    let executed = chain.summary()["transactions_executed"].as_u64().unwrap();
+    assert!(
+        (100..=230).contains(&executed),
+        "{executed} transactions in two seconds at 100 a second"
+    );
+}

@@ -1,0 +1,122 @@
+//! The built program as a process: commands that end, and chains that run.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use millrace_tests::program;
+use serde_json::Value;
+
+fn millrace(arguments: &[&str]) -> Command {
+    let mut command = Command::new(program::millrace());
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .env_remove("MILLRACE_LOG")
+        .env_remove("MILLRACE_RPC")
+        .env_remove("MILLRACE_KEY")
+        .env_remove("MILLRACE_GENESIS");
+    command
+}
+
+/// Runs a command to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    millrace(arguments).output().unwrap()
+}
+
+/// Runs a command that must succeed; answers what it printed.
+pub fn text(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a command that must print one JSON object on one line.
+pub fn json(arguments: &[&str]) -> Value {
+    let text = text(arguments);
+    assert_eq!(text.lines().count(), 1, "{arguments:?}: {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// A development chain. It is killed when the test ends before it does.
+pub struct DevChain {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    /// The line that says where it is.
+    pub ready: Value,
+}
+
+impl DevChain {
+    /// Starts `millrace dev` with more arguments, and waits until it serves.
+    pub fn start(arguments: &[&str]) -> Self {
+        let mut child = millrace(&["dev", "--json", "--rpc-listen", "127.0.0.1:0"])
+            .arg("--plugin")
+            .arg(program::solo_plugin())
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        let mut chain = Self {
+            child,
+            lines,
+            ready: Value::Null,
+        };
+        chain.ready = chain.line();
+        assert_eq!(chain.ready["event"], "ready");
+        chain
+    }
+
+    /// The next line.
+    fn line(&mut self) -> Value {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        if line.is_empty() {
+            let mut errors = String::new();
+            self.child
+                .stderr
+                .take()
+                .unwrap()
+                .read_to_string(&mut errors)
+                .unwrap();
+            panic!("the chain ended: {errors}");
+        }
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// URL of its RPC.
+    pub fn url(&self) -> &str {
+        self.ready["rpc"].as_str().unwrap()
+    }
+
+    /// Address and port of its RPC.
+    pub fn address(&self) -> &str {
+        self.url().trim_start_matches("http://")
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits for its orderly end; answers its summary.
+    pub fn summary(mut self) -> Value {
+        let summary = self.line();
+        assert_eq!(summary["event"], "summary");
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}");
+        summary
+    }
+}
+
+impl Drop for DevChain {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
