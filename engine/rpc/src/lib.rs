@@ -1,7 +1,7 @@
 //! JSON-RPC over HTTP and WebSocket, with `/health` and `/metrics` beside it.
 //!
 //! `docs/spec/rpc.md` is the contract: method names, shapes, errors, block references. Reading order: [`api`] (the
-//! methods as one trait, from which server and client are generated), [`reference`] (which block a request means),
+//! methods as one trait, from which server and client are generated), [`reference`](mod@reference) (which block a request means),
 //! [`shapes`] and [`encoding`] (the JSON), [`error`] (names and codes), [`methods`] (answers from the engine),
 //! [`server`], [`http`] and `origin` (listening, limits, plain pages, whose pages may ask), `parameters`, `service` and
 //! `refusals` (every refusal in the contract's words, also where the library would answer by itself).
