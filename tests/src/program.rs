@@ -24,6 +24,15 @@ pub fn solo_plugin() -> PathBuf {
     built(&format!("{DLL_PREFIX}millrace_plugin_solo{DLL_SUFFIX}"))
 }
 
+/// The shared object of a plugin that fails as its configuration tells it to.
+///
+/// # Panics
+/// If it is not built; the message says how to.
+#[must_use]
+pub fn misbehaving_plugin() -> PathBuf {
+    built(&format!("{DLL_PREFIX}millrace_plugin_misbehaving{DLL_SUFFIX}"))
+}
+
 /// A file of the profile's folder: `target/PROFILE/FILE`, where this test is `target/PROFILE/deps/TEST`.
 fn built(file: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a running program has a path");

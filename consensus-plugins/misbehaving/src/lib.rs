@@ -1,6 +1,6 @@
 //! A consensus plugin that fails as its configuration tells it to. The host's tests load it as a shared object.
 //!
-//! The configuration is text: `record`, `panic in start`, `panic in deliver(EVENT)`, `panic in stop`, `panic in thread`,
+//! The configuration is text, or a JSON string of it: `record`, `panic in start`, `panic in deliver(EVENT)`, `panic in stop`, `panic in thread`,
 //! `panic in bare thread`, `panic with a number`, `refuse`, `give up`, `sleep`, `hang`. Whatever it is, the plugin makes
 //! one request of each kind when it starts, and writes every event it is delivered to the durable store under the key
 //! `event`: that is how a test sees it.
@@ -25,7 +25,7 @@ impl Plugin for Misbehaving {
     const VERSION: &'static str = "0.1.0-test";
 
     fn start(host: Host, chain: ChainState) -> Result<Self, StartError> {
-        let mode = String::from_utf8_lossy(&chain.config).into_owned();
+        let mode = String::from_utf8_lossy(&chain.config).trim_matches('"').to_owned();
         match mode.as_str() {
             "panic in start" => panic!("told to panic in start"),
             "panic with a number" => std::panic::panic_any(7_u32),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::server::middleware::http::HostFilterLayer;
 use jsonrpsee::server::{BatchRequestConfig, PingConfig, Server, ServerConfig, ServerHandle};
+use millrace_types::chain_spec::Limits;
 
 use crate::api::MillraceServer as _;
 use crate::http::{Pages, PagesLayer};
@@ -44,10 +45,8 @@ impl Default for RpcConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4860)),
             max_connections: 256,
-            // A transaction may carry a contract; hex doubles it.
             max_request_bytes: 8 << 20,
-            // A full block of a development chain as JSON.
-            max_response_bytes: 40 << 20,
+            max_response_bytes: 32 << 20,
             max_batch: 64,
             max_subscriptions: 16,
             subscription_buffer: 1024,
@@ -55,6 +54,35 @@ impl Default for RpcConfig {
             call_gas_limit: 500_000_000,
             max_concurrent_calls: 4,
         }
+    }
+}
+
+/// Around the hex of a transaction in a call.
+const CALL_BYTES: u64 = 1 << 10;
+/// Around the hex of a transaction in a block.
+const TRANSACTION_VIEW_BYTES: u64 = 600;
+
+impl RpcConfig {
+    /// The same, with room for the longest transaction and the fullest block that the chain allows.
+    #[must_use]
+    pub fn fitting(self, limits: &Limits) -> Self {
+        // A block in full has the encodings and the inputs in hex, and the other fields of each transaction.
+        let block = u64::from(limits.block_bytes) * 4;
+        let block = block + u64::from(limits.block_transactions) * TRANSACTION_VIEW_BYTES + CALL_BYTES;
+        Self {
+            max_request_bytes: self.max_request_bytes.max(Self::request_bytes_for(limits)),
+            max_response_bytes: self
+                .max_response_bytes
+                .max(u32::try_from(block).unwrap_or(u32::MAX)),
+            ..self
+        }
+    }
+
+    /// What `max_request_bytes` must be at least, so that every transaction of the chain can be sent.
+    #[must_use]
+    pub fn request_bytes_for(limits: &Limits) -> u32 {
+        let least = u64::from(limits.transaction_bytes) * 2 + CALL_BYTES;
+        u32::try_from(least).unwrap_or(u32::MAX)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::process::{self, DevChain};
+use crate::process::{self, Running};
 
 #[track_caller]
 fn has_fields(value: &Value, fields: &[&str]) {
@@ -38,7 +38,7 @@ const PROVEN: &[&str] = &[
 
 #[test]
 fn commands_print_the_documented_fields() {
-    let chain = DevChain::start(&["--block-interval-ms", "20", "--seed", "3"]);
+    let chain = Running::start(&["--block-interval-ms", "20", "--seed", "3"]);
     has_fields(&chain.ready, &["event", "rpc", "genesis_hash", "accounts"]);
     has_fields(&chain.ready["accounts"][0], &["address", "secret_key", "balance"]);
     let account = |n: usize, field: &str| chain.ready["accounts"][n][field].as_str().unwrap().to_owned();
@@ -116,7 +116,7 @@ fn commands_print_the_documented_fields() {
 
 #[test]
 fn what_fails_ends_with_a_status_and_a_reason() {
-    let chain = DevChain::start(&["--block-interval-ms", "20"]);
+    let chain = Running::start(&["--block-interval-ms", "20"]);
     let ends = |arguments: &[&str], status: i32, reason: &str| {
         let output = process::run(arguments);
         let errors = String::from_utf8_lossy(&output.stderr);

@@ -1,10 +1,10 @@
 //! `millrace dev`: how it ends, and how a chain goes on.
 
-use crate::process::{self, DevChain};
+use crate::process::{self, Running};
 
 #[test]
 fn a_number_of_blocks_is_reached_on_an_idle_chain() {
-    let summary = DevChain::start(&["--blocks", "6", "--block-interval-ms", "10"]).summary();
+    let summary = Running::start(&["--blocks", "6", "--block-interval-ms", "10"]).summary();
     assert!(summary["blocks"].as_u64().unwrap() >= 6, "{summary}");
     assert_eq!(summary["transactions_executed"], 0);
 }
@@ -12,7 +12,7 @@ fn a_number_of_blocks_is_reached_on_an_idle_chain() {
 #[test]
 fn a_signal_ends_a_chain_in_order() {
     for signal in ["INT", "TERM"] {
-        let chain = DevChain::start(&["--load", "counter", "--rate", "50", "--block-interval-ms", "20"]);
+        let chain = Running::start(&["--load", "counter", "--rate", "50", "--block-interval-ms", "20"]);
         std::thread::sleep(std::time::Duration::from_millis(700));
         chain.signal(signal);
         let summary = chain.summary();
@@ -41,7 +41,7 @@ fn a_chain_goes_on_where_it_was_with_a_load_of_its_own() {
     ];
     let mut heights = vec![0];
     for _ in 0..3 {
-        let summary = DevChain::start(&arguments).summary();
+        let summary = Running::start(&arguments).summary();
         // The load, a deployment, and a first balance for each account but the first.
         assert_eq!(summary["transactions_executed"], 60 + 1 + 9, "{summary}");
         let finalized = summary["heights"]["finalized"].as_u64().unwrap();
@@ -71,7 +71,7 @@ fn a_chain_goes_on_where_it_was_with_a_load_of_its_own() {
 
 #[test]
 fn a_rate_is_kept() {
-    let chain = DevChain::start(&["--load", "transfer", "--rate", "100", "--block-interval-ms", "20"]);
+    let chain = Running::start(&["--load", "transfer", "--rate", "100", "--block-interval-ms", "20"]);
     std::thread::sleep(std::time::Duration::from_secs(2));
     chain.signal("TERM");
     let executed = chain.summary()["transactions_executed"].as_u64().unwrap();

@@ -10,7 +10,7 @@ use millrace_rpc::error::ErrorName;
 use serde_json::{Value, json};
 
 use crate::node::Node;
-use crate::process::{self, DevChain};
+use crate::process::{self, Running};
 use crate::socket;
 
 fn document(name: &str) -> String {
@@ -135,7 +135,7 @@ fn exposed(page: &str) -> BTreeMap<String, String> {
 
 #[test]
 fn every_metric_of_a_loaded_node_is_documented_and_no_other() {
-    let chain = DevChain::start(&["--load", "transfer", "--rate", "200", "--block-interval-ms", "20"]);
+    let chain = Running::start(&["--load", "transfer", "--rate", "200", "--block-interval-ms", "20"]);
     let page = loop {
         let page = socket::get(chain.address(), "/metrics").body;
         let executed = page

@@ -20,6 +20,7 @@ mod calls;
 mod commands;
 mod dev;
 mod documents;
+mod health;
 mod lagging;
 mod rates;
 mod state;

@@ -1,6 +1,7 @@
 //! The built program as a process: commands that end, and chains that run.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use millrace_tests::program;
@@ -38,21 +39,32 @@ pub fn json(arguments: &[&str]) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// A development chain. It is killed when the test ends before it does.
-pub struct DevChain {
+/// A chain that runs. It is killed when the test ends before it does.
+pub struct Running {
     child: Child,
     lines: BufReader<ChildStdout>,
     /// The line that says where it is.
     pub ready: Value,
 }
 
-impl DevChain {
+impl Running {
     /// Starts `millrace dev` with more arguments, and waits until it serves.
     pub fn start(arguments: &[&str]) -> Self {
-        let mut child = millrace(&["dev", "--json", "--rpc-listen", "127.0.0.1:0"])
+        let mut command = millrace(&["dev", "--json", "--rpc-listen", "127.0.0.1:0"]);
+        command
             .arg("--plugin")
             .arg(program::solo_plugin())
-            .args(arguments)
+            .args(arguments);
+        Self::spawn(&mut command)
+    }
+
+    /// Starts `millrace node` with this configuration, and waits until it serves.
+    pub fn node(configuration: &Path) -> Self {
+        Self::spawn(millrace(&["node", "--json", "--config"]).arg(configuration))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -113,7 +125,7 @@ impl DevChain {
     }
 }
 
-impl Drop for DevChain {
+impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();

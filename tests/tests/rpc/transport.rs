@@ -4,9 +4,9 @@ use jsonrpsee::core::client::ClientT as _;
 use jsonrpsee::core::params::BatchRequestBuilder;
 use jsonrpsee::rpc_params;
 use millrace_pipeline::{EngineConfig, Tag};
-use millrace_rpc::MillraceClient as _;
 use millrace_rpc::server::RpcConfig;
 use millrace_rpc::shapes::{Topic, TransactionDetail};
+use millrace_rpc::{Bytes, MillraceClient as _};
 use millrace_types::Hash;
 use serde_json::{Value, json};
 
@@ -132,14 +132,44 @@ fn an_answer_that_is_too_long_is_refused_by_name() {
 }
 
 #[test]
-fn a_full_block_of_a_development_chain_fits_into_an_answer() {
-    // JSON is hex of the encoding, hex of the input again, and some 600 bytes around each transaction.
-    let limits = millrace_types::chain_spec::Limits::development();
-    let most = 4 * u64::from(limits.block_bytes) + 600 * u64::from(limits.block_transactions);
-    assert!(
-        most <= u64::from(RpcConfig::default().max_response_bytes),
-        "{most}"
+fn there_is_room_for_whatever_the_chain_allows() {
+    let mut spec = contracts::spec();
+    spec.limits.transaction_bytes = 64_000;
+    spec.limits.block_bytes = 65_000;
+    let tight = RpcConfig {
+        max_request_bytes: 1_024,
+        max_response_bytes: 1_024,
+        ..RpcConfig::default()
+    };
+    let rpc = tight.fitting(&spec.limits);
+    let mut node = Node::start(spec, EngineConfig::default(), rpc);
+    let longest = contracts::call(0, 0, address(1), &vec![0xff; 63_700]);
+    let size = longest.byte_len();
+    assert!((63_800..64_000).contains(&size), "{size}");
+    node.ask(node.http.send_transaction(Bytes::of(&longest)));
+    node.next_block();
+    node.wait_until_finalized(1);
+    let block = node.ask(
+        node.http
+            .block(tag(Tag::Finalized), Some(TransactionDetail::Full)),
     );
+    assert!(block.unwrap().size > 63_800);
+
+    let spec = contracts::spec();
+    let rpc = RpcConfig {
+        max_response_bytes: 1_024,
+        ..RpcConfig::default()
+    };
+    let mut node = Node::start(spec.clone(), EngineConfig::default(), rpc.fitting(&spec.limits));
+    submit_rounds(&node.chain, 0, 4);
+    let transactions = node.next_block().body.transactions.len();
+    assert_eq!(
+        transactions as u32, spec.limits.block_transactions,
+        "a block of the most transactions"
+    );
+    node.wait_until_finalized(1);
+    let full = Some(TransactionDetail::Full);
+    assert!(node.ask(node.http.block(height(1), full)).is_some());
 }
 
 #[test]

@@ -175,6 +175,7 @@ impl DevArgs {
             // A chain that pauses while it is idle never comes to a number of blocks.
             "empty_blocks": if self.blocks.is_some() { "always" } else { "when_needed" },
         });
+        let rpc = RpcConfig::default().fitting(&spec.limits);
         Ok(Settings {
             spec,
             data_directory: self.data_dir.clone(),
@@ -187,7 +188,7 @@ impl DevArgs {
             plugin_patience: Duration::from_secs(5),
             rpc: RpcConfig {
                 listen: self.rpc_listen,
-                ..RpcConfig::default()
+                ..rpc
             },
             engine: EngineConfig {
                 pipelining: self.pipelining == Switch::On,

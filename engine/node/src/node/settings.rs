@@ -12,6 +12,7 @@ use figment::providers::{Env, Format, Toml};
 use millrace_executor::check_spec;
 use millrace_pipeline::EngineConfig;
 use millrace_rpc::RpcConfig;
+use millrace_types::chain_spec::Limits;
 use millrace_types::{ChainSpec, hex};
 use serde::{Deserialize, Serialize};
 
@@ -277,6 +278,7 @@ impl File {
                 &allowed,
             ));
         }
+        let rpc = self.rpc.resolve(&spec.limits, &value)?;
         Ok(Settings {
             spec,
             data_directory: Some(base.join(&self.data_directory)),
@@ -284,7 +286,7 @@ impl File {
             plugin_pin,
             plugin_config: self.plugin.config.to_string().into_bytes(),
             plugin_patience: Duration::from_millis(self.plugin.patience_ms),
-            rpc: self.rpc.resolve(&value)?,
+            rpc,
             engine,
         })
     }
@@ -293,9 +295,10 @@ impl File {
 impl RpcFile {
     fn resolve(
         self,
+        limits: &Limits,
         value: &dyn Fn(&'static str, String, &str) -> SettingsError,
     ) -> Result<RpcConfig, SettingsError> {
-        let mut rpc = RpcConfig::default();
+        let mut rpc = RpcConfig::default().fitting(limits);
         let within = |key, given: Option<u32>, least: u32, most: u32, into: &mut u32| match given {
             None => Ok(()),
             Some(given) if (least..=most).contains(&given) => {
@@ -318,6 +321,12 @@ impl RpcFile {
             1 << 30,
             &mut rpc.max_request_bytes,
         )?;
+        let least = RpcConfig::request_bytes_for(limits);
+        if rpc.max_request_bytes < least {
+            let allowed = format!("at least {least}: the chain's longest transaction, in hex");
+            let found = rpc.max_request_bytes.to_string();
+            return Err(value("rpc.max_request_bytes", found, &allowed));
+        }
         within(
             "rpc.max_response_bytes",
             self.max_response_bytes,
