@@ -181,7 +181,12 @@ impl Driver {
                         .map_err(|_| ())
                         .expect("the ring has a slot for every block in flight");
                 }
-                Effect::Emit(event) => self.shared.events.publish(&event),
+                Effect::Emit(event) => {
+                    if let Event::Finalized { block, .. } = &event {
+                        self.shared.under_way.remove_up_to(block.height);
+                    }
+                    self.shared.events.publish(&event);
+                }
                 Effect::ReturnCredit if self.debt > 0 => self.debt -= 1,
                 Effect::ReturnCredit => self.shared.return_credit(),
                 Effect::HeadMoved { included } => self.shared.move_head(&self.core, &included),
@@ -241,6 +246,10 @@ impl Shared {
             return tracing::error!("the state that the head settles is not held");
         };
         self.set_accounts(accounts);
+        let durable = self.board.read(|facts| facts.heights.finalized.height);
+        if included.header.height > durable {
+            self.under_way.insert(included);
+        }
         let stale = self.pool.remove_finalized(&included.body.transactions);
         if !stale.is_empty() {
             tracing::debug!(

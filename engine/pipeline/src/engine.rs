@@ -28,6 +28,7 @@ use crate::mailbox::{Credits, Mailbox, Request};
 use crate::recovery::{self, OpenError, Recovered};
 use crate::reply::Reply;
 use crate::stages::{self, Workshop};
+use crate::under_way::UnderWay;
 use crate::verified::Verified;
 
 /// A running engine. Cheap to clone; every method may be called from any thread and none waits for consensus or
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) executor: Arc<Executor>,
     pub(crate) pool: Pool,
     pub(crate) verified: Verified,
+    pub(crate) under_way: UnderWay,
     pub(crate) accounts: RwLock<HeadAccounts>,
     pub(crate) mailbox: Mailbox,
     pub(crate) credits: Credits,
@@ -124,6 +126,7 @@ fn start(
         store,
         executor,
         verified: Verified::default(),
+        under_way: UnderWay::default(),
         mailbox,
         credits,
         events: Broadcast::default(),

@@ -26,8 +26,8 @@
 //! - h - s(B) never passes K, whatever execution does;
 //! - every fault has a name and stops the engine from taking blocks; look-ups go on.
 //!
-//! Locks: the board and the pool's accounts (a copy under a lock, for readers), the set of verified transactions, the
-//! list of subscribers, and the channels of the standard library into the ordering thread and the journal. None is
+//! Locks: the board and the pool's accounts (a copy under a lock, for readers), the set of verified transactions, that of
+//! transactions between pool and ledger, the list of subscribers, and the channels of the standard library into the ordering thread and the journal. None is
 //! held while anything is executed, hashed or written.
 #![forbid(unsafe_code)]
 
@@ -56,6 +56,7 @@ mod task;
 #[path = "../tests/common/spec.rs"]
 mod testing;
 mod tree;
+mod under_way;
 mod verified;
 
 pub use api::*;

@@ -194,14 +194,24 @@ impl Engine {
     /// # Errors
     /// As [`Self::resolve`].
     pub fn transaction_status(&self, hash: &Hash) -> Result<TransactionStatus, LedgerError> {
-        let Some(located) = self.transaction(hash)? else {
-            let shared = self.shared();
-            return Ok(match shared.pool.status(hash, &shared.accounts()) {
-                None => TransactionStatus::Unknown,
-                Some(None) => TransactionStatus::Pooled,
-                Some(Some(reason)) => TransactionStatus::Held { reason },
-            });
-        };
+        if let Some(located) = self.transaction(hash)? {
+            return self.status_of(located);
+        }
+        let shared = self.shared();
+        match shared.pool.status(hash, &shared.accounts()) {
+            Some(None) => return Ok(TransactionStatus::Pooled),
+            Some(Some(reason)) => return Ok(TransactionStatus::Held { reason }),
+            None if shared.under_way.contains(hash) => return Ok(TransactionStatus::Pooled),
+            None => {}
+        }
+        // What became durable between the first look and the last.
+        match self.transaction(hash)? {
+            Some(located) => self.status_of(located),
+            None => Ok(TransactionStatus::Unknown),
+        }
+    }
+
+    fn status_of(&self, located: LocatedTransaction) -> Result<TransactionStatus, LedgerError> {
         let LocatedTransaction {
             block,
             index,
