@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use millrace_rpc::error::ErrorName;
 use serde_json::{Value, json};
@@ -136,16 +135,7 @@ fn exposed(page: &str) -> BTreeMap<String, String> {
 #[test]
 fn every_metric_of_a_loaded_node_is_documented_and_no_other() {
     let chain = Running::start(&["--load", "transfer", "--rate", "200", "--block-interval-ms", "20"]);
-    let page = loop {
-        let page = socket::get(chain.address(), "/metrics").body;
-        let executed = page
-            .lines()
-            .find_map(|line| line.strip_prefix("millrace_transactions_executed_total "));
-        if executed.is_some_and(|count| count.parse::<u64>().unwrap() > 20) {
-            break page;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    let page = chain.metrics_after(20);
     let text = format!("\n{}", document("metrics.md"));
     let documented: BTreeMap<String, String> = rows(&text, "# Metrics of a node")
         .iter()

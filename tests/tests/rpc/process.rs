@@ -3,9 +3,12 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
 
 use millrace_tests::program;
 use serde_json::Value;
+
+use crate::socket;
 
 fn millrace(arguments: &[&str]) -> Command {
     let mut command = Command::new(program::millrace());
@@ -105,6 +108,20 @@ impl Running {
     /// Address and port of its RPC.
     pub fn address(&self) -> &str {
         self.url().trim_start_matches("http://")
+    }
+
+    /// Its page of metrics, once it has executed more than so many transactions.
+    pub fn metrics_after(&self, transactions: u64) -> String {
+        const NAME: &str = "millrace_transactions_executed_total ";
+        for _ in 0..3_000 {
+            let page = socket::get(self.address(), "/metrics").body;
+            let executed = page.lines().find_map(|line| line.strip_prefix(NAME));
+            if executed.is_some_and(|count| count.parse::<u64>().unwrap() > transactions) {
+                return page;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("no {transactions} transactions in a minute");
     }
 
     /// Sends it a signal.

@@ -1,6 +1,6 @@
 //! A transaction's way as a client sees it, its receipt with proof, and every refusal by name.
 
-use millrace_pipeline::EngineConfig;
+use millrace_pipeline::{EngineConfig, TransactionStatus};
 use millrace_rpc::server::RpcConfig;
 use millrace_rpc::shapes::{HeldView, TransactionStatusView};
 use millrace_rpc::{Bytes, MillraceClient as _, Units};
@@ -29,7 +29,7 @@ fn status(node: &Node, hash: Hash) -> TransactionStatusView {
 #[test]
 fn a_transaction_goes_from_unknown_to_settled() {
     let engine = EngineConfig {
-        slow_execution_ms: 300,
+        slow_execution_ms: 800,
         ..EngineConfig::default()
     };
     let mut node = Node::start(contracts::spec(), engine, RpcConfig::default());
@@ -239,4 +239,23 @@ fn what_may_be_taken_later_is_refused_for_now() {
     );
     // More of the same is told the same: a transaction that is in the pool is taken again without a change.
     send(&node, &transfer_at(0, 0, address(1), 5, 10));
+}
+
+#[test]
+fn a_transaction_that_was_taken_is_never_unknown_again() {
+    let mut node = Node::new();
+    for nonce in 0..40 {
+        let sent = send(&node, &transfer(0, nonce, address(1), 5));
+        let engine = node.chain.engine.clone();
+        let asker = std::thread::spawn(move || {
+            loop {
+                match engine.transaction_status(&sent).unwrap() {
+                    TransactionStatus::Executed { .. } => break,
+                    status => assert_ne!(status, TransactionStatus::Unknown, "nonce {nonce}"),
+                }
+            }
+        });
+        node.next_block();
+        asker.join().unwrap();
+    }
 }
