@@ -246,6 +246,8 @@ impl DevArgs {
     }
 
     async fn drive(&self, node: &RunningNode, keys: &DevKeys) -> Result<(), Failure> {
+        // One watcher for the whole run: a signal that comes between two watchers would be lost.
+        let mut interruption = std::pin::pin!(interrupted());
         let progress = Progress::new(self.json);
         let mut sending = None;
         let mut baseline = Baseline { transactions: 0 };
@@ -259,7 +261,7 @@ impl DevArgs {
             let client = Client::new(&format!("http://{}", node.rpc.address()))?;
             let load = tokio::select! {
                 load = Load::prepare(plan, client, keys.accounts.clone()) => load?,
-                () = interrupted() => return Ok(()),
+                () = &mut interruption => return Ok(()),
             };
             baseline.transactions = node.engine.counters().transactions_executed;
             if let (Some(contract), false) = (load.contract(), self.json) {
@@ -270,7 +272,7 @@ impl DevArgs {
         }
         loop {
             tokio::select! {
-                () = interrupted() => break,
+                () = &mut interruption => break,
                 () = tokio::time::sleep(self.tick()) => {}
             }
             if let EngineStatus::Stopped { reason } = node.engine.status() {
