@@ -25,7 +25,9 @@ impl Plugin for Misbehaving {
     const VERSION: &'static str = "0.1.0-test";
 
     fn start(host: Host, chain: ChainState) -> Result<Self, StartError> {
-        let mode = String::from_utf8_lossy(&chain.config).trim_matches('"').to_owned();
+        let mode = String::from_utf8_lossy(&chain.config)
+            .trim_matches('"')
+            .to_owned();
         match mode.as_str() {
             "panic in start" => panic!("told to panic in start"),
             "panic with a number" => std::panic::panic_any(7_u32),
