@@ -1,9 +1,14 @@
 //! From loadable segments to a validated program, by the rules of the machine's version.
 
+use std::sync::OnceLock;
+
+use super::debug::Debug as Names;
 use super::error::ImageError;
 use super::header::{self, Load};
+use crate::compiler::{self, CompileError, Options};
 use crate::interpreter::Code;
 use crate::machine::{Machine, PAGE_BYTES};
+use crate::runtime::native::NativeCode;
 
 const PF_X: u32 = 1;
 const PF_W: u32 = 2;
@@ -58,6 +63,11 @@ pub struct Program {
     heap_start: u32,
     entry_pages: u32,
     code: Code,
+    /// Addresses that symbols name as functions, ascending: where the compiler looks first.
+    function_hints: Box<[u32]>,
+    native: OnceLock<NativeCode>,
+    /// Whether the whole program has been compiled, and what came of it.
+    compiled: OnceLock<Result<(), CompileError>>,
 }
 
 impl Program {
@@ -67,7 +77,10 @@ impl Program {
     /// The first rule that the file breaks.
     pub fn load(elf: &[u8], machine: &'static Machine) -> Result<Self, ImageError> {
         let (entry, loads) = header::parse(elf, machine.limits.max_program_headers)?;
-        Self::validate(&loads, entry, machine)
+        let mut program = Self::validate(&loads, entry, machine)?;
+        let hints = Names::new(elf, machine).function_addresses().filter(|pc| pc.is_multiple_of(2)).collect();
+        program.function_hints = hints;
+        Ok(program)
     }
 
     /// The same validation for segments that do not come from a file; program headers are their indices.
@@ -156,6 +169,29 @@ impl Program {
     /// Text as the interpreter has decoded it so far, for all instances together.
     pub(crate) fn code(&self) -> &Code {
         &self.code
+    }
+
+    /// Even addresses that symbols name as functions, ascending. Hints, which decide nothing but what is compiled.
+    pub(crate) fn function_hints(&self) -> &[u32] {
+        &self.function_hints
+    }
+
+    /// The program's native code, as far as there is some.
+    pub(crate) fn native(&self) -> &NativeCode {
+        self.native.get_or_init(|| NativeCode::new(self.text.1, self.text.2))
+    }
+
+    /// Compiles the whole program, unless that has been done. Concurrent callers wait for the first.
+    ///
+    /// # Errors
+    /// [`CompileError`]; the program runs in tier 0 then, with equal results.
+    pub(crate) fn compile(&self, options: &Options) -> Result<(), &CompileError> {
+        let compiled = self.compiled.get_or_init(|| {
+            let batch = compiler::compile_program(self, options)?;
+            self.native().publish(batch);
+            Ok(())
+        });
+        compiled.as_ref().copied()
     }
 
     /// The machine it was validated for.
@@ -312,6 +348,9 @@ impl Builder {
             heap_start: narrow(image_end),
             entry_pages: narrow(entry_bytes.div_ceil(u64::from(PAGE_BYTES))),
             code: Code::new(len as usize),
+            function_hints: Box::default(),
+            native: OnceLock::new(),
+            compiled: OnceLock::new(),
         })
     }
 }

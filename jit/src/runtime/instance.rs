@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::host::Host;
 use super::memory::Memory;
+use super::native;
 use super::outcome::Outcome;
+use crate::compiler::CompileError;
 use crate::image::Program;
 use crate::interpreter::{self, Hart};
 use crate::machine::MAX_GAS_LIMIT;
@@ -15,6 +17,9 @@ pub enum Tier {
     /// The reference interpreter.
     #[default]
     Interpreter,
+    /// Native code: the whole program is compiled before its first run. What could not be found or compiled runs in
+    /// tier 0.
+    Jit,
 }
 
 /// A program with fresh memory, ready for one run.
@@ -77,10 +82,25 @@ impl Instance {
             "a gas limit of {gas_limit} passes the maximum of {MAX_GAS_LIMIT}"
         );
         let mut hart = Hart::new(u64::from(self.program.entry()), self.stack_pointer, gas_limit);
-        let outcome = match tier {
-            Tier::Interpreter => interpreter::run(&mut hart, &self.program, &mut self.memory, host),
-        };
+        if tier == Tier::Jit && self.prepare(tier).is_ok() {
+            let (outcome, registers) =
+                native::run::run(hart, &self.program, self.program.native(), &mut self.memory, host);
+            self.registers = registers;
+            return outcome;
+        }
+        let outcome = interpreter::run(&mut hart, &self.program, &mut self.memory, host);
         self.registers = hart.registers();
         outcome
+    }
+
+    /// Makes ready what a tier needs before a run, so that the run itself does not wait for it.
+    ///
+    /// # Errors
+    /// [`CompileError`]; runs take the interpreter then, with equal results.
+    pub fn prepare(&self, tier: Tier) -> Result<(), &CompileError> {
+        match tier {
+            Tier::Interpreter => Ok(()),
+            Tier::Jit => self.program.compile(&native::options()),
+        }
     }
 }

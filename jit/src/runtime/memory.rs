@@ -6,7 +6,9 @@
 
 use std::ops::Range;
 
-use memmap2::{Advice, MmapMut, MmapOptions};
+use std::ptr;
+
+use memmap2::{MmapMut, MmapOptions};
 
 use super::outcome::TrapKind;
 use crate::image::{Permissions, Program};
@@ -18,15 +20,27 @@ const PAGE: u64 = PAGE_BYTES as u64;
 const PAGE_SHIFT: u32 = PAGE_BYTES.trailing_zeros();
 
 /// Page may be read.
-const READ: u8 = 1;
+pub(crate) const READ: u8 = 1;
 /// Page may be written.
-const WRITE: u8 = 2;
+pub(crate) const WRITE: u8 = 2;
+
+pub(crate) const CONTEXT_BYTES: usize = 8192;
+pub(crate) const CONTEXT_OFFSET: usize = 0x24000;
+const GUARD: usize = 0x20000;
+pub(crate) const HOST_PROTECTED: bool = true;
+pub(crate) struct Reservation;
+pub(crate) const RESERVATION: Reservation = Reservation;
+impl Reservation {
+    pub(crate) fn holds(&self, base: usize, address: usize) -> bool {
+        address.wrapping_sub(base - CONTEXT_OFFSET) < CONTEXT_OFFSET + SPACE as usize + GUARD
+    }
+}
 
 /// A guest's 32-bit address space, in 4 KiB pages. Accessors check ranges in the page table, never by a signal.
 #[derive(Debug)]
 pub struct Memory {
     /// Byte `i` is the byte at guest address `i`.
-    bytes: MmapMut,
+    bytes: *mut u8,
     /// `READ` and `WRITE` bits of each page; zero where nothing is mapped.
     permissions: MmapMut,
     heap_start: u32,
@@ -42,7 +56,7 @@ impl Memory {
     pub(super) fn new(program: &Program) -> Self {
         let layout = &program.machine().layout;
         let mut memory = Self {
-            bytes: reserve(SPACE),
+            bytes: space(),
             permissions: reserve(SPACE / PAGE),
             heap_start: program.heap_start(),
             heap_pages: 0,
@@ -50,7 +64,8 @@ impl Memory {
         };
         for segment in program.segments() {
             let start = segment.address as usize;
-            memory.bytes[start..start + segment.data.len()].copy_from_slice(&segment.data);
+            memory.map(segment.address, segment.memory_len / PAGE_BYTES, READ | WRITE);
+            unsafe { std::slice::from_raw_parts_mut(memory.bytes.add(start), segment.data.len()) }.copy_from_slice(&segment.data);
             let bits = match segment.permissions {
                 Permissions::Read | Permissions::ReadExecute => READ,
                 Permissions::ReadWrite => READ | WRITE,
@@ -68,6 +83,9 @@ impl Memory {
     fn map(&mut self, address: u32, pages: u32, bits: u8) {
         let first = (address >> PAGE_SHIFT) as usize;
         self.permissions[first..first + pages as usize].fill(bits);
+        if pages == 0 { return; }
+        let prot = if bits & WRITE != 0 { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
+        assert_eq!(unsafe { libc::mprotect(self.bytes.add(address as usize).cast(), pages as usize * 4096, prot) }, 0);
     }
 
     /// Borrows a readable range. `pointer` is zero-extended from 32 bits, `len` is 64-bit.
@@ -76,7 +94,7 @@ impl Memory {
     /// [`TrapKind::AccessFault`] unless every byte is mapped readable. `len == 0` always succeeds.
     pub fn read(&self, pointer: u64, len: u64) -> Result<&[u8], TrapKind> {
         let range = self.range(pointer, len, READ)?;
-        Ok(&self.bytes[range])
+        Ok(unsafe { std::slice::from_raw_parts(self.bytes.add(range.start), range.len()) })
     }
 
     /// Borrows a writable range. `pointer` is zero-extended from 32 bits, `len` is 64-bit.
@@ -85,7 +103,7 @@ impl Memory {
     /// [`TrapKind::AccessFault`] unless every byte is mapped writable. `len == 0` always succeeds.
     pub fn writable(&mut self, pointer: u64, len: u64) -> Result<&mut [u8], TrapKind> {
         let range = self.range(pointer, len, WRITE)?;
-        Ok(&mut self.bytes[range])
+        Ok(unsafe { std::slice::from_raw_parts_mut(self.bytes.add(range.start), range.len()) })
     }
 
     /// Writes `bytes` at `pointer`, which is zero-extended from 32 bits.
@@ -151,23 +169,20 @@ impl Memory {
 
     /// Memory as a tier sees it while it runs guest code.
     pub(crate) fn address_space(&mut self) -> AddressSpace<'_> {
-        let bytes = self
-            .bytes
-            .as_mut()
-            .try_into()
-            .expect("the reservation covers the address space");
+        let bytes = self.bytes;
         let permissions = self
             .permissions
             .as_ref()
             .try_into()
             .expect("the table covers the address space");
-        AddressSpace { bytes, permissions }
+        AddressSpace { bytes, permissions, _lives: std::marker::PhantomData }
     }
 }
 
 /// Borrowed memory whose lengths are part of the type, so that a 32-bit address needs no check but its page's.
 pub(crate) struct AddressSpace<'a> {
-    bytes: &'a mut [u8; SPACE as usize],
+    bytes: *mut u8,
+    _lives: std::marker::PhantomData<&'a mut ()>,
     permissions: &'a [u8; (SPACE / PAGE) as usize],
 }
 
@@ -176,14 +191,14 @@ impl AddressSpace<'_> {
     #[inline(always)]
     pub(crate) fn load<const N: usize>(&self, address: u64) -> Option<[u8; N]> {
         let start = self.check::<N>(address, READ)?;
-        self.bytes.get(start..start + N)?.try_into().ok()
+        Some(unsafe { self.bytes.add(start).cast::<[u8; N]>().read_unaligned() })
     }
 
     /// Stores `N` bytes at an effective address, or nothing and `None` unless all of them are mapped writable.
     #[inline(always)]
     pub(crate) fn store<const N: usize>(&mut self, address: u64, value: [u8; N]) -> Option<()> {
         let start = self.check::<N>(address, WRITE)?;
-        self.bytes.get_mut(start..start + N)?.copy_from_slice(&value);
+        unsafe { self.bytes.add(start).cast::<[u8; N]>().write_unaligned(value) };
         Some(())
     }
 
@@ -198,16 +213,29 @@ impl AddressSpace<'_> {
     }
 }
 
-/// Zeroed memory that takes nothing from the host until it is touched.
 fn reserve(bytes: u64) -> MmapMut {
-    let len = usize::try_from(bytes).expect("guests need a host with 64-bit addresses");
-    let map = MmapOptions::new()
-        .len(len)
-        .no_reserve_swap()
-        .map_anon()
-        .expect("the host has address space for one more guest");
-    // Without it the first touch may zero 2 MiB where the guest pays for 4 KiB. Where the kernel has no huge pages
-    // the advice fails, and nothing is lost.
-    let _ = map.advise(Advice::NoHugePage);
-    map
+    MmapOptions::new().len(bytes as usize).no_reserve_swap().map_anon().expect("space")
+}
+
+fn space() -> *mut u8 {
+    unsafe {
+        let start = libc::mmap(ptr::null_mut(), CONTEXT_OFFSET + SPACE as usize + GUARD, libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1, 0);
+        assert_ne!(start, libc::MAP_FAILED);
+        assert_eq!(libc::mprotect(start, CONTEXT_BYTES, libc::PROT_READ | libc::PROT_WRITE), 0);
+        start.cast::<u8>().add(CONTEXT_OFFSET)
+    }
+}
+
+unsafe impl Send for Memory {}
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    pub(crate) fn base(&self) -> *mut u8 { self.bytes }
+    pub(crate) fn permissions(&self) -> *const u8 { self.permissions.as_ptr() }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        unsafe { libc::munmap(self.bytes.sub(CONTEXT_OFFSET).cast(), CONTEXT_OFFSET + SPACE as usize + GUARD); }
+    }
 }

@@ -10,10 +10,12 @@
 mod host;
 mod instance;
 mod memory;
+pub(crate) mod native;
 mod outcome;
 
 pub use host::{Ecall, Flow, Host};
 pub use instance::{Instance, Tier};
 pub(crate) use memory::AddressSpace;
 pub use memory::Memory;
+pub(crate) use native::layout;
 pub use outcome::{End, Outcome, Trap, TrapKind};

@@ -1,0 +1,228 @@
+//! From a region to Cranelift IR.
+//!
+//! `control` lays out blocks and writes calls, returns and exits; `alu`, `memory` and `atomic` translate what computes.
+//! Everything is one CLIF function per region, whose signature is the convention of [`super::dataflow`]:
+//!
+//! ```text
+//! (base, gas, sp, a0, a1, ra) -> (gas, a0)
+//! ```
+//!
+//! `base` is the address of guest address 0, and the context lies at a constant distance below it. `gas` counts up to
+//! 2^64: it is the complement of the gas left, so that paying is one addition whose carry means out of gas.
+
+mod alu;
+mod atomic;
+mod control;
+mod memory;
+
+use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{
+    self, AbiParam, AliasRegion, AliasRegionData, InstBuilder as _, MemFlagsData, SigRef, Signature, SourceLoc,
+    TrapCode, Value, types,
+};
+use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
+
+use super::dataflow::{Facts, Summaries};
+use super::debt::Debts;
+use super::flow::{Region, Step, Text};
+use super::registers::Registers;
+use crate::isa::Op;
+use crate::runtime::layout;
+
+/// Trap of a payment that carries.
+pub(crate) const OUT_OF_GAS: TrapCode = TrapCode::unwrap_user(1);
+/// Trap of an illegal instruction, a breakpoint, a misaligned atomic.
+pub(crate) const GUEST_TRAP: TrapCode = TrapCode::unwrap_user(2);
+/// Behind calls that do not come back.
+pub(crate) const UNREACHABLE: TrapCode = TrapCode::unwrap_user(3);
+
+/// How native code finds out about accesses outside what is mapped, and about gas running out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Protection {
+    /// By hardware faults and trap instructions, which a signal handler turns into exits.
+    Signals,
+    /// By explicit checks that leave through the exit stub: needs no handler.
+    Checked,
+}
+
+/// The signature of every native function.
+pub(crate) fn signature(convention: CallConv) -> Signature {
+    let mut signature = Signature::new(convention);
+    signature.params = vec![AbiParam::new(types::I64); 6];
+    signature.returns = vec![AbiParam::new(types::I64); 2];
+    signature
+}
+
+/// What the translation of one region is told.
+pub(crate) struct Input<'a> {
+    pub(crate) text: Text<'a>,
+    pub(crate) region: &'a Region,
+    pub(crate) facts: &'a Facts,
+    pub(crate) summaries: &'a Summaries,
+    pub(crate) protection: Protection,
+    /// Whether the function has to look at the host stack before it uses more.
+    pub(crate) checks_stack: bool,
+}
+
+/// Where a function that is called by name is found.
+pub(crate) trait Callees {
+    /// The reference to the native function of an entry, declared in `function`.
+    fn function(&mut self, function: &mut ir::Function, entry: u32) -> ir::FuncRef;
+}
+
+/// Translates a region into `function`, which is empty but for its signature.
+pub(crate) fn translate(
+    function: &mut ir::Function,
+    scratch: &mut FunctionBuilderContext,
+    callees: &mut dyn Callees,
+    input: &Input<'_>,
+    target: TargetFrontendConfig,
+) {
+    let guest = function.dfg.alias_regions.insert(AliasRegionData {
+        user_id: 1,
+        description: "guest".into(),
+    });
+    let context = function.dfg.alias_regions.insert(AliasRegionData {
+        user_id: 2,
+        description: "context".into(),
+    });
+    let convention = function.signature.call_conv;
+    let mut builder = FunctionBuilder::new(function, scratch);
+    let registers = std::array::from_fn(|_| builder.declare_var(types::I64));
+    let gas = builder.declare_var(types::I64);
+    let native = builder.import_signature(signature(convention));
+    let entry = builder.create_block();
+    builder.append_block_params_for_function_params(entry);
+    builder.switch_to_block(entry);
+    let &[base, ..] = builder.block_params(entry) else {
+        unreachable!("the signature has six parameters")
+    };
+    let mut translator = Translator {
+        input,
+        debts: Debts::place(input.region),
+        registers,
+        gas,
+        base,
+        native,
+        helper_signatures: [None; 3],
+        guest,
+        context,
+        displaced: SecondaryMap::new(),
+        blocks: Vec::new(),
+        first_ra: base,
+        callees,
+        builder,
+    };
+    translator.function(entry);
+    translator.builder.seal_all_blocks();
+    translator.builder.finalize(target);
+}
+
+/// State of one translation.
+struct Translator<'a> {
+    input: &'a Input<'a>,
+    builder: FunctionBuilder<'a>,
+    callees: &'a mut dyn Callees,
+    debts: Debts,
+    registers: [Variable; 32],
+    gas: Variable,
+    /// Address of guest address 0.
+    base: Value,
+    /// Signature of native functions.
+    native: SigRef,
+    helper_signatures: [Option<SigRef>; 3],
+    guest: AliasRegion,
+    context: AliasRegion,
+    /// Values that are another value plus a small constant.
+    displaced: SecondaryMap<Value, Option<(Value, i32)>>,
+    /// CLIF blocks of the region's blocks.
+    blocks: Vec<ir::Block>,
+    /// ra as it was passed.
+    first_ra: Value,
+}
+
+impl Translator<'_> {
+    fn constant(&mut self, value: u64) -> Value {
+        self.builder.ins().iconst(types::I64, value.cast_signed())
+    }
+
+    fn immediate(&mut self, imm: i32) -> Value {
+        self.builder.ins().iconst(types::I64, i64::from(imm))
+    }
+
+    /// The value of a register.
+    fn get(&mut self, register: u8) -> Value {
+        if register == 0 {
+            return self.constant(0);
+        }
+        self.builder.use_var(self.registers[usize::from(register)])
+    }
+
+    /// Sets a register, if it is one.
+    fn set(&mut self, register: u8, value: Value) {
+        if register != 0 {
+            self.builder.def_var(self.registers[usize::from(register)], value);
+        }
+    }
+
+    fn set_gas(&mut self, value: Value) {
+        self.builder.def_var(self.gas, value);
+    }
+
+    fn gas_value(&mut self) -> Value {
+        self.builder.use_var(self.gas)
+    }
+
+    /// Flags of accesses to the context: always mapped, never the guest's.
+    fn context_flags(&self) -> MemFlagsData {
+        MemFlagsData::trusted().with_alias_region(Some(self.context))
+    }
+
+    fn load_context(&mut self, offset: i32) -> Value {
+        let flags = self.context_flags();
+        self.builder.ins().load(types::I64, flags, self.base, offset)
+    }
+
+    fn store_context(&mut self, offset: i32, value: Value) {
+        let flags = self.context_flags();
+        self.builder.ins().store(flags, value, self.base, offset);
+    }
+
+    /// Copies registers to their home.
+    fn spill(&mut self, registers: Registers) {
+        for register in registers.iter() {
+            let value = self.get(register);
+            self.store_context(layout::register(register), value);
+        }
+    }
+
+    /// Copies registers from their home.
+    fn reload(&mut self, registers: Registers) {
+        for register in registers.iter() {
+            let value = self.load_context(layout::register(register));
+            self.set(register, value);
+        }
+    }
+
+    fn compare(&mut self, condition: IntCC, a: Value, b: Value) -> Value {
+        self.builder.ins().icmp(condition, a, b)
+    }
+
+    fn step(&mut self, step: &Step) {
+        self.builder.set_srcloc(SourceLoc::new(step.pc));
+        match step.op {
+            Op::Lb | Op::Lh | Op::Lw | Op::Ld | Op::Lbu | Op::Lhu | Op::Lwu => self.load(step),
+            Op::Sb | Op::Sh | Op::Sw | Op::Sd => self.store(step),
+            op if op.class() == crate::isa::Class::Atomic => self.atomic(step),
+            Op::Fence | Op::FenceI => {}
+            _ => {
+                if step.rd != 0 {
+                    let value = self.compute(step);
+                    self.set(step.rd, value);
+                }
+            }
+        }
+    }
+}
