@@ -12,11 +12,12 @@ use cranelift_frontend::FunctionBuilderContext;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc};
 
+use super::constants;
 use super::dataflow::{Facts, PASSED, Summaries};
 use super::flow::{Block, Ending, Region, Target, Text};
 use super::translate::{self, Callees, Input};
 use super::{CompileError, Options};
-use crate::runtime::native::Batch;
+use crate::runtime::native::{Batch, Function, Place};
 use crate::runtime::native::memory::Provider;
 
 /// Frames of native functions are smaller than this, so that functions which do not look at the host's stack cannot
@@ -53,6 +54,7 @@ struct Compiled {
     relocations: Vec<ModuleReloc>,
     /// Offsets of instructions that may trap.
     traps: Vec<u32>,
+    places: Vec<Place>,
     /// Whether it stands for its region, or only leads to tier 0.
     is_real: bool,
 }
@@ -73,7 +75,12 @@ impl Callees for Declared<'_> {
 /// Compiles regions into one batch of executable code.
 ///
 /// A region that Cranelift refuses, or panics on, becomes a function that leaves for tier 0 at once: results are equal.
-pub(crate) fn compile(text: Text<'_>, regions: &[Region], options: &Options) -> Result<Batch, CompileError> {
+pub(crate) fn compile(
+    text: Text<'_>,
+    read_only: &[(u32, &[u8])],
+    regions: &[Region],
+    options: &Options,
+) -> Result<Batch, CompileError> {
     let target = target(options)?;
     let signature = translate::signature(CallConv::triple_default(target.triple()));
     let mut builder = JITBuilder::with_isa(target.clone(), Box::new(|call| format!("no library call: {call}")));
@@ -102,6 +109,8 @@ pub(crate) fn compile(text: Text<'_>, regions: &[Region], options: &Options) -> 
             summaries: &summaries,
             protection: options.protection,
             checks_stack,
+            constants: &constants::at_starts(region, &summaries),
+            read_only,
         };
         let mut callees = Declared {
             module: &mut declaring,
@@ -112,7 +121,7 @@ pub(crate) fn compile(text: Text<'_>, regions: &[Region], options: &Options) -> 
         let code = if refuses {
             Err(CompileError::Cranelift("told to refuse".into()))
         } else {
-            one(&mut scratch, &*target, id, &signature, &mut callees, &input)
+            one(&mut scratch, &*target, id, &signature, &mut callees, &input, options.places)
         };
         let code = match code {
             Ok(code) => code,
@@ -128,9 +137,10 @@ pub(crate) fn compile(text: Text<'_>, regions: &[Region], options: &Options) -> 
                     facts: &facts,
                     summaries: &Summaries::default(),
                     checks_stack: false,
+                    constants: &[[None; 32]],
                     ..input
                 };
-                let mut code = one(&mut scratch, &*target, id, &signature, &mut callees, &input)?;
+                let mut code = one(&mut scratch, &*target, id, &signature, &mut callees, &input, options.places)?;
                 code.is_real = false;
                 code
             }
@@ -186,6 +196,7 @@ fn one(
     signature: &Signature,
     callees: &mut dyn Callees,
     input: &Input<'_>,
+    keeps_places: bool,
 ) -> Result<Compiled, CompileError> {
     // Cranelift panics on what it does not support; nothing of ours is left half done.
     let result = catch_unwind(AssertUnwindSafe(|| {
@@ -216,6 +227,7 @@ fn one(
             bytes: code.code_buffer().to_vec(),
             alignment: u64::from(code.buffer.alignment),
             relocations,
+            places: if keeps_places { places(code.buffer.get_srclocs_sorted()) } else { Vec::new() },
             traps: code.buffer.traps().iter().map(|trap| trap.offset).collect(),
             is_real: true,
         })
@@ -230,6 +242,20 @@ fn one(
             entry: input.region.entry,
         })
     })
+}
+
+/// Source locations are guest addresses.
+fn places(locations: &[cranelift_codegen::MachSrcLoc<cranelift_codegen::Final>]) -> Vec<Place> {
+    let mut places: Vec<Place> = locations
+        .iter()
+        .filter(|location| !location.loc.is_default())
+        .map(|location| Place {
+            offset: location.start,
+            pc: location.loc.bits(),
+        })
+        .collect();
+    places.dedup_by_key(|place| place.pc);
+    places
 }
 
 /// Puts code into executable memory.
@@ -267,15 +293,19 @@ fn link(
         .take()
         .ok_or_else(|| CompileError::Memory("the module was not finalised".into()))?;
     let mut traps = Vec::new();
-    let mut entries = Vec::new();
-    for ((region, code), address) in regions.iter().zip(&compiled).zip(addresses) {
+    let mut functions = Vec::new();
+    for ((region, code), address) in regions.iter().zip(compiled).zip(addresses) {
         let offset = (address - memory.start()) as u32;
         traps.extend(code.traps.iter().map(|trap| offset + trap));
-        if code.is_real {
-            entries.push((region.entry, offset));
-        }
+        functions.push(Function {
+            entry: region.entry,
+            offset,
+            len: code.bytes.len() as u32,
+            places: code.places.into(),
+            is_real: code.is_real,
+        });
     }
-    Ok(Batch::new(memory, traps, entries))
+    Ok(Batch::new(memory, traps, functions))
 }
 
 /// Which regions have to look at the host's stack: those that may come to call themselves, call what is not known, or

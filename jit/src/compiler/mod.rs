@@ -17,6 +17,7 @@
 //! - work is linear in the text, whatever it holds.
 
 mod backend;
+mod constants;
 mod dataflow;
 mod debt;
 mod flow;
@@ -26,7 +27,7 @@ mod translate;
 
 use thiserror::Error;
 
-use crate::image::Program;
+use crate::image::{Permissions, Program, Segment};
 use crate::runtime::native::Batch;
 use flow::Text;
 pub(crate) use translate::Protection;
@@ -40,6 +41,8 @@ pub(crate) struct Options {
     pub(crate) verify: bool,
     /// Use what this host's processor has beyond the baseline.
     pub(crate) host_features: bool,
+    /// Keep which guest instruction native code was made for.
+    pub(crate) places: bool,
     /// Refuse the region at this entry, to test what happens then.
     pub(crate) refuse: Option<u32>,
 }
@@ -82,13 +85,20 @@ fn text_of(program: &Program) -> Text<'_> {
 /// [`CompileError`], where nothing can be compiled at all.
 pub(crate) fn compile_program(program: &Program, options: &Options) -> Result<Batch, CompileError> {
     let text = text_of(program);
-    let data: Vec<(u32, &[u8])> = program
+    fn bytes_of(segment: &Segment) -> (u32, &[u8]) {
+        (segment.address, &segment.data)
+    }
+    let data: Vec<(u32, &[u8])> = program.segments().iter().map(bytes_of).collect();
+    let read_only: Vec<(u32, &[u8])> = program
         .segments()
         .iter()
-        .map(|segment| (segment.address, &*segment.data))
+        .filter(|segment| segment.permissions != Permissions::ReadWrite)
+        .map(bytes_of)
         .collect();
     let candidates = plan::candidates(text, &data);
     let roots = program.function_hints().iter().copied().chain([program.entry()]);
     let regions = plan::whole_program(text, roots, &candidates);
-    backend::compile(text, &regions, options)
+    backend::compile(text, &read_only, &regions, options)
 }
+#[cfg(test)]
+mod debug_tests;

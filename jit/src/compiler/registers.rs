@@ -9,7 +9,6 @@ pub(crate) struct Registers(u32);
 
 impl Registers {
     pub(crate) const NONE: Self = Self(0);
-    pub(crate) const ALL: Self = Self(!1);
 
     /// The set of these registers.
     pub(crate) const fn of(numbers: &[u8]) -> Self {

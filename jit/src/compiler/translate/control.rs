@@ -2,10 +2,13 @@
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    self, AbiParam, BlockArg, InstBuilder as _, JumpTableData, MemFlagsData, SigRef, Signature, SourceLoc, Value,
+    self, AbiParam, InstBuilder as _, MemFlagsData, SigRef, Signature, SourceLoc, Value,
     types,
 };
 
+use cranelift_frontend::Switch;
+
+use super::switch::Shapes;
 use super::{GUEST_TRAP, OUT_OF_GAS, Protection, Translator, UNREACHABLE};
 use crate::compiler::dataflow::{
     A0, A1, DIRTY_AFTER_UNKNOWN, HOST_VISIBLE, PASSED, SP, dirty_after_call, dirty_at_ending, is_tail_call,
@@ -43,6 +46,7 @@ impl Translator<'_> {
         self.builder.ins().jump(self.blocks[0], &[]);
         for (id, block) in region.blocks.iter().enumerate() {
             self.builder.switch_to_block(self.blocks[id]);
+            self.shapes = Shapes::new(self.input.constants[id]);
             for step in &block.steps {
                 self.step(step);
             }
@@ -146,7 +150,7 @@ impl Translator<'_> {
                 } else if candidates.is_empty() {
                     self.leave(dirty, target);
                 } else {
-                    self.jump_table(target, candidates, dirty);
+                    self.jump_table(*rs1, *imm, target, candidates, dirty);
                 }
             }
             Ending::Return => self.return_checked(dirty),
@@ -362,34 +366,32 @@ impl Translator<'_> {
         self.builder.ins().return_(&[gas, a0]);
     }
 
-    /// A switch over addresses that data names.
-    fn jump_table(&mut self, target: Value, candidates: &[(u32, BlockId)], dirty: Registers) {
-        let (Some(&(lowest, _)), Some(&(highest, _))) = (candidates.first(), candidates.last()) else {
-            unreachable!("a jump table has targets")
+    /// A jump to one of the addresses that data names. By its index, where it is a jump table that can be seen through;
+    /// else by a search for the address.
+    fn jump_table(&mut self, register: u8, imm: i32, target: Value, candidates: &[(u32, BlockId)], dirty: Registers) {
+        let block_of = |this: &Self, target: u32| {
+            let found = candidates.binary_search_by_key(&target, |&(address, _)| address).ok()?;
+            Some(this.blocks[candidates[found].1])
         };
-        let entries = (highest - lowest) / 2 + 1;
-        let low = self.constant(u64::from(lowest));
-        let offset = self.builder.ins().isub(target, low);
-        let span = self.constant(u64::from(entries) * 2);
-        let inside = self.compare(IntCC::UnsignedLessThan, offset, span);
         let misses = self.cold_block();
-        let switches = self.builder.create_block();
-        self.builder.ins().brif(inside, switches, &[], misses, &[]);
-        self.builder.switch_to_block(switches);
-        let mut data = JumpTableData::new(self.builder.func.dfg.block_call(misses, &[] as &[BlockArg]), &[]);
-        let mut table = vec![misses; entries as usize];
-        for &(address, block) in candidates {
-            table[((address - lowest) / 2) as usize] = self.blocks[block];
-        }
-        let calls: Vec<_> = table
-            .into_iter()
-            .map(|block| self.builder.func.dfg.block_call(block, &[] as &[BlockArg]))
-            .collect();
-        data = JumpTableData::new(data.default_block(), &calls);
-        let table = self.builder.create_jump_table(data);
-        let half = self.builder.ins().ushr_imm_u(offset, 1);
-        let index = self.low_word(half);
-        self.builder.ins().br_table(index, table);
+        let mut switch = Switch::new();
+        let index = match self.switch(register, imm) {
+            Some(table) => {
+                for (i, &address) in table.targets.iter().enumerate() {
+                    if let Some(block) = block_of(self, address) {
+                        switch.set_entry(i as u128, block);
+                    }
+                }
+                table.index
+            }
+            None => {
+                for &(address, block) in candidates {
+                    switch.set_entry(u128::from(address), self.blocks[block]);
+                }
+                target
+            }
+        };
+        switch.emit(&mut self.builder, index, misses);
         self.builder.switch_to_block(misses);
         self.leave(dirty, target);
     }

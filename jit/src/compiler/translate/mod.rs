@@ -14,6 +14,7 @@ mod alu;
 mod atomic;
 mod control;
 mod memory;
+mod switch;
 
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -24,12 +25,14 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 
+use super::constants::Known;
 use super::dataflow::{Facts, Summaries};
 use super::debt::Debts;
 use super::flow::{Region, Step, Text};
 use super::registers::Registers;
 use crate::isa::Op;
 use crate::runtime::layout;
+use switch::Shapes;
 
 /// Trap of a payment that carries.
 pub(crate) const OUT_OF_GAS: TrapCode = TrapCode::unwrap_user(1);
@@ -64,6 +67,20 @@ pub(crate) struct Input<'a> {
     pub(crate) protection: Protection,
     /// Whether the function has to look at the host stack before it uses more.
     pub(crate) checks_stack: bool,
+    /// Constants at the start of each block.
+    pub(crate) constants: &'a [Known],
+    /// File bytes of segments that are never written, by address.
+    pub(crate) read_only: &'a [(u32, &'a [u8])],
+}
+
+impl<'a> Input<'a> {
+    /// File bytes from an address on, where they never change.
+    fn read_only_at(&self, address: u32) -> Option<&'a [u8]> {
+        self.read_only.iter().find_map(|&(start, bytes)| {
+            let offset = address.checked_sub(start)? as usize;
+            bytes.get(offset..).filter(|rest| !rest.is_empty())
+        })
+    }
 }
 
 /// Where a function that is called by name is found.
@@ -111,6 +128,7 @@ pub(crate) fn translate(
         context,
         displaced: SecondaryMap::new(),
         blocks: Vec::new(),
+        shapes: Shapes::new([None; 32]),
         first_ra: base,
         callees,
         builder,
@@ -139,6 +157,8 @@ struct Translator<'a> {
     displaced: SecondaryMap<Value, Option<(Value, i32)>>,
     /// CLIF blocks of the region's blocks.
     blocks: Vec<ir::Block>,
+    /// What is known of registers in the current block.
+    shapes: Shapes,
     /// ra as it was passed.
     first_ra: Value,
 }
@@ -212,6 +232,7 @@ impl Translator<'_> {
 
     fn step(&mut self, step: &Step) {
         self.builder.set_srcloc(SourceLoc::new(step.pc));
+        self.note_shape(step);
         match step.op {
             Op::Lb | Op::Lh | Op::Lw | Op::Ld | Op::Lbu | Op::Lhu | Op::Lwu => self.load(step),
             Op::Sb | Op::Sh | Op::Sw | Op::Sd => self.store(step),

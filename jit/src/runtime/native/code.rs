@@ -26,9 +26,34 @@ pub(crate) struct Batch {
     memory: CodeMemory,
     /// Offsets of instructions that may trap, ascending.
     traps: Box<[u32]>,
-    /// Guest entries and offsets of their functions, ascending by guest address.
-    functions: Box<[(u32, u32)]>,
+    /// Its functions, ascending by guest address.
+    functions: Box<[Function]>,
     older: *const Batch,
+}
+
+/// One native function.
+#[derive(Clone, Debug)]
+pub(crate) struct Function {
+    /// Guest address of the region that it was compiled from.
+    pub(crate) entry: u32,
+    /// First byte, from the start of the batch's memory.
+    pub(crate) offset: u32,
+    /// Bytes.
+    pub(crate) len: u32,
+    /// Which guest instruction the code from an offset on, from the function's start, was made for; ascending. Empty
+    /// where nobody asked for it.
+    pub(crate) places: Box<[Place]>,
+    /// Whether execution may be handed to it; otherwise it only leads to tier 0.
+    pub(crate) is_real: bool,
+}
+
+/// A place in native code and in guest code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    /// Bytes from the function's start.
+    pub(crate) offset: u32,
+    /// Guest address.
+    pub(crate) pc: u32,
 }
 
 // SAFETY: `older` is set before a batch is published and never changes; batches are freed by the owner alone.
@@ -38,9 +63,9 @@ unsafe impl Sync for Batch {}
 
 impl Batch {
     /// Functions in executable memory. Offsets are from its start.
-    pub(crate) fn new(memory: CodeMemory, mut traps: Vec<u32>, mut functions: Vec<(u32, u32)>) -> Self {
+    pub(crate) fn new(memory: CodeMemory, mut traps: Vec<u32>, mut functions: Vec<Function>) -> Self {
         traps.sort_unstable();
-        functions.sort_unstable();
+        functions.sort_unstable_by_key(|function| function.entry);
         Self {
             memory,
             traps: traps.into(),
@@ -52,6 +77,16 @@ impl Batch {
     /// Bytes of code.
     pub(crate) fn code_bytes(&self) -> usize {
         self.memory.len()
+    }
+
+    /// Its functions, ascending by guest address.
+    pub(crate) fn functions(&self) -> &[Function] {
+        &self.functions
+    }
+
+    /// The code.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.memory.bytes()
     }
 
     fn may_trap_at(&self, pc: usize) -> bool {
@@ -104,9 +139,9 @@ impl NativeCode {
         }
         // SAFETY: published batches live as long as `self`.
         let batch = unsafe { &*batch };
-        for &(pc, offset) in &batch.functions {
-            let slot = &self.entries[((pc - self.start) / 2) as usize];
-            let function = batch.memory.start() + offset as usize;
+        for function in batch.functions.iter().filter(|function| function.is_real) {
+            let slot = &self.entries[((function.entry - self.start) / 2) as usize];
+            let function = batch.memory.start() + function.offset as usize;
             let _ = slot.compare_exchange(0, function, Ordering::AcqRel, Ordering::Relaxed);
         }
     }

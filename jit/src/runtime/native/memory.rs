@@ -16,6 +16,10 @@ impl CodeMemory {
         self.0.as_ptr() as usize
     }
 
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -8,7 +8,7 @@ mod signals;
 mod stack;
 mod trampoline;
 
-pub(crate) use code::{Batch, NativeCode};
+pub(crate) use code::{Batch, Function, NativeCode, Place};
 
 use crate::compiler::{Options, Protection};
 
@@ -24,6 +24,7 @@ pub(crate) fn options() -> Options {
         },
         verify: cfg!(debug_assertions),
         host_features: true,
+        places: true,
         refuse: None,
     }
 }
