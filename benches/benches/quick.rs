@@ -24,7 +24,7 @@ fn main() {
         let start = Instant::now();
         Instance::new(program.clone()).prepare(Tier::Jit).unwrap();
         let compile = start.elapsed();
-        let tiers: &[Tier] = if interp { &[Tier::Jit, Tier::Interpreter] } else { &[Tier::Jit] };
+        let tiers: &[Tier] = if interp { &[Tier::Jit, Tier::Auto, Tier::Interpreter] } else { &[Tier::Jit, Tier::Auto] };
         let mut best = Vec::new();
         let mut outs = Vec::new();
         for &tier in tiers {
@@ -32,7 +32,16 @@ fn main() {
             let mut g = 0;
             for _ in 0..5 {
                 let mut host = Recorder::default();
-                let mut i = Instance::new(program.clone());
+                let mut i = Instance::new(program.clone()); {
+                    let work = std::env::var("WORK").unwrap_or("1".into());
+                    let sp = 0xffff_0000_u64 - 256;
+                    let m = i.memory_mut();
+                    m.write(sp, &2_u64.to_le_bytes()).unwrap();
+                    m.write(sp + 8, &(sp + 64).to_le_bytes()).unwrap();
+                    m.write(sp + 16, &(sp + 128).to_le_bytes()).unwrap();
+                    m.write(sp + 128, work.as_bytes()).unwrap();
+                    i.set_stack_pointer(sp);
+                }
                 let s = Instant::now();
                 let o = i.run(tier, MAX_GAS_LIMIT, &mut host);
                 b = b.min(s.elapsed().as_secs_f64() * 1e3);

@@ -301,6 +301,7 @@ fn link(
             entry: region.entry,
             offset,
             len: code.bytes.len() as u32,
+            instructions: region.len() as u32,
             places: code.places.into(),
             is_real: code.is_real,
         });

@@ -4,11 +4,9 @@ fn dump() {
     let elf = std::fs::read(path).unwrap();
     let program = crate::Program::load(&elf, crate::machine::machine(1).unwrap()).unwrap();
     let text = super::text_of(&program);
-    let data: Vec<(u32, &[u8])> = program.segments().iter().map(|s| (s.address, &*s.data)).collect();
-    let candidates = super::plan::candidates(text, &data);
-    println!("hints {:x?}\ncandidates {:x?}", program.function_hints(), candidates);
-    let roots = program.function_hints().iter().copied().chain([program.entry()]);
-    for region in super::plan::whole_program(text, roots, &candidates) {
+    let survey = super::survey(&program);
+    println!("{survey:x?}");
+    for region in super::plan::whole_program(text, &survey) {
         println!("region {:#x} {}", region.entry, region.len());
         for (i, b) in region.blocks.iter().enumerate() { println!("  {i}: {:#x} gas {} {:x?}", b.start, b.gas, b.ending); }
     }
@@ -20,7 +18,7 @@ fn code() {
     let program = crate::Program::load(&elf, crate::machine::machine(1).unwrap()).unwrap();
     let mut options = crate::runtime::native::options();
     options.verify = true;
-    let batch = super::compile_program(&program, &options).unwrap();
+    let batch = super::compile_program(&program, &super::survey(&program), &options).unwrap();
     for f in batch.functions() { println!("{:#x} at {:#x}", f.entry, f.offset); }
     std::fs::write("/tmp/q/code.bin", batch.bytes()).unwrap();
 }

@@ -29,7 +29,8 @@ use thiserror::Error;
 
 use crate::image::{Permissions, Program, Segment};
 use crate::runtime::native::Batch;
-use flow::Text;
+use flow::{Region, Text};
+pub(crate) use plan::Survey;
 pub(crate) use translate::Protection;
 
 /// How to compile.
@@ -79,26 +80,51 @@ fn text_of(program: &Program) -> Text<'_> {
     }
 }
 
+fn bytes_of(segment: &Segment) -> (u32, &[u8]) {
+    (segment.address, &segment.data)
+}
+
+/// Surveys a program's text.
+pub(crate) fn survey(program: &Program) -> Survey {
+    let data: Vec<(u32, &[u8])> = program.segments().iter().map(bytes_of).collect();
+    let roots = program.function_hints().iter().copied().chain([program.entry()]);
+    Survey::of(text_of(program), roots, &data)
+}
+
 /// Compiles everything that can be found from a program's entry, its symbols and its calls.
 ///
 /// # Errors
 /// [`CompileError`], where nothing can be compiled at all.
-pub(crate) fn compile_program(program: &Program, options: &Options) -> Result<Batch, CompileError> {
-    let text = text_of(program);
-    fn bytes_of(segment: &Segment) -> (u32, &[u8]) {
-        (segment.address, &segment.data)
-    }
-    let data: Vec<(u32, &[u8])> = program.segments().iter().map(bytes_of).collect();
+pub(crate) fn compile_program(program: &Program, survey: &Survey, options: &Options) -> Result<Batch, CompileError> {
+    let regions = plan::whole_program(text_of(program), survey);
+    compile(program, &regions, options)
+}
+
+/// Compiles the region at a hot address, and what it calls as far as `instructions` goes.
+///
+/// # Errors
+/// [`CompileError`], where nothing can be compiled.
+pub(crate) fn compile_around(
+    program: &Program,
+    survey: &Survey,
+    root: u32,
+    instructions: usize,
+    options: &Options,
+) -> Result<Batch, CompileError> {
+    let has_code = |pc: u32| program.native().entry(u64::from(pc)) != 0;
+    let regions = plan::around(text_of(program), survey, root, instructions, has_code);
+    compile(program, &regions, options)
+}
+
+fn compile(program: &Program, regions: &[Region], options: &Options) -> Result<Batch, CompileError> {
     let read_only: Vec<(u32, &[u8])> = program
         .segments()
         .iter()
         .filter(|segment| segment.permissions != Permissions::ReadWrite)
         .map(bytes_of)
         .collect();
-    let candidates = plan::candidates(text, &data);
-    let roots = program.function_hints().iter().copied().chain([program.entry()]);
-    let regions = plan::whole_program(text, roots, &candidates);
-    backend::compile(text, &read_only, &regions, options)
+    backend::compile(text_of(program), &read_only, regions, options)
 }
+
 #[cfg(test)]
 mod debug_tests;

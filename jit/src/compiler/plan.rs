@@ -4,7 +4,7 @@
 //! Each instruction then belongs to one region, but for the little that [`ROUNDS`] leaves, so that work stays linear in
 //! the text whatever jumps where.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::flow::{Bounds, RA, Region, Step, Text, far_target, recover};
 use crate::isa::{Class, Op};
@@ -18,13 +18,33 @@ const REGION_INSTRUCTIONS: usize = 3000;
 /// Instructions of all regions together, as a multiple of the halfwords of text.
 const COPIES: usize = 2;
 
+/// What the whole text tells about where regions begin; computed once for a program.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    /// Starts of functions: the entry, what symbols name, targets of calls.
+    functions: BTreeSet<u32>,
+    /// Addresses of text that data holds, ascending.
+    candidates: Vec<u32>,
+}
+
+impl Survey {
+    /// Surveys a program's text, from its roots on.
+    pub(crate) fn of(text: Text<'_>, roots: impl IntoIterator<Item = u32>, data: &[(u32, &[u8])]) -> Self {
+        let candidates = candidates(text, data);
+        let roots = roots.into_iter().filter(|&pc| text.contains(u64::from(pc)));
+        Self {
+            functions: called(text, roots, &candidates),
+            candidates,
+        }
+    }
+}
+
 /// The regions of a whole program.
-pub(crate) fn whole_program(text: Text<'_>, roots: impl IntoIterator<Item = u32>, candidates: &[u32]) -> Vec<Region> {
-    let roots = roots.into_iter().filter(|&pc| text.contains(u64::from(pc)));
-    let mut entries = called(text, roots, candidates);
+pub(crate) fn whole_program(text: Text<'_>, survey: &Survey) -> Vec<Region> {
+    let mut entries = survey.functions.clone();
     let mut regions = Vec::new();
     for round in 0..=ROUNDS {
-        regions = recover_all(text, &entries, candidates);
+        regions = recover_all(text, &entries, &survey.candidates);
         let more: Vec<u32> = shared(&regions)
             .into_iter()
             .chain(regions.iter().flat_map(|region| region.cut.iter().copied()))
@@ -35,14 +55,41 @@ pub(crate) fn whole_program(text: Text<'_>, roots: impl IntoIterator<Item = u32>
         }
         entries.extend(more);
     }
-    let mut left = text.bytes.len() / 2 * COPIES;
-    regions.retain(|region| match left.checked_sub(region.len()) {
-        Some(rest) => {
-            left = rest;
-            true
+    regions
+}
+
+/// The region at a hot address and those that it calls, nearest first, as far as a number of instructions goes; without
+/// what has native code already.
+pub(crate) fn around(
+    text: Text<'_>,
+    survey: &Survey,
+    root: u32,
+    instructions: usize,
+    has_code: impl Fn(u32) -> bool,
+) -> Vec<Region> {
+    let bounds = Bounds {
+        instructions: REGION_INSTRUCTIONS,
+        entries: &survey.functions,
+        candidates: &survey.candidates,
+    };
+    let mut regions = Vec::new();
+    let mut seen = BTreeSet::from([root]);
+    let mut queue = VecDeque::from([root]);
+    let mut left = instructions;
+    while let Some(entry) = queue.pop_front() {
+        let region = recover(text, entry, &bounds);
+        let is_root = regions.is_empty();
+        if region.len() > left && !is_root {
+            break;
         }
-        None => false,
-    });
+        left = left.saturating_sub(region.len());
+        for callee in region.blocks.iter().flat_map(super::dataflow::callees) {
+            if text.contains(u64::from(callee)) && !has_code(callee) && seen.insert(callee) {
+                queue.push_back(callee);
+            }
+        }
+        regions.push(region);
+    }
     regions
 }
 
@@ -138,7 +185,7 @@ const MAX_TABLE: usize = 1024;
 
 /// Even addresses of text that data holds, or that tables of displacements lead to: possible targets of indirect
 /// jumps, ascending. A guess that decides nothing but what is compiled ahead.
-pub(crate) fn candidates(text: Text<'_>, data: &[(u32, &[u8])]) -> Vec<u32> {
+fn candidates(text: Text<'_>, data: &[(u32, &[u8])]) -> Vec<u32> {
     let mut found = BTreeSet::new();
     for &(address, bytes) in data {
         let skip = (address.wrapping_neg() % 4) as usize;

@@ -5,10 +5,10 @@ use std::sync::OnceLock;
 use super::debug::Debug as Names;
 use super::error::ImageError;
 use super::header::{self, Load};
-use crate::compiler::{self, CompileError, Options};
+use crate::compiler::{self, CompileError, Options, Survey};
 use crate::interpreter::Code;
 use crate::machine::{Machine, PAGE_BYTES};
-use crate::runtime::native::NativeCode;
+use crate::runtime::native::{Heat, NativeCode};
 
 const PF_X: u32 = 1;
 const PF_W: u32 = 2;
@@ -65,6 +65,8 @@ pub struct Program {
     code: Code,
     /// Addresses that symbols name as functions, ascending: where the compiler looks first.
     function_hints: Box<[u32]>,
+    survey: OnceLock<Survey>,
+    heat: OnceLock<Heat>,
     native: OnceLock<NativeCode>,
     /// Whether the whole program has been compiled, and what came of it.
     compiled: OnceLock<Result<(), CompileError>>,
@@ -181,17 +183,27 @@ impl Program {
         self.native.get_or_init(|| NativeCode::new(self.text.1, self.text.2))
     }
 
+    /// How hot its addresses are in tier 0.
+    pub(crate) fn heat(&self) -> &Heat {
+        self.heat.get_or_init(|| Heat::new(self.text.2))
+    }
+
     /// Compiles the whole program, unless that has been done. Concurrent callers wait for the first.
     ///
     /// # Errors
     /// [`CompileError`]; the program runs in tier 0 then, with equal results.
     pub(crate) fn compile(&self, options: &Options) -> Result<(), &CompileError> {
         let compiled = self.compiled.get_or_init(|| {
-            let batch = compiler::compile_program(self, options)?;
+            let batch = compiler::compile_program(self, self.survey(), options)?;
             self.native().publish(batch);
             Ok(())
         });
         compiled.as_ref().copied()
+    }
+
+    /// What the compiler knows of the text as a whole.
+    pub(crate) fn survey(&self) -> &Survey {
+        self.survey.get_or_init(|| compiler::survey(self))
     }
 
     /// The machine it was validated for.
@@ -349,6 +361,8 @@ impl Builder {
             entry_pages: narrow(entry_bytes.div_ceil(u64::from(PAGE_BYTES))),
             code: Code::new(len as usize),
             function_hints: Box::default(),
+            survey: OnceLock::new(),
+            heat: OnceLock::new(),
             native: OnceLock::new(),
             compiled: OnceLock::new(),
         })

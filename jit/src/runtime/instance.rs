@@ -20,6 +20,8 @@ pub enum Tier {
     /// Native code: the whole program is compiled before its first run. What could not be found or compiled runs in
     /// tier 0.
     Jit,
+    /// Tier 0 at once, native code for what becomes hot, compiled in the background.
+    Auto,
 }
 
 /// A program with fresh memory, ready for one run.
@@ -29,6 +31,7 @@ pub struct Instance {
     memory: Memory,
     stack_pointer: u64,
     registers: [u64; 32],
+    interpreted_gas: u64,
 }
 
 impl Instance {
@@ -45,6 +48,7 @@ impl Instance {
             memory,
             stack_pointer,
             registers: [0; 32],
+            interpreted_gas: 0,
         }
     }
 
@@ -82,15 +86,27 @@ impl Instance {
             "a gas limit of {gas_limit} passes the maximum of {MAX_GAS_LIMIT}"
         );
         let mut hart = Hart::new(u64::from(self.program.entry()), self.stack_pointer, gas_limit);
-        if tier == Tier::Jit && self.prepare(tier).is_ok() {
-            let (outcome, registers) =
-                native::run::run(hart, &self.program, self.program.native(), &mut self.memory, host);
-            self.registers = registers;
-            return outcome;
+        let is_native = match tier {
+            Tier::Interpreter => false,
+            Tier::Auto => true,
+            Tier::Jit => self.prepare(tier).is_ok(),
+        };
+        if is_native && native::has_room() {
+            let ran = native::run::run(hart, &self.program, tier == Tier::Auto, &mut self.memory, host);
+            self.registers = ran.registers;
+            self.interpreted_gas = ran.interpreted;
+            return ran.outcome;
         }
         let outcome = interpreter::run(&mut hart, &self.program, &mut self.memory, host);
         self.registers = hart.registers();
+        self.interpreted_gas = outcome.gas_used;
         outcome
+    }
+
+    /// Gas that the last run used in tier 0, host calls made from there included. Unspecified after a trap.
+    #[must_use]
+    pub fn interpreted_gas(&self) -> u64 {
+        self.interpreted_gas
     }
 
     /// Makes ready what a tier needs before a run, so that the run itself does not wait for it.
@@ -99,7 +115,7 @@ impl Instance {
     /// [`CompileError`]; runs take the interpreter then, with equal results.
     pub fn prepare(&self, tier: Tier) -> Result<(), &CompileError> {
         match tier {
-            Tier::Interpreter => Ok(()),
+            Tier::Interpreter | Tier::Auto => Ok(()),
             Tier::Jit => self.program.compile(&native::options()),
         }
     }

@@ -162,7 +162,7 @@ impl Guest {
 }
 
 /// Tiers that are held to the interpreter.
-pub const OTHER_TIERS: &[Tier] = &[Tier::Jit];
+pub const OTHER_TIERS: &[Tier] = &[Tier::Jit, Tier::Auto];
 
 /// Panics unless a run on another tier came to the same.
 pub fn assert_same(ran: &Ran, reference: &Ran, tier: Tier) {

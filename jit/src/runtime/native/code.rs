@@ -40,6 +40,8 @@ pub(crate) struct Function {
     pub(crate) offset: u32,
     /// Bytes.
     pub(crate) len: u32,
+    /// Guest instructions that it was made of.
+    pub(crate) instructions: u32,
     /// Which guest instruction the code from an offset on, from the function's start, was made for; ascending. Empty
     /// where nobody asked for it.
     pub(crate) places: Box<[Place]>,
@@ -72,6 +74,11 @@ impl Batch {
             functions: functions.into(),
             older: ptr::null(),
         }
+    }
+
+    /// Guest instructions that it was made of.
+    pub(crate) fn instructions(&self) -> usize {
+        self.functions.iter().map(|function| function.instructions as usize).sum()
     }
 
     /// Bytes of code.

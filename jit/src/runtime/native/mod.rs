@@ -6,9 +6,11 @@ pub(crate) mod memory;
 pub(crate) mod run;
 mod signals;
 mod stack;
+mod tiers;
 mod trampoline;
 
 pub(crate) use code::{Batch, Function, NativeCode, Place};
+pub(crate) use tiers::Heat;
 
 use crate::compiler::{Options, Protection};
 
@@ -27,4 +29,9 @@ pub(crate) fn options() -> Options {
         places: true,
         refuse: None,
     }
+}
+
+/// Whether this thread's stack has room for native code.
+pub(crate) fn has_room() -> bool {
+    stack::has_room()
 }

@@ -10,17 +10,27 @@
 //! ```
 
 use std::any::Any;
+use std::sync::Arc;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::code::NativeCode;
 use super::layout::{Context, ExitReason};
+use super::tiers::Tiering;
 use super::{signals, stack, trampoline};
 use crate::image::Program;
-use crate::interpreter::{self, Hart, Watch};
+use crate::interpreter::{self, Hart};
 use crate::runtime::memory::CONTEXT_OFFSET;
 use crate::runtime::{End, Flow, Host, Memory, Outcome, Trap, TrapKind};
 
 const RA: usize = 1;
+
+/// What a run came to.
+pub(crate) struct Ran {
+    pub(crate) outcome: Outcome,
+    /// x0 to x31 at the end.
+    pub(crate) registers: [u64; 32],
+    /// Gas that tier 0 and the host calls it made used, before what they gave back.
+    pub(crate) interpreted: u64,
+}
 
 /// A run that is going on, as host calls see it.
 pub(crate) struct Run<'a> {
@@ -32,28 +42,15 @@ pub(crate) struct Run<'a> {
     panic: Option<Box<dyn Any + Send>>,
 }
 
-/// Where tier 0 hands over.
-struct Handover<'a> {
-    code: &'a NativeCode,
-}
-
-impl Watch for Handover<'_> {
-    const ACTIVE: bool = true;
-
-    #[inline]
-    fn stops_at(&mut self, pc: u64) -> bool {
-        self.code.entry(pc) != 0
-    }
-}
-
 /// Runs `program` from `hart` until it ends, in native code where there is some.
 pub(crate) fn run(
     hart: Hart,
-    program: &Program,
-    code: &NativeCode,
+    program: &Arc<Program>,
+    compiles: bool,
     memory: &mut Memory,
     host: &mut dyn Host,
-) -> (Outcome, [u64; 32]) {
+) -> Ran {
+    let code = program.native();
     let base = memory.base();
     let memory: *mut Memory = memory;
     let mut run = Run {
@@ -80,6 +77,7 @@ pub(crate) fn run(
     };
     // SAFETY: as above.
     unsafe { context.write(initial) };
+    let mut interpreted = 0;
     let end = loop {
         // SAFETY: nobody else has a reference to the context while the dispatcher runs.
         let hart = unsafe { &mut (*context).hart };
@@ -87,7 +85,11 @@ pub(crate) fn run(
         if function == 0 {
             // SAFETY: the memory is live and borrowed by this run alone.
             let memory = unsafe { &mut *memory };
-            match interpreter::advance(hart, program, memory, &mut *run.host, &mut Handover { code }) {
+            let before = hart.gas;
+            let mut tiering = Tiering { program, code, compiles };
+            let end = interpreter::advance(hart, program, memory, &mut *run.host, &mut tiering);
+            interpreted += before - hart.gas;
+            match end {
                 None => continue,
                 Some(end) => break end,
             }
@@ -128,7 +130,11 @@ pub(crate) fn run(
     let hart = unsafe { &(*context).hart };
     let mut outcome = hart.outcome(end);
     outcome.instructions = None;
-    (outcome, hart.registers())
+    Ran {
+        outcome,
+        registers: hart.registers(),
+        interpreted,
+    }
 }
 
 /// Host calls of native code. Gives whether the run ends.

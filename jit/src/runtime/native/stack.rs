@@ -25,6 +25,16 @@ pub(super) fn limit() -> usize {
     here.saturating_sub(SHARE).max(lowest.saturating_add(RESERVE))
 }
 
+/// Least bytes between an entry and its limit: more than any frame of a native function takes.
+const LEAST: usize = 64 << 10;
+
+/// Whether native code that is entered from here could make calls. Without room it would leave at each of them and come
+/// to nothing; tier 0 needs no stack.
+pub(super) fn has_room() -> bool {
+    let here = 0_u8;
+    ((&raw const here) as usize).saturating_sub(limit()) >= LEAST
+}
+
 /// The lowest address of this thread's stack.
 fn lowest() -> usize {
     let known = LOWEST.get();
