@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{self, Signature};
-use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
+use cranelift_codegen::isa::{CallConv, OwnedTargetIsa, TargetFrontendConfig};
 use cranelift_codegen::settings::{self, Configurable as _};
 use cranelift_codegen::{Context, isa};
 use cranelift_frontend::FunctionBuilderContext;
@@ -13,7 +13,7 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc};
 
 use super::constants;
-use super::dataflow::{Facts, PASSED, Summaries};
+use super::dataflow::{Facts, Summaries};
 use super::flow::{Block, Ending, Region, Target, Text};
 use super::translate::{self, Callees, Input};
 use super::{CompileError, Options};
@@ -25,7 +25,7 @@ use crate::runtime::native::memory::Provider;
 const MAX_FRAME_BYTES: u32 = 16 << 10;
 
 /// A Cranelift target with our settings.
-pub(crate) fn target(options: &Options) -> Result<OwnedTargetIsa, CompileError> {
+fn target(options: &Options) -> Result<OwnedTargetIsa, CompileError> {
     let mut flags = settings::builder();
     let mut set = |name: &str, value: &str| {
         flags
@@ -47,29 +47,42 @@ pub(crate) fn target(options: &Options) -> Result<OwnedTargetIsa, CompileError> 
     builder.finish(flags).map_err(|error| refused(&error))
 }
 
-/// Machine code of one region, before it has an address.
+/// Machine code of one region.
 struct Compiled {
+    function: Code,
+    thunk: Code,
+    /// Whether the function stands for its region, or only leads to tier 0.
+    is_real: bool,
+}
+
+/// Machine code of one function, before it has an address.
+struct Code {
     bytes: Vec<u8>,
     alignment: u64,
     relocations: Vec<ModuleReloc>,
     /// Offsets of instructions that may trap.
     traps: Vec<u32>,
     places: Vec<Place>,
-    /// Whether it stands for its region, or only leads to tier 0.
-    is_real: bool,
 }
 
 /// Functions of the batch, for calls between them.
 struct Declared<'a> {
     module: &'a mut JITModule,
-    functions: &'a BTreeMap<u32, FuncId>,
+    functions: &'a BTreeMap<u32, Ids>,
 }
 
 impl Callees for Declared<'_> {
     fn function(&mut self, function: &mut ir::Function, entry: u32) -> ir::FuncRef {
-        let id = self.functions[&entry];
-        self.module.declare_func_in_func(id, function)
+        let ids = self.functions[&entry];
+        self.module.declare_func_in_func(ids.function, function)
     }
+}
+
+/// The two functions of a region.
+#[derive(Clone, Copy)]
+struct Ids {
+    function: FuncId,
+    thunk: FuncId,
 }
 
 /// Compiles regions into one batch of executable code.
@@ -82,7 +95,7 @@ pub(crate) fn compile(
     options: &Options,
 ) -> Result<Batch, CompileError> {
     let target = target(options)?;
-    let signature = translate::signature(CallConv::triple_default(target.triple()));
+    let convention = CallConv::triple_default(target.triple());
     let mut builder = JITBuilder::with_isa(target.clone(), Box::new(|call| format!("no library call: {call}")));
     // Helpers go by the context: no name is ever looked up.
     builder.symbol_lookup_fn(Box::new(|_| None));
@@ -93,8 +106,11 @@ pub(crate) fn compile(
         target.clone(),
         Box::new(|call| format!("no library call: {call}")),
     ));
-    let functions = declare(&mut declaring, regions, &signature)?;
-    let mut scratch = Scratch {
+    let functions = declare(&mut declaring, regions, &summaries, convention)?;
+    let mut compiler = Compiler {
+        target: &*target,
+        convention,
+        keeps_places: options.places,
         context: Context::new(),
         builder: FunctionBuilderContext::new(),
         control: ControlPlane::default(),
@@ -108,6 +124,7 @@ pub(crate) fn compile(
             facts: &facts,
             summaries: &summaries,
             protection: options.protection,
+            convention,
             checks_stack,
             constants: &constants::at_starts(region, &summaries),
             read_only,
@@ -116,22 +133,18 @@ pub(crate) fn compile(
             module: &mut declaring,
             functions: &functions,
         };
-        let id = functions[&region.entry];
+        let ids = functions[&region.entry];
         let refuses = options.refuse.is_some_and(|refused| refused == region.entry);
         let code = if refuses {
             Err(CompileError::Cranelift("told to refuse".into()))
         } else {
-            one(&mut scratch, &*target, id, &signature, &mut callees, &input, options.places)
+            compiler.region(ids.function, &mut callees, &input)
         };
-        let code = match code {
-            Ok(code) => code,
+        let (function, is_real) = match code {
+            Ok(code) => (code, true),
             Err(_) => {
                 let stub = stub(region.entry);
-                let facts = Facts {
-                    dirty: vec![PASSED],
-                    live: vec![PASSED],
-                    writes: super::registers::Registers::NONE,
-                };
+                let facts = Facts::of_stub(facts.own);
                 let input = Input {
                     region: &stub,
                     facts: &facts,
@@ -140,14 +153,13 @@ pub(crate) fn compile(
                     constants: &[[None; 32]],
                     ..input
                 };
-                let mut code = one(&mut scratch, &*target, id, &signature, &mut callees, &input, options.places)?;
-                code.is_real = false;
-                code
+                (compiler.region(ids.function, &mut callees, &input)?, false)
             }
         };
-        compiled.push(code);
+        let thunk = compiler.thunk(ids.thunk, &mut callees, &input)?;
+        compiled.push(Compiled { function, thunk, is_real });
     }
-    link(builder, regions, &signature, compiled)
+    link(builder, regions, &summaries, convention, compiled)
 }
 
 /// A region that does nothing but leave to its own entry, which is then no native function's.
@@ -168,80 +180,107 @@ fn stub(entry: u32) -> Region {
 fn declare(
     module: &mut JITModule,
     regions: &[Region],
-    signature: &Signature,
-) -> Result<BTreeMap<u32, FuncId>, CompileError> {
+    summaries: &Summaries,
+    convention: CallConv,
+) -> Result<BTreeMap<u32, Ids>, CompileError> {
+    let mut declare = |name: String, signature: &Signature| {
+        module
+            .declare_function(&name, Linkage::Local, signature)
+            .map_err(|error| CompileError::Cranelift(error.to_string()))
+    };
     regions
         .iter()
         .map(|region| {
-            let name = format!("guest_{:#x}", region.entry);
-            let id = module
-                .declare_function(&name, Linkage::Local, signature)
-                .map_err(|error| CompileError::Cranelift(error.to_string()))?;
-            Ok((region.entry, id))
+            let summary = summaries.of(u64::from(region.entry));
+            let ids = Ids {
+                function: declare(
+                    format!("guest_{:#x}", region.entry),
+                    &translate::signature(summary, convention),
+                )?,
+                thunk: declare(
+                    format!("entry_{:#x}", region.entry),
+                    &translate::thunk_signature(convention),
+                )?,
+            };
+            Ok((region.entry, ids))
         })
         .collect()
 }
 
-struct Scratch {
+/// Cranelift with what it keeps between functions.
+struct Compiler<'a> {
+    target: &'a dyn isa::TargetIsa,
+    convention: CallConv,
+    keeps_places: bool,
     context: Context,
     builder: FunctionBuilderContext,
     control: ControlPlane,
 }
 
-/// Compiles one region.
-fn one(
-    scratch: &mut Scratch,
-    target: &dyn isa::TargetIsa,
-    id: FuncId,
-    signature: &Signature,
-    callees: &mut dyn Callees,
-    input: &Input<'_>,
-    keeps_places: bool,
-) -> Result<Compiled, CompileError> {
-    // Cranelift panics on what it does not support; nothing of ours is left half done.
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        let Scratch {
-            context,
-            builder,
-            control,
-        } = scratch;
-        context.clear();
-        context.func.signature = signature.clone();
-        translate::translate(&mut context.func, builder, callees, input, target.frontend_config());
-        context
-            .compile(target, control)
-            .map_err(|error| CompileError::Cranelift(format!("{:#x}: {:?}", input.region.entry, error.inner)))?;
-        let code = context.compiled_code().expect("it was compiled");
-        if code.buffer.frame_layout().map_or(0, |frame| frame.frame_to_fp_offset) > MAX_FRAME_BYTES {
-            return Err(CompileError::Frame {
-                entry: input.region.entry,
-            });
-        }
-        let relocations = code
-            .buffer
-            .relocs()
-            .iter()
-            .map(|relocation| ModuleReloc::from_mach_reloc(relocation, &context.func, id))
-            .collect();
-        Ok(Compiled {
-            bytes: code.code_buffer().to_vec(),
-            alignment: u64::from(code.buffer.alignment),
-            relocations,
-            places: if keeps_places { places(code.buffer.get_srclocs_sorted()) } else { Vec::new() },
-            traps: code.buffer.traps().iter().map(|trap| trap.offset).collect(),
-            is_real: true,
+impl Compiler<'_> {
+    /// Compiles a region's function.
+    fn region(&mut self, id: FuncId, callees: &mut dyn Callees, input: &Input<'_>) -> Result<Code, CompileError> {
+        let signature = translate::signature(input.facts.own, self.convention);
+        self.function(id, input.region.entry, signature, |function, builder, target| {
+            translate::translate(function, builder, callees, input, target);
         })
-    }));
-    result.unwrap_or_else(|_| {
-        *scratch = Scratch {
-            context: Context::new(),
-            builder: FunctionBuilderContext::new(),
-            control: ControlPlane::default(),
-        };
-        Err(CompileError::Panicked {
-            entry: input.region.entry,
+    }
+
+    /// Compiles its entry thunk.
+    fn thunk(&mut self, id: FuncId, callees: &mut dyn Callees, input: &Input<'_>) -> Result<Code, CompileError> {
+        let (entry, own) = (input.region.entry, input.facts.own);
+        let signature = translate::thunk_signature(self.convention);
+        self.function(id, entry, signature, |function, builder, target| {
+            let callee = callees.function(function, entry);
+            translate::thunk(function, builder, target, own, callee);
         })
-    })
+    }
+
+    fn function(
+        &mut self,
+        id: FuncId,
+        entry: u32,
+        signature: Signature,
+        write: impl FnOnce(&mut ir::Function, &mut FunctionBuilderContext, TargetFrontendConfig),
+    ) -> Result<Code, CompileError> {
+        // Cranelift panics on what it does not support; nothing of ours is left half done.
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let Self { context, builder, .. } = self;
+            context.clear();
+            context.func.signature = signature;
+            write(&mut context.func, builder, self.target.frontend_config());
+            context
+                .compile(self.target, &mut self.control)
+                .map_err(|error| CompileError::Cranelift(format!("{entry:#x}: {:?}", error.inner)))?;
+            let code = context.compiled_code().expect("it was compiled");
+            if code.buffer.frame_layout().map_or(0, |frame| frame.frame_to_fp_offset) > MAX_FRAME_BYTES {
+                return Err(CompileError::Frame { entry });
+            }
+            let relocations = code
+                .buffer
+                .relocs()
+                .iter()
+                .map(|relocation| ModuleReloc::from_mach_reloc(relocation, &context.func, id))
+                .collect();
+            Ok(Code {
+                bytes: code.code_buffer().to_vec(),
+                alignment: u64::from(code.buffer.alignment),
+                relocations,
+                places: if self.keeps_places {
+                    places(code.buffer.get_srclocs_sorted())
+                } else {
+                    Vec::new()
+                },
+                traps: code.buffer.traps().iter().map(|trap| trap.offset).collect(),
+            })
+        }));
+        result.unwrap_or_else(|_| {
+            self.context = Context::new();
+            self.builder = FunctionBuilderContext::new();
+            self.control = ControlPlane::default();
+            Err(CompileError::Panicked { entry })
+        })
+    }
 }
 
 /// Source locations are guest addresses.
@@ -262,29 +301,35 @@ fn places(locations: &[cranelift_codegen::MachSrcLoc<cranelift_codegen::Final>])
 fn link(
     mut builder: JITBuilder,
     regions: &[Region],
-    signature: &Signature,
+    summaries: &Summaries,
+    convention: CallConv,
     compiled: Vec<Compiled>,
 ) -> Result<Batch, CompileError> {
     // Alignment and room for veneers, which targets with short calls take from the same memory.
-    let bytes: usize = compiled
-        .iter()
-        .map(|code| code.bytes.len() + code.alignment as usize + 64 + 24 * code.relocations.len())
-        .sum();
+    let room = |code: &Code| code.bytes.len() + code.alignment as usize + 64 + 24 * code.relocations.len();
+    let bytes = compiled.iter().map(|code| room(&code.function) + room(&code.thunk)).sum();
     let failed = |error: &dyn std::fmt::Display| CompileError::Memory(error.to_string());
     let (provider, finished) = Provider::new(bytes).map_err(|error| failed(&error))?;
     builder.memory_provider(Box::new(provider));
     let linked = catch_unwind(AssertUnwindSafe(|| {
         let mut module = JITModule::new(builder);
-        let functions = declare(&mut module, regions, signature)?;
+        let ids = declare(&mut module, regions, summaries, convention)?;
         for (region, code) in regions.iter().zip(&compiled) {
-            module
-                .define_function_bytes(functions[&region.entry], code.alignment, &code.bytes, &code.relocations)
-                .map_err(|error| failed(&error))?;
+            let ids = ids[&region.entry];
+            for (id, code) in [(ids.function, &code.function), (ids.thunk, &code.thunk)] {
+                module
+                    .define_function_bytes(id, code.alignment, &code.bytes, &code.relocations)
+                    .map_err(|error| failed(&error))?;
+            }
         }
         module.finalize_definitions().map_err(|error| failed(&error))?;
-        let addresses: Vec<usize> = regions
+        let address = |id| module.get_finalized_function(id) as usize;
+        let addresses: Vec<(usize, usize)> = regions
             .iter()
-            .map(|region| module.get_finalized_function(functions[&region.entry]) as usize)
+            .map(|region| {
+                let ids = ids[&region.entry];
+                (address(ids.function), address(ids.thunk))
+            })
             .collect();
         Ok(addresses)
     }));
@@ -294,15 +339,16 @@ fn link(
         .ok_or_else(|| CompileError::Memory("the module was not finalised".into()))?;
     let mut traps = Vec::new();
     let mut functions = Vec::new();
-    for ((region, code), address) in regions.iter().zip(compiled).zip(addresses) {
-        let offset = (address - memory.start()) as u32;
-        traps.extend(code.traps.iter().map(|trap| offset + trap));
+    for ((region, code), (function, thunk)) in regions.iter().zip(compiled).zip(addresses) {
+        let offset = (function - memory.start()) as u32;
+        traps.extend(code.function.traps.iter().map(|trap| offset + trap));
         functions.push(Function {
             entry: region.entry,
             offset,
-            len: code.bytes.len() as u32,
+            len: code.function.bytes.len() as u32,
+            thunk: (thunk - memory.start()) as u32,
             instructions: region.len() as u32,
-            places: code.places.into(),
+            places: code.function.places.into(),
             is_real: code.is_real,
         });
     }

@@ -295,7 +295,7 @@ impl Translator<'_> {
         let signature = match self.helper_signatures[0] {
             Some(signature) => signature,
             None => {
-                let mut signature = Signature::new(self.builder.func.signature.call_conv);
+                let mut signature = Signature::new(self.input.convention);
                 signature.params = vec![AbiParam::new(types::I64); 2];
                 signature.returns = vec![AbiParam::new(types::I64)];
                 let signature = self.builder.import_signature(signature);

@@ -11,8 +11,7 @@ use cranelift_frontend::Switch;
 use super::switch::Shapes;
 use super::{GUEST_TRAP, OUT_OF_GAS, Protection, Translator, UNREACHABLE};
 use crate::compiler::dataflow::{
-    A0, A1, DIRTY_AFTER_UNKNOWN, HOST_VISIBLE, PASSED, SP, dirty_after_call, dirty_at_ending, is_tail_call,
-    reloaded,
+    DIRTY_AFTER_UNKNOWN, HOST_VISIBLE, Summary, dirty_after_call, dirty_at_ending, is_tail_call,
 };
 use crate::compiler::flow::{BlockId, Ending, RA, Target};
 use crate::compiler::registers::Registers;
@@ -22,27 +21,27 @@ use crate::runtime::layout::{self, ExitReason};
 const SIGNATURE_EXIT: usize = 1;
 const SIGNATURE_HOST: usize = 2;
 
-/// Registers that come back from any native call in host registers or are known behind it.
-const RETURNED: Registers = Registers::of(&[A0, RA]);
+const LINK: Registers = Registers::one(RA);
 
 impl Translator<'_> {
     /// Writes the whole function; its entry block is the current one.
     pub(super) fn function(&mut self, entry: ir::Block) {
         let region = self.input.region;
         self.builder.set_srcloc(SourceLoc::new(region.entry));
-        let &[_, gas, sp, a0, a1, ra] = self.builder.block_params(entry) else {
-            unreachable!("the signature has six parameters")
-        };
-        self.first_ra = ra;
-        self.set_gas(gas);
-        for (register, value) in [(SP, sp), (A0, a0), (A1, a1), (RA, ra)] {
+        let parameters = self.builder.block_params(entry).to_vec();
+        self.set_gas(parameters[1]);
+        let own = self.input.facts.own;
+        for (register, &value) in own.passed.iter().zip(&parameters[2..]) {
             self.set(register, value);
+            if register == RA {
+                self.first_ra = Some(value);
+            }
         }
         self.blocks = region.blocks.iter().map(|_| self.builder.create_block()).collect();
         if self.input.checks_stack {
             self.check_stack();
         }
-        self.reload(self.input.facts.live[0] - PASSED);
+        self.reload(self.input.facts.loaded_at_entry());
         self.builder.ins().jump(self.blocks[0], &[]);
         for (id, block) in region.blocks.iter().enumerate() {
             self.builder.switch_to_block(self.blocks[id]);
@@ -67,7 +66,7 @@ impl Translator<'_> {
         self.builder.ins().brif(is_deep, leaves, &[], goes_on, &[]);
         self.builder.switch_to_block(leaves);
         let pc = self.constant(u64::from(self.input.region.entry));
-        self.leave(PASSED, pc);
+        self.leave(self.input.facts.own.passed, pc);
         self.builder.switch_to_block(goes_on);
     }
 
@@ -122,15 +121,15 @@ impl Translator<'_> {
                 fall,
             } => self.branch(id, (*op, *rs1, *rs2), *taken, *fall, dirty),
             Ending::Call { callee, link, back } if self.input.summaries.knows(*callee) => {
-                self.call(ending, *callee, *link, *back, dirty);
+                self.call(id, *callee, *link, *back, dirty);
             }
             Ending::Call { callee, link, back } => {
                 let target = self.constant(*callee);
-                self.call_indirect(ending, target, *link, *back, dirty);
+                self.call_indirect(id, target, *link, *back, dirty);
             }
             Ending::CallIndirect { rs1, imm, link, back } => {
                 let target = self.jump_target(*rs1, *imm);
-                self.call_indirect(ending, target, *link, *back, dirty);
+                self.call_indirect(id, target, *link, *back, dirty);
             }
             Ending::JumpIndirect {
                 rs1,
@@ -150,11 +149,11 @@ impl Translator<'_> {
                 } else if candidates.is_empty() {
                     self.leave(dirty, target);
                 } else {
-                    self.jump_table(*rs1, *imm, target, candidates, dirty);
+                    self.jump_table(id, (*rs1, *imm), target, candidates, dirty);
                 }
             }
-            Ending::Return => self.return_checked(dirty),
-            Ending::Ecall { back } => self.host_call(id, ending, *back, dirty),
+            Ending::Return => self.return_checked(dirty, self.input.facts.held_at_ending[id]),
+            Ending::Ecall { back } => self.host_call(id, *back, dirty),
             Ending::Trap => self.trap(),
         }
     }
@@ -168,33 +167,64 @@ impl Translator<'_> {
         }
     }
 
-    /// Goes to a target, paying what is owed on the edge.
+    /// Goes to a target, with what the edge asks for.
     fn jump(&mut self, from: BlockId, target: Target, dirty: Registers) {
         match target {
             Target::Block(to) => {
                 self.pay(self.debts.on_edge(from, to));
+                self.spill(self.input.facts.stored_on_edge(from, to));
+                self.reload(self.input.facts.loaded_on_edge(from, to));
                 self.builder.ins().jump(self.blocks[to], &[]);
             }
             Target::Away(next) => {
                 self.pay(self.debts.on_exit(from));
-                self.go_away(next, dirty);
+                self.go_away(from, next, dirty);
             }
         }
     }
 
+    /// Whether an edge asks for nothing.
+    fn is_bare(&self, from: BlockId, to: BlockId) -> bool {
+        let facts = self.input.facts;
+        self.debts.on_edge(from, to) == 0
+            && facts.stored_on_edge(from, to) == Registers::NONE
+            && facts.loaded_on_edge(from, to) == Registers::NONE
+    }
+
+    /// The block to go to for an edge: the target itself, or a new one for what the edge asks for, which is noted.
+    fn edge_block(&mut self, from: BlockId, target: Target, edges: &mut Vec<(ir::Block, Target)>) -> ir::Block {
+        match target {
+            Target::Block(to) if self.is_bare(from, to) => self.blocks[to],
+            _ => {
+                let edge = self.builder.create_block();
+                edges.push((edge, target));
+                edge
+            }
+        }
+    }
+
+    /// Writes the blocks that edges need.
+    fn finish_edges(&mut self, from: BlockId, edges: Vec<(ir::Block, Target)>, dirty: Registers) {
+        for (edge, target) in edges {
+            self.builder.switch_to_block(edge);
+            self.jump(from, target, dirty);
+        }
+    }
+
     /// Goes to another region: by a call that returns for this one, where it is known, else by the dispatcher.
-    fn go_away(&mut self, next: u64, dirty: Registers) {
+    fn go_away(&mut self, from: BlockId, next: u64, dirty: Registers) {
         if !self.input.summaries.knows(next) {
             let pc = self.constant(next);
             return self.leave(dirty, pc);
         }
-        self.spill(dirty - PASSED);
-        let function = self.callees.function(self.builder.func, next as u32);
-        let arguments = self.arguments(None);
-        let call = self.builder.ins().call(function, &arguments);
-        let summary = self.input.summaries.of(next);
-        self.take_results(call, true);
-        self.return_after_tail_call(dirty_after_call(dirty, summary));
+        let callee = self.input.summaries.of(next);
+        let held = self.input.facts.held_at_ending[from];
+        self.reload(callee.passed - held);
+        self.spill(dirty - callee.passed);
+        self.call_function(next, callee);
+        let held = (held | callee.passed) - callee.writes | callee.returned;
+        // ra is what was passed or, where it was in the context alone, what it was at entry.
+        self.return_checked(dirty_after_call(dirty, callee) & (held | callee.returned), held);
     }
 
     fn branch(
@@ -216,21 +246,10 @@ impl Translator<'_> {
         };
         let holds = self.compare(condition, a, b);
         let mut edges = Vec::with_capacity(2);
-        let mut block_for = |this: &mut Self, target: Target| match target {
-            Target::Block(to) if this.debts.on_edge(from, to) == 0 => this.blocks[to],
-            _ => {
-                let edge = this.builder.create_block();
-                edges.push((edge, target));
-                edge
-            }
-        };
-        let taken_block = block_for(self, taken);
-        let fall_block = block_for(self, fall);
+        let taken_block = self.edge_block(from, taken, &mut edges);
+        let fall_block = self.edge_block(from, fall, &mut edges);
         self.builder.ins().brif(holds, taken_block, &[], fall_block, &[]);
-        for (edge, target) in edges {
-            self.builder.switch_to_block(edge);
-            self.jump(from, target, dirty);
-        }
+        self.finish_edges(from, edges, dirty);
     }
 
     /// Target of `jalr`: zext32(rs1) + imm, even.
@@ -241,53 +260,49 @@ impl Translator<'_> {
         self.builder.ins().band_imm_s(sum, -2)
     }
 
-    /// Arguments of a native call; ra is the link, or what it is now.
-    fn arguments(&mut self, link: Option<u64>) -> [Value; 6] {
-        let ra = match link {
-            Some(link) => self.constant(link),
-            None => self.get(RA),
-        };
-        [
-            self.base,
-            self.gas_value(),
-            self.get(SP),
-            self.get(A0),
-            self.get(A1),
-            ra,
-        ]
-    }
-
-    /// Takes the results of a native call.
-    fn take_results(&mut self, call: ir::Inst, a0_changes: bool) {
-        let &[gas, a0] = self.builder.inst_results(call) else {
-            unreachable!("native functions return two values")
-        };
-        self.set_gas(gas);
-        if a0_changes {
-            self.set(A0, a0);
+    /// Calls the function of a region of the batch, with its passed registers as they are.
+    fn call_function(&mut self, callee: u64, summary: Summary) {
+        let function = self.callees.function(self.builder.func, callee as u32);
+        let mut arguments = vec![self.base, self.gas_value()];
+        for register in summary.passed.iter() {
+            let value = self.get(register);
+            arguments.push(value);
+        }
+        let call = self.builder.ins().call(function, &arguments);
+        let results = self.builder.inst_results(call).to_vec();
+        self.set_gas(results[0]);
+        for (register, &value) in summary.returned.iter().zip(&results[1..]) {
+            self.set(register, value);
         }
     }
 
+    /// Calls an entry thunk, with everything in the context.
+    fn call_thunk(&mut self, native: Value) {
+        let gas = self.gas_value();
+        let call = self.builder.ins().call_indirect(self.thunk, native, &[self.base, gas]);
+        let gas = self.builder.inst_results(call)[0];
+        self.set_gas(gas);
+    }
+
+    fn set_link(&mut self, link: u64) {
+        let link = self.constant(link);
+        self.set(RA, link);
+    }
+
     /// A call to a region of the batch.
-    fn call(&mut self, ending: &Ending, callee: u64, link: u64, back: Target, dirty: Registers) {
+    fn call(&mut self, from: BlockId, callee: u64, link: u64, back: Target, dirty: Registers) {
         let summary = self.input.summaries.of(callee);
-        self.spill(dirty - PASSED);
-        let function = self.callees.function(self.builder.func, callee as u32);
-        let arguments = self.arguments(Some(link));
-        let call = self.builder.ins().call(function, &arguments);
-        self.take_results(call, summary.writes.contains(A0));
-        self.come_back(ending, link, back, dirty_after_call(dirty, summary));
+        self.set_link(link);
+        self.spill((dirty | LINK) - summary.passed);
+        self.call_function(callee, summary);
+        self.come_back(from, link, back, dirty_after_call(dirty, summary));
     }
 
     /// Goes on behind a call.
-    fn come_back(&mut self, ending: &Ending, link: u64, back: Target, dirty: Registers) {
-        let link = self.constant(link);
-        self.set(RA, link);
+    fn come_back(&mut self, from: BlockId, link: u64, back: Target, dirty: Registers) {
+        self.set_link(link);
         match back {
-            Target::Block(to) => {
-                self.reload(reloaded(ending, self.input.facts.live[to], self.input.summaries));
-                self.builder.ins().jump(self.blocks[to], &[]);
-            }
+            Target::Block(_) => self.jump(from, back, dirty),
             Target::Away(next) => {
                 let pc = self.constant(next);
                 self.leave(dirty, pc);
@@ -321,72 +336,80 @@ impl Translator<'_> {
         native
     }
 
-    fn call_indirect(&mut self, ending: &Ending, target: Value, link: u64, back: Target, dirty: Registers) {
-        let link_value = self.constant(link);
-        self.set(RA, link_value);
-        self.spill(dirty - RETURNED);
-        let native = self.look_up(target, dirty & Registers::one(A0) | Registers::one(RA));
-        let arguments = self.arguments(Some(link));
-        let call = self.builder.ins().call_indirect(self.native, native, &arguments);
-        self.take_results(call, true);
-        self.come_back(ending, link, back, DIRTY_AFTER_UNKNOWN);
+    fn call_indirect(&mut self, from: BlockId, target: Value, link: u64, back: Target, dirty: Registers) {
+        self.set_link(link);
+        self.spill(dirty | LINK);
+        let native = self.look_up(target, Registers::NONE);
+        self.call_thunk(native);
+        self.come_back(from, link, back, DIRTY_AFTER_UNKNOWN);
     }
 
     /// A jump through a register, made as a call that returns for this function.
     fn tail_call_indirect(&mut self, target: Value, dirty: Registers) {
-        self.spill(dirty - RETURNED);
-        let native = self.look_up(target, dirty & RETURNED);
-        let arguments = self.arguments(None);
-        let call = self.builder.ins().call_indirect(self.native, native, &arguments);
-        self.take_results(call, true);
-        self.return_after_tail_call(DIRTY_AFTER_UNKNOWN);
+        self.spill(dirty);
+        let native = self.look_up(target, Registers::NONE);
+        self.call_thunk(native);
+        let ra = if self.first_ra.is_some() { LINK } else { Registers::NONE };
+        self.return_checked(ra, ra);
     }
 
-    /// Returns for a function that was called instead of jumped to: it has returned to the ra that it was given.
-    fn return_after_tail_call(&mut self, dirty: Registers) {
-        self.return_checked(dirty);
-    }
-
-    /// Returns natively where ra is what it was at entry, else leaves for the dispatcher.
-    fn return_checked(&mut self, dirty: Registers) {
-        let ra = self.get(RA);
-        if ra != self.first_ra {
-            let is_expected = self.compare(IntCC::Equal, ra, self.first_ra);
-            let returns = self.builder.create_block();
-            let leaves = self.cold_block();
-            self.builder.ins().brif(is_expected, returns, &[], leaves, &[]);
-            self.builder.switch_to_block(leaves);
-            let address = self.zero_extended(ra);
-            let pc = self.builder.ins().band_imm_s(address, -2);
-            self.leave(dirty, pc);
-            self.builder.switch_to_block(returns);
+    /// Returns natively where ra is what it was at entry, else leaves for the dispatcher. What is not held is in the
+    /// context.
+    fn return_checked(&mut self, dirty: Registers, held: Registers) {
+        let own = self.input.facts.own;
+        if let Some(first_ra) = self.first_ra {
+            let ra = self.get(RA);
+            if ra != first_ra {
+                let is_expected = self.compare(IntCC::Equal, ra, first_ra);
+                let returns = self.builder.create_block();
+                let leaves = self.cold_block();
+                self.builder.ins().brif(is_expected, returns, &[], leaves, &[]);
+                self.builder.switch_to_block(leaves);
+                let address = self.zero_extended(ra);
+                let pc = self.builder.ins().band_imm_s(address, -2);
+                self.leave(dirty, pc);
+                self.builder.switch_to_block(returns);
+            }
         }
-        self.spill((dirty & self.input.facts.writes) - RETURNED);
-        let (gas, a0) = (self.gas_value(), self.get(A0));
-        self.builder.ins().return_(&[gas, a0]);
+        self.spill((dirty & own.writes) - own.returned);
+        self.reload(own.returned - held);
+        let mut results = vec![self.gas_value()];
+        for register in own.returned.iter() {
+            let value = self.get(register);
+            results.push(value);
+        }
+        self.builder.ins().return_(&results);
     }
 
     /// A jump to one of the addresses that data names. By its index, where it is a jump table that can be seen through;
     /// else by a search for the address.
-    fn jump_table(&mut self, register: u8, imm: i32, target: Value, candidates: &[(u32, BlockId)], dirty: Registers) {
-        let block_of = |this: &Self, target: u32| {
-            let found = candidates.binary_search_by_key(&target, |&(address, _)| address).ok()?;
-            Some(this.blocks[candidates[found].1])
-        };
+    fn jump_table(
+        &mut self,
+        from: BlockId,
+        (register, imm): (u8, i32),
+        target: Value,
+        candidates: &[(u32, BlockId)],
+        dirty: Registers,
+    ) {
         let misses = self.cold_block();
+        let mut edges = Vec::new();
+        let blocks: Vec<(u32, ir::Block)> = candidates
+            .iter()
+            .map(|&(address, to)| (address, self.edge_block(from, Target::Block(to), &mut edges)))
+            .collect();
         let mut switch = Switch::new();
         let index = match self.switch(register, imm) {
             Some(table) => {
-                for (i, &address) in table.targets.iter().enumerate() {
-                    if let Some(block) = block_of(self, address) {
-                        switch.set_entry(i as u128, block);
+                for (i, address) in table.targets.iter().enumerate() {
+                    if let Ok(found) = blocks.binary_search_by_key(address, |&(address, _)| address) {
+                        switch.set_entry(i as u128, blocks[found].1);
                     }
                 }
                 table.index
             }
             None => {
-                for &(address, block) in candidates {
-                    switch.set_entry(u128::from(address), self.blocks[block]);
+                for &(address, block) in &blocks {
+                    switch.set_entry(u128::from(address), block);
                 }
                 target
             }
@@ -394,10 +417,11 @@ impl Translator<'_> {
         switch.emit(&mut self.builder, index, misses);
         self.builder.switch_to_block(misses);
         self.leave(dirty, target);
+        self.finish_edges(from, edges, dirty);
     }
 
     /// Calls the host, which sees and changes what `ecall` allows.
-    fn host_call(&mut self, from: BlockId, ending: &Ending, back: Target, dirty: Registers) {
+    fn host_call(&mut self, from: BlockId, back: Target, dirty: Registers) {
         self.spill(dirty & HOST_VISIBLE);
         let gas = self.gas_value();
         self.store_context(layout::GAS, gas);
@@ -417,10 +441,7 @@ impl Translator<'_> {
         let gas = self.load_context(layout::GAS);
         self.set_gas(gas);
         match back {
-            Target::Block(to) => {
-                self.reload(reloaded(ending, self.input.facts.live[to], self.input.summaries));
-                self.builder.ins().jump(self.blocks[to], &[]);
-            }
+            Target::Block(_) => self.jump(from, back, dirty - HOST_VISIBLE),
             Target::Away(next) => {
                 let pc = self.constant(next);
                 self.leave(dirty - HOST_VISIBLE, pc);
@@ -450,7 +471,7 @@ impl Translator<'_> {
         if let Some(signature) = self.helper_signatures[slot] {
             return signature;
         }
-        let mut signature = Signature::new(self.builder.func.signature.call_conv);
+        let mut signature = Signature::new(self.input.convention);
         signature.params = vec![AbiParam::new(types::I64); parameters];
         signature.returns = vec![AbiParam::new(types::I64); usize::from(returns)];
         let signature = self.builder.import_signature(signature);

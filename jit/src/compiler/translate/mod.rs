@@ -1,10 +1,12 @@
 //! From a region to Cranelift IR.
 //!
 //! `control` lays out blocks and writes calls, returns and exits; `alu`, `memory` and `atomic` translate what computes.
-//! Everything is one CLIF function per region, whose signature is the convention of [`super::dataflow`]:
+//! Everything is one CLIF function per region, whose signature follows from its summary ([`super::dataflow`]), and an
+//! entry thunk for callers that know nothing but its address:
 //!
 //! ```text
-//! (base, gas, sp, a0, a1, ra) -> (gas, a0)
+//! function  (base, gas, passed registers…) -> (gas, returned registers…)
+//! thunk     (base, gas) -> gas
 //! ```
 //!
 //! `base` is the address of guest address 0, and the context lies at a constant distance below it. `gas` counts up to
@@ -26,7 +28,7 @@ use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 
 use super::constants::Known;
-use super::dataflow::{Facts, Summaries};
+use super::dataflow::{Facts, Summaries, Summary};
 use super::debt::Debts;
 use super::flow::{Region, Step, Text};
 use super::registers::Registers;
@@ -50,12 +52,52 @@ pub(crate) enum Protection {
     Checked,
 }
 
-/// The signature of every native function.
-pub(crate) fn signature(convention: CallConv) -> Signature {
+/// The signature of entry thunks: base and gas in, gas out, everything else in the context.
+pub(crate) fn thunk_signature(convention: CallConv) -> Signature {
     let mut signature = Signature::new(convention);
-    signature.params = vec![AbiParam::new(types::I64); 6];
-    signature.returns = vec![AbiParam::new(types::I64); 2];
+    signature.params = vec![AbiParam::new(types::I64); 2];
+    signature.returns = vec![AbiParam::new(types::I64)];
     signature
+}
+
+/// The signature of a region's function. Functions without calls keep the host's callee-saved registers, so that
+/// callers need not save around them; others gain more by returning values in many registers.
+pub(crate) fn signature(summary: Summary, convention: CallConv) -> Signature {
+    let convention = if summary.is_leaf { convention } else { CallConv::Tail };
+    let mut signature = Signature::new(convention);
+    signature.params = vec![AbiParam::new(types::I64); 2 + summary.passed.iter().count()];
+    signature.returns = vec![AbiParam::new(types::I64); 1 + summary.returned.iter().count()];
+    signature
+}
+
+/// Writes an entry thunk: loads what is passed, calls the function, stores what comes back.
+pub(crate) fn thunk(
+    function: &mut ir::Function,
+    scratch: &mut FunctionBuilderContext,
+    target: TargetFrontendConfig,
+    summary: Summary,
+    callee: ir::FuncRef,
+) {
+    let mut builder = FunctionBuilder::new(function, scratch);
+    let block = builder.create_block();
+    builder.append_block_params_for_function_params(block);
+    builder.switch_to_block(block);
+    let &[base, gas] = builder.block_params(block) else {
+        unreachable!("thunks have two parameters")
+    };
+    let flags = MemFlagsData::trusted();
+    let mut arguments = vec![base, gas];
+    for register in summary.passed.iter() {
+        arguments.push(builder.ins().load(types::I64, flags, base, layout::register(register)));
+    }
+    let call = builder.ins().call(callee, &arguments);
+    let results = builder.inst_results(call).to_vec();
+    for (register, &value) in summary.returned.iter().zip(&results[1..]) {
+        builder.ins().store(flags, value, base, layout::register(register));
+    }
+    builder.ins().return_(&results[..1]);
+    builder.seal_all_blocks();
+    builder.finalize(target);
 }
 
 /// What the translation of one region is told.
@@ -65,6 +107,8 @@ pub(crate) struct Input<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) summaries: &'a Summaries,
     pub(crate) protection: Protection,
+    /// The host's convention, for thunks, helpers and functions without calls.
+    pub(crate) convention: CallConv,
     /// Whether the function has to look at the host stack before it uses more.
     pub(crate) checks_stack: bool,
     /// Constants at the start of each block.
@@ -105,31 +149,28 @@ pub(crate) fn translate(
         user_id: 2,
         description: "context".into(),
     });
-    let convention = function.signature.call_conv;
     let mut builder = FunctionBuilder::new(function, scratch);
     let registers = std::array::from_fn(|_| builder.declare_var(types::I64));
     let gas = builder.declare_var(types::I64);
-    let native = builder.import_signature(signature(convention));
+    let thunk = builder.import_signature(thunk_signature(input.convention));
     let entry = builder.create_block();
     builder.append_block_params_for_function_params(entry);
     builder.switch_to_block(entry);
-    let &[base, ..] = builder.block_params(entry) else {
-        unreachable!("the signature has six parameters")
-    };
+    let base = builder.block_params(entry)[0];
     let mut translator = Translator {
         input,
         debts: Debts::place(input.region),
         registers,
         gas,
         base,
-        native,
+        thunk,
         helper_signatures: [None; 3],
         guest,
         context,
         displaced: SecondaryMap::new(),
         blocks: Vec::new(),
         shapes: Shapes::new([None; 32]),
-        first_ra: base,
+        first_ra: None,
         callees,
         builder,
     };
@@ -148,8 +189,8 @@ struct Translator<'a> {
     gas: Variable,
     /// Address of guest address 0.
     base: Value,
-    /// Signature of native functions.
-    native: SigRef,
+    /// Signature of entry thunks.
+    thunk: SigRef,
     helper_signatures: [Option<SigRef>; 3],
     guest: AliasRegion,
     context: AliasRegion,
@@ -159,8 +200,8 @@ struct Translator<'a> {
     blocks: Vec<ir::Block>,
     /// What is known of registers in the current block.
     shapes: Shapes,
-    /// ra as it was passed.
-    first_ra: Value,
+    /// ra as it was passed; none where the region never changes it.
+    first_ra: Option<Value>,
 }
 
 impl Translator<'_> {

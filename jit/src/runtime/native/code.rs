@@ -40,6 +40,8 @@ pub(crate) struct Function {
     pub(crate) offset: u32,
     /// Bytes.
     pub(crate) len: u32,
+    /// First byte of its entry thunk, from the same start.
+    pub(crate) thunk: u32,
     /// Guest instructions that it was made of.
     pub(crate) instructions: u32,
     /// Which guest instruction the code from an offset on, from the function's start, was made for; ascending. Empty
@@ -148,7 +150,7 @@ impl NativeCode {
         let batch = unsafe { &*batch };
         for function in batch.functions.iter().filter(|function| function.is_real) {
             let slot = &self.entries[((function.entry - self.start) / 2) as usize];
-            let function = batch.memory.start() + function.offset as usize;
+            let function = batch.memory.start() + function.thunk as usize;
             let _ = slot.compare_exchange(0, function, Ordering::AcqRel, Ordering::Relaxed);
         }
     }

@@ -87,9 +87,3 @@ impl ExitReason {
         }
     }
 }
-
-/// Displacements that the trampoline needs as constants.
-pub(crate) const RA_OFFSET: i32 = register(1);
-pub(crate) const SP_OFFSET: i32 = register(2);
-pub(crate) const A0_OFFSET: i32 = register(10);
-pub(crate) const A1_OFFSET: i32 = register(11);

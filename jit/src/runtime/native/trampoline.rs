@@ -1,16 +1,16 @@
 //! The way into native code, and the one way out of it.
 //!
-//! `enter` saves the host's callee-saved registers, notes the stack pointer in the context and calls a native function
-//! with the registers that the convention passes. `exit` may be jumped to from any depth of native frames: it takes
+//! `enter` saves the host's callee-saved registers, notes the stack pointer in the context and calls an entry thunk with
+//! base and gas. `exit` may be jumped to from any depth of native frames: it takes
 //! the noted stack pointer, so that all of them are gone at once, and returns from `enter`.
 
-use super::layout::{A0_OFFSET, A1_OFFSET, GAS, HOST_STACK, RA_OFFSET, SP_OFFSET};
+use super::layout::{GAS, HOST_STACK};
 
-/// Calls the native function `code` with the context below `base`. Gives an [`super::layout::ExitReason`].
+/// Calls the entry thunk `code` with the context below `base`. Gives an [`super::layout::ExitReason`].
 ///
 /// # Safety
 /// `base` is that of a live memory whose context is complete and initialised for this run, on a stack with room down
-/// to the context's limit; `code` is a native function of the program that runs in that memory, and stays mapped.
+/// to the context's limit; `code` is an entry thunk of the program that runs in that memory, and stays mapped.
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn enter(base: *mut u8, code: usize) -> u64 {
@@ -25,14 +25,9 @@ pub(super) unsafe extern "C" fn enter(base: *mut u8, code: usize) -> u64 {
         "mov [rdi + {host_stack}], rsp",
         "mov rax, rsi",
         "mov rsi, [rdi + {gas}]",
-        "mov rdx, [rdi + {sp}]",
-        "mov rcx, [rdi + {a0}]",
-        "mov r8, [rdi + {a1}]",
-        "mov r9, [rdi + {ra}]",
         "call rax",
         "mov rdi, [rsp]",
         "mov [rdi + {gas}], rax",
-        "mov [rdi + {a0}], rdx",
         "xor eax, eax",
         "pop rdi",
         "pop r15",
@@ -44,10 +39,6 @@ pub(super) unsafe extern "C" fn enter(base: *mut u8, code: usize) -> u64 {
         "ret",
         host_stack = const HOST_STACK,
         gas = const GAS,
-        sp = const SP_OFFSET,
-        a0 = const A0_OFFSET,
-        a1 = const A1_OFFSET,
-        ra = const RA_OFFSET,
     )
 }
 
@@ -74,7 +65,7 @@ pub(super) unsafe extern "C" fn exit(base: *mut u8, reason: u64) -> ! {
     )
 }
 
-/// Calls the native function `code` with the context below `base`. Gives an [`super::layout::ExitReason`].
+/// Calls the entry thunk `code` with the context below `base`. Gives an [`super::layout::ExitReason`].
 ///
 /// # Safety
 /// As on x86-64.
@@ -99,20 +90,10 @@ pub(super) unsafe extern "C" fn enter(base: *mut u8, code: usize) -> u64 {
         "str x11, [x0, x10]",
         "ldr x10, ={gas}",
         "ldr x1, [x0, x10]",
-        "ldr x10, ={sp}",
-        "ldr x2, [x0, x10]",
-        "ldr x10, ={a0}",
-        "ldr x3, [x0, x10]",
-        "ldr x10, ={a1}",
-        "ldr x4, [x0, x10]",
-        "ldr x10, ={ra}",
-        "ldr x5, [x0, x10]",
         "blr x9",
         "ldr x9, [sp, #160]",
         "ldr x10, ={gas}",
         "str x0, [x9, x10]",
-        "ldr x10, ={a0}",
-        "str x1, [x9, x10]",
         "mov x0, #0",
         "ldp x19, x20, [sp, #16]",
         "ldp x21, x22, [sp, #32]",
@@ -127,10 +108,6 @@ pub(super) unsafe extern "C" fn enter(base: *mut u8, code: usize) -> u64 {
         "ret",
         host_stack = const HOST_STACK,
         gas = const GAS,
-        sp = const SP_OFFSET,
-        a0 = const A0_OFFSET,
-        a1 = const A1_OFFSET,
-        ra = const RA_OFFSET,
     )
 }
 
