@@ -36,6 +36,8 @@ fn target(options: &Options) -> Result<OwnedTargetIsa, CompileError> {
     set("enable_verifier", if options.verify { "true" } else { "false" })?;
     set("is_pic", "false")?;
     set("use_colocated_libcalls", "false")?;
+    // The base of guest memory.
+    set("enable_pinned_reg", "true")?;
     set("unwind_info", "false")?;
     set("enable_probestack", "false")?;
     // What these guard against is not there: guest code runs in a space of its own, by itself.

@@ -29,8 +29,8 @@ pub(crate) const SP: u8 = 2;
 pub(crate) const A0: u8 = 10;
 pub(crate) const A1: u8 = 11;
 
-/// Most registers passed in host registers, beside base and gas: what the host's convention has room for.
-const MAX_PASSED: usize = 4;
+/// Most registers passed in host registers, beside gas: what the host's convention has room for.
+const MAX_PASSED: usize = 5;
 
 /// Registers that are passed in preference to others.
 const PASSED_FIRST: [u8; 12] = [RA, SP, A0, A1, 12, 13, 14, 15, 16, 17, 8, 9];
@@ -56,7 +56,8 @@ pub(crate) struct Summary {
     pub(crate) writes: Registers,
     /// Registers passed in host registers.
     pub(crate) passed: Registers,
-    /// Registers that come back in host registers; all of them are in `writes`.
+    /// Registers that come back in host registers: some of `writes`, and ra where the region changes it, for the caller
+    /// to compare with what it expects.
     pub(crate) returned: Registers,
     /// Whether it makes no native calls.
     pub(crate) is_leaf: bool,
@@ -115,7 +116,7 @@ impl Summaries {
             let summary = summaries.of(u64::from(region.entry));
             let set = (set_at_returns(region) | (summary.passed & Registers::one(A0))) & summary.writes;
             let most = if summary.is_leaf { MAX_RETURNED_BY_LEAF } else { MAX_RETURNED };
-            let returned = choose(&RETURNED_FIRST, set, most);
+            let returned = choose(&RETURNED_FIRST, set, most) | summary.returned;
             summaries.0.insert(region.entry, Summary { returned, ..summary });
         }
         summaries
@@ -159,15 +160,17 @@ impl Summaries {
             let links = matches!(block.ending, Ending::Call { .. } | Ending::CallIndirect { .. });
             links || block.steps.iter().any(|step| step.rd == RA)
         });
-        let reads = if changes_ra { reads | Registers::one(RA) } else { reads };
         Summary {
             writes: Registers::NONE,
             passed: choose(&PASSED_FIRST, reads, MAX_PASSED),
-            returned: Registers::NONE,
-            is_leaf: !region.blocks.iter().any(|block| {
-                let calls = matches!(block.ending, Ending::Call { .. } | Ending::CallIndirect { .. });
-                calls || is_tail_call(&block.ending) || ways_out(&block.ending).next().is_some()
-            }),
+            returned: if changes_ra || leaves_by_call(region) {
+                Registers::one(RA)
+            } else {
+                Registers::NONE
+            },
+            is_leaf: !changes_ra && !region.blocks.iter().any(|block| {
+                matches!(block.ending, Ending::Call { .. } | Ending::CallIndirect { .. })
+            }) && !leaves_by_call(region),
         }
     }
 
@@ -274,6 +277,14 @@ pub(crate) fn reads(step: &Step) -> Registers {
         Op::Lui | Op::Auipc | Op::Fence | Op::FenceI => Registers::NONE,
         _ => Registers::one(step.rs1) | Registers::one(step.rs2),
     }
+}
+
+/// Whether a region may end by a call in place of a jump.
+fn leaves_by_call(region: &Region) -> bool {
+    region
+        .blocks
+        .iter()
+        .any(|block| is_tail_call(&block.ending) || ways_out(&block.ending).next().is_some())
 }
 
 /// The first few of an order that are in a set.
@@ -388,7 +399,7 @@ impl Passage {
                 passage.uses |= (dirty - ra) | (callee.passed - ra);
                 passage.loses = callee.writes | ra;
                 passage.gains = callee.returned | ra;
-                passage.dirty = (dirty & (callee.passed - callee.writes)) | callee.returned | ra;
+                passage.dirty = dirty_after_call(dirty, callee);
             }
             Ending::CallIndirect { .. } => {
                 passage.uses |= dirty - ra;
@@ -403,13 +414,12 @@ impl Passage {
                 passage.dirty = dirty - HOST_VISIBLE;
             }
             Ending::Return => {
-                passage.uses |= own.returned | (own.passed & ra);
-                passage.may_use = dirty;
+                passage.uses |= own.returned | (dirty & own.writes);
             }
             Ending::JumpIndirect { link, .. } => {
                 passage.may_use = dirty;
                 if is_tail_call(ending) {
-                    passage.uses |= dirty | (own.passed & ra);
+                    passage.uses |= dirty;
                 }
                 if let Some((register, _)) = link {
                     passage.gains = Registers::one(*register);
@@ -420,7 +430,7 @@ impl Passage {
                 for next in ways_out(ending) {
                     passage.may_use |= dirty;
                     if summaries.knows(next) {
-                        passage.may_use |= summaries.of(next).passed | (own.passed & ra) | own.returned;
+                        passage.may_use |= summaries.of(next).passed | own.returned;
                     }
                 }
             }
@@ -519,7 +529,7 @@ pub(crate) fn dirty_after_call(dirty: Registers, callee: Summary) -> Registers {
     (dirty & (callee.passed - callee.writes)) | callee.returned | Registers::one(RA)
 }
 
-/// Dirty behind a call by an entry thunk: all but the link is in the context.
+/// Dirty behind a call by an entry thunk: everything is in the context, the link too, but it is known.
 pub(crate) const DIRTY_AFTER_UNKNOWN: Registers = Registers::of(&[RA]);
 
 /// Which registers have their SSA values where.

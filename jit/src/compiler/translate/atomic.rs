@@ -67,12 +67,12 @@ impl Translator<'_> {
         let stores = self.builder.create_block();
         let done = self.builder.create_block();
         self.builder.ins().brif(fails, done, &[], stores, &[]);
-        self.builder.switch_to_block(stores);
+        self.enter(stores);
         let place = self.place(step.rs1, 0, bytes, true);
         let value = self.get(step.rs2);
         self.store_at(store, place, value);
         self.builder.ins().jump(done, &[]);
-        self.builder.switch_to_block(done);
+        self.enter(done);
         let result = self.builder.ins().uextend(types::I64, fails);
         self.set(step.rd, result);
     }

@@ -29,13 +29,12 @@ impl Translator<'_> {
         let region = self.input.region;
         self.builder.set_srcloc(SourceLoc::new(region.entry));
         let parameters = self.builder.block_params(entry).to_vec();
-        self.set_gas(parameters[1]);
+        // Functions without calls read the base here, once.
+        self.base();
+        self.set_gas(parameters[0]);
         let own = self.input.facts.own;
-        for (register, &value) in own.passed.iter().zip(&parameters[2..]) {
+        for (register, &value) in own.passed.iter().zip(&parameters[1..]) {
             self.set(register, value);
-            if register == RA {
-                self.first_ra = Some(value);
-            }
         }
         self.blocks = region.blocks.iter().map(|_| self.builder.create_block()).collect();
         if self.input.checks_stack {
@@ -44,7 +43,7 @@ impl Translator<'_> {
         self.reload(self.input.facts.loaded_at_entry());
         self.builder.ins().jump(self.blocks[0], &[]);
         for (id, block) in region.blocks.iter().enumerate() {
-            self.builder.switch_to_block(self.blocks[id]);
+            self.enter(self.blocks[id]);
             self.shapes = Shapes::new(self.input.constants[id]);
             for step in &block.steps {
                 self.step(step);
@@ -64,10 +63,10 @@ impl Translator<'_> {
         let leaves = self.cold_block();
         let goes_on = self.builder.create_block();
         self.builder.ins().brif(is_deep, leaves, &[], goes_on, &[]);
-        self.builder.switch_to_block(leaves);
+        self.enter(leaves);
         let pc = self.constant(u64::from(self.input.region.entry));
         self.leave(self.input.facts.own.passed, pc);
-        self.builder.switch_to_block(goes_on);
+        self.enter(goes_on);
     }
 
     fn cold_block(&mut self) -> ir::Block {
@@ -103,9 +102,9 @@ impl Translator<'_> {
                 let traps = self.cold_block();
                 let goes_on = self.builder.create_block();
                 self.builder.ins().brif(condition, traps, &[], goes_on, &[]);
-                self.builder.switch_to_block(traps);
+                self.enter(traps);
                 self.exit(ExitReason::Trap);
-                self.builder.switch_to_block(goes_on);
+                self.enter(goes_on);
             }
         }
     }
@@ -152,7 +151,7 @@ impl Translator<'_> {
                     self.jump_table(id, (*rs1, *imm), target, candidates, dirty);
                 }
             }
-            Ending::Return => self.return_checked(dirty, self.input.facts.held_at_ending[id]),
+            Ending::Return => self.return_(dirty, self.input.facts.held_at_ending[id]),
             Ending::Ecall { back } => self.host_call(id, *back, dirty),
             Ending::Trap => self.trap(),
         }
@@ -206,7 +205,7 @@ impl Translator<'_> {
     /// Writes the blocks that edges need.
     fn finish_edges(&mut self, from: BlockId, edges: Vec<(ir::Block, Target)>, dirty: Registers) {
         for (edge, target) in edges {
-            self.builder.switch_to_block(edge);
+            self.enter(edge);
             self.jump(from, target, dirty);
         }
     }
@@ -223,8 +222,8 @@ impl Translator<'_> {
         self.spill(dirty - callee.passed);
         self.call_function(next, callee);
         let held = (held | callee.passed) - callee.writes | callee.returned;
-        // ra is what was passed or, where it was in the context alone, what it was at entry.
-        self.return_checked(dirty_after_call(dirty, callee) & (held | callee.returned), held);
+        // ra goes back to the caller as it comes, or is what it was at entry.
+        self.return_(dirty_after_call(dirty, callee) & held, held);
     }
 
     fn branch(
@@ -263,7 +262,7 @@ impl Translator<'_> {
     /// Calls the function of a region of the batch, with its passed registers as they are.
     fn call_function(&mut self, callee: u64, summary: Summary) {
         let function = self.callees.function(self.builder.func, callee as u32);
-        let mut arguments = vec![self.base, self.gas_value()];
+        let mut arguments = vec![self.gas_value()];
         for register in summary.passed.iter() {
             let value = self.get(register);
             arguments.push(value);
@@ -279,7 +278,7 @@ impl Translator<'_> {
     /// Calls an entry thunk, with everything in the context.
     fn call_thunk(&mut self, native: Value) {
         let gas = self.gas_value();
-        let call = self.builder.ins().call_indirect(self.thunk, native, &[self.base, gas]);
+        let call = self.builder.ins().call_indirect(self.thunk, native, &[gas]);
         let gas = self.builder.inst_results(call)[0];
         self.set_gas(gas);
     }
@@ -295,7 +294,27 @@ impl Translator<'_> {
         self.set_link(link);
         self.spill((dirty | LINK) - summary.passed);
         self.call_function(callee, summary);
-        self.come_back(from, link, back, dirty_after_call(dirty, summary));
+        let dirty = dirty_after_call(dirty, summary);
+        if summary.returned.contains(RA) {
+            self.check_return(link, dirty);
+        }
+        self.come_back(from, link, back, dirty);
+    }
+
+    /// Compares the ra that a call came back with, which is where its guest wants to go on, with the link that it was
+    /// given. Leaves for the dispatcher where they differ.
+    fn check_return(&mut self, link: u64, dirty: Registers) {
+        let ra = self.get(RA);
+        let link = self.constant(link);
+        let is_expected = self.compare(IntCC::Equal, ra, link);
+        let goes_on = self.builder.create_block();
+        let leaves = self.cold_block();
+        self.builder.ins().brif(is_expected, goes_on, &[], leaves, &[]);
+        self.enter(leaves);
+        let address = self.zero_extended(ra);
+        let pc = self.builder.ins().band_imm_s(address, -2);
+        self.leave(dirty, pc);
+        self.enter(goes_on);
     }
 
     /// Goes on behind a call.
@@ -322,7 +341,7 @@ impl Translator<'_> {
         let looks = self.builder.create_block();
         let found = self.builder.create_block();
         self.builder.ins().brif(inside, looks, &[], misses, &[]);
-        self.builder.switch_to_block(looks);
+        self.enter(looks);
         let table = self.load_context(layout::ENTRIES);
         // Eight bytes for each halfword of text.
         let scaled = self.builder.ins().ishl_imm_u(offset, 2);
@@ -330,9 +349,9 @@ impl Translator<'_> {
         let flags = MemFlagsData::trusted().with_alias_region(Some(self.context));
         let native = self.builder.ins().load(types::I64, flags, slot, 0);
         self.builder.ins().brif(native, found, &[], misses, &[]);
-        self.builder.switch_to_block(misses);
+        self.enter(misses);
         self.leave(dirty, target);
-        self.builder.switch_to_block(found);
+        self.enter(found);
         native
     }
 
@@ -341,6 +360,8 @@ impl Translator<'_> {
         self.spill(dirty | LINK);
         let native = self.look_up(target, Registers::NONE);
         self.call_thunk(native);
+        self.reload(LINK);
+        self.check_return(link, Registers::NONE);
         self.come_back(from, link, back, DIRTY_AFTER_UNKNOWN);
     }
 
@@ -349,28 +370,12 @@ impl Translator<'_> {
         self.spill(dirty);
         let native = self.look_up(target, Registers::NONE);
         self.call_thunk(native);
-        let ra = if self.first_ra.is_some() { LINK } else { Registers::NONE };
-        self.return_checked(ra, ra);
+        self.return_(Registers::NONE, Registers::NONE);
     }
 
-    /// Returns natively where ra is what it was at entry, else leaves for the dispatcher. What is not held is in the
-    /// context.
-    fn return_checked(&mut self, dirty: Registers, held: Registers) {
+    /// Returns, with what is not held in the context. The caller looks at ra.
+    fn return_(&mut self, dirty: Registers, held: Registers) {
         let own = self.input.facts.own;
-        if let Some(first_ra) = self.first_ra {
-            let ra = self.get(RA);
-            if ra != first_ra {
-                let is_expected = self.compare(IntCC::Equal, ra, first_ra);
-                let returns = self.builder.create_block();
-                let leaves = self.cold_block();
-                self.builder.ins().brif(is_expected, returns, &[], leaves, &[]);
-                self.builder.switch_to_block(leaves);
-                let address = self.zero_extended(ra);
-                let pc = self.builder.ins().band_imm_s(address, -2);
-                self.leave(dirty, pc);
-                self.builder.switch_to_block(returns);
-            }
-        }
         self.spill((dirty & own.writes) - own.returned);
         self.reload(own.returned - held);
         let mut results = vec![self.gas_value()];
@@ -415,7 +420,7 @@ impl Translator<'_> {
             }
         };
         switch.emit(&mut self.builder, index, misses);
-        self.builder.switch_to_block(misses);
+        self.enter(misses);
         self.leave(dirty, target);
         self.finish_edges(from, edges, dirty);
     }
@@ -429,15 +434,16 @@ impl Translator<'_> {
         self.store_context(layout::PC, pc);
         let signature = self.helper_signature(SIGNATURE_HOST, 1, true);
         let shim = self.load_context(layout::HOST_CALL);
-        let call = self.builder.ins().call_indirect(signature, shim, &[self.base]);
+        let base = self.base();
+        let call = self.builder.ins().call_indirect(signature, shim, &[base]);
         let ends = self.builder.inst_results(call)[0];
         let leaves = self.cold_block();
         let goes_on = self.builder.create_block();
         self.builder.ins().brif(ends, leaves, &[], goes_on, &[]);
-        self.builder.switch_to_block(leaves);
+        self.enter(leaves);
         self.spill(dirty - HOST_VISIBLE);
         self.exit(ExitReason::Ended);
-        self.builder.switch_to_block(goes_on);
+        self.enter(goes_on);
         let gas = self.load_context(layout::GAS);
         self.set_gas(gas);
         match back {
@@ -463,7 +469,8 @@ impl Translator<'_> {
         let signature = self.helper_signature(SIGNATURE_EXIT, 2, false);
         let stub = self.load_context(layout::EXIT);
         let reason = self.constant(reason as u64);
-        self.builder.ins().call_indirect(signature, stub, &[self.base, reason]);
+        let base = self.base();
+        self.builder.ins().call_indirect(signature, stub, &[base, reason]);
         self.builder.ins().trap(UNREACHABLE);
     }
 

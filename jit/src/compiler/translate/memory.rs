@@ -35,8 +35,9 @@ impl Translator<'_> {
         let (root, displacement) = self.displaced[value].unwrap_or((value, 0));
         let offset = displacement + imm;
         let index = self.zero_extended(root);
+        let base = self.base();
         Place {
-            address: self.builder.ins().iadd(self.base, index),
+            address: self.builder.ins().iadd(base, index),
             offset,
         }
     }
@@ -70,8 +71,9 @@ impl Translator<'_> {
         let zero = self.constant(0);
         let refused = self.compare(IntCC::Equal, permitted, zero);
         self.trap_if(refused);
+        let base = self.base();
         Place {
-            address: self.builder.ins().iadd(self.base, first),
+            address: self.builder.ins().iadd(base, first),
             offset: 0,
         }
     }

@@ -5,11 +5,12 @@
 //! entry thunk for callers that know nothing but its address:
 //!
 //! ```text
-//! function  (base, gas, passed registers…) -> (gas, returned registers…)
-//! thunk     (base, gas) -> gas
+//! function  (gas, passed registers…) -> (gas, returned registers…)
+//! thunk     (gas) -> gas
 //! ```
 //!
-//! `base` is the address of guest address 0, and the context lies at a constant distance below it. `gas` counts up to
+//! The address of guest address 0, the *base*, is in the pinned register throughout, and the context lies at a constant
+//! distance below it. `gas` counts up to
 //! 2^64: it is the complement of the gas left, so that paying is one addition whose carry means out of gas.
 
 mod alu;
@@ -52,10 +53,10 @@ pub(crate) enum Protection {
     Checked,
 }
 
-/// The signature of entry thunks: base and gas in, gas out, everything else in the context.
+/// The signature of entry thunks: gas in, gas out, everything else in the context.
 pub(crate) fn thunk_signature(convention: CallConv) -> Signature {
     let mut signature = Signature::new(convention);
-    signature.params = vec![AbiParam::new(types::I64); 2];
+    signature.params = vec![AbiParam::new(types::I64)];
     signature.returns = vec![AbiParam::new(types::I64)];
     signature
 }
@@ -65,7 +66,7 @@ pub(crate) fn thunk_signature(convention: CallConv) -> Signature {
 pub(crate) fn signature(summary: Summary, convention: CallConv) -> Signature {
     let convention = if summary.is_leaf { convention } else { CallConv::Tail };
     let mut signature = Signature::new(convention);
-    signature.params = vec![AbiParam::new(types::I64); 2 + summary.passed.iter().count()];
+    signature.params = vec![AbiParam::new(types::I64); 1 + summary.passed.iter().count()];
     signature.returns = vec![AbiParam::new(types::I64); 1 + summary.returned.iter().count()];
     signature
 }
@@ -82,16 +83,16 @@ pub(crate) fn thunk(
     let block = builder.create_block();
     builder.append_block_params_for_function_params(block);
     builder.switch_to_block(block);
-    let &[base, gas] = builder.block_params(block) else {
-        unreachable!("thunks have two parameters")
-    };
+    let gas = builder.block_params(block)[0];
+    let base = builder.ins().get_pinned_reg(types::I64);
     let flags = MemFlagsData::trusted();
-    let mut arguments = vec![base, gas];
+    let mut arguments = vec![gas];
     for register in summary.passed.iter() {
         arguments.push(builder.ins().load(types::I64, flags, base, layout::register(register)));
     }
     let call = builder.ins().call(callee, &arguments);
     let results = builder.inst_results(call).to_vec();
+    let base = builder.ins().get_pinned_reg(types::I64);
     for (register, &value) in summary.returned.iter().zip(&results[1..]) {
         builder.ins().store(flags, value, base, layout::register(register));
     }
@@ -156,13 +157,12 @@ pub(crate) fn translate(
     let entry = builder.create_block();
     builder.append_block_params_for_function_params(entry);
     builder.switch_to_block(entry);
-    let base = builder.block_params(entry)[0];
     let mut translator = Translator {
         input,
         debts: Debts::place(input.region),
         registers,
         gas,
-        base,
+        base: None,
         thunk,
         helper_signatures: [None; 3],
         guest,
@@ -170,7 +170,6 @@ pub(crate) fn translate(
         displaced: SecondaryMap::new(),
         blocks: Vec::new(),
         shapes: Shapes::new([None; 32]),
-        first_ra: None,
         callees,
         builder,
     };
@@ -187,8 +186,8 @@ struct Translator<'a> {
     debts: Debts,
     registers: [Variable; 32],
     gas: Variable,
-    /// Address of guest address 0.
-    base: Value,
+    /// Address of guest address 0, where the current block has read it.
+    base: Option<Value>,
     /// Signature of entry thunks.
     thunk: SigRef,
     helper_signatures: [Option<SigRef>; 3],
@@ -200,11 +199,30 @@ struct Translator<'a> {
     blocks: Vec<ir::Block>,
     /// What is known of registers in the current block.
     shapes: Shapes,
-    /// ra as it was passed; none where the region never changes it.
-    first_ra: Option<Value>,
 }
 
 impl Translator<'_> {
+    /// Address of guest address 0. Functions that make calls read it again in every block, so that it need not be kept
+    /// across calls.
+    fn base(&mut self) -> Value {
+        match self.base {
+            Some(base) => base,
+            None => {
+                let base = self.builder.ins().get_pinned_reg(types::I64);
+                self.base = Some(base);
+                base
+            }
+        }
+    }
+
+    /// Starts writing a block.
+    fn enter(&mut self, block: ir::Block) {
+        self.builder.switch_to_block(block);
+        if !self.input.facts.own.is_leaf {
+            self.base = None;
+        }
+    }
+
     fn constant(&mut self, value: u64) -> Value {
         self.builder.ins().iconst(types::I64, value.cast_signed())
     }
@@ -242,13 +260,13 @@ impl Translator<'_> {
     }
 
     fn load_context(&mut self, offset: i32) -> Value {
-        let flags = self.context_flags();
-        self.builder.ins().load(types::I64, flags, self.base, offset)
+        let (flags, base) = (self.context_flags(), self.base());
+        self.builder.ins().load(types::I64, flags, base, offset)
     }
 
     fn store_context(&mut self, offset: i32, value: Value) {
-        let flags = self.context_flags();
-        self.builder.ins().store(flags, value, self.base, offset);
+        let (flags, base) = (self.context_flags(), self.base());
+        self.builder.ins().store(flags, value, base, offset);
     }
 
     /// Copies registers to their home.

@@ -94,7 +94,6 @@ pub(crate) fn run(
                 Some(end) => break end,
             }
         }
-        let ra = hart.registers[RA];
         hart.gas = !hart.gas;
         let reason = {
             let _guard = signals::Guard::new(code, base);
@@ -107,8 +106,8 @@ pub(crate) fn run(
         hart.gas = !hart.gas;
         match reason {
             ExitReason::Returned => {
-                hart.registers[RA] = ra;
-                hart.pc = u64::from(ra as u32) & !1;
+                // To wherever ra says, which need not be what it was.
+                hart.pc = u64::from(hart.registers[RA] as u32) & !1;
             }
             ExitReason::Jump => {}
             ExitReason::Trap => {

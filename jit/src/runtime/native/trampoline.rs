@@ -1,7 +1,7 @@
 //! The way into native code, and the one way out of it.
 //!
-//! `enter` saves the host's callee-saved registers, notes the stack pointer in the context and calls an entry thunk with
-//! base and gas. `exit` may be jumped to from any depth of native frames: it takes
+//! `enter` saves the host's callee-saved registers, notes the stack pointer in the context, puts the base into the
+//! register that Cranelift calls pinned (r15, x21) and calls an entry thunk with the gas. `exit` may be jumped to from any depth of native frames: it takes
 //! the noted stack pointer, so that all of them are gone at once, and returns from `enter`.
 
 use super::layout::{GAS, HOST_STACK};
@@ -23,9 +23,9 @@ pub(super) unsafe extern "C" fn enter(base: *mut u8, code: usize) -> u64 {
         "push r15",
         "push rdi",
         "mov [rdi + {host_stack}], rsp",
-        "mov rax, rsi",
-        "mov rsi, [rdi + {gas}]",
-        "call rax",
+        "mov r15, rdi",
+        "mov rdi, [r15 + {gas}]",
+        "call rsi",
         "mov rdi, [rsp]",
         "mov [rdi + {gas}], rax",
         "xor eax, eax",
@@ -85,11 +85,12 @@ pub(super) unsafe extern "C" fn enter(base: *mut u8, code: usize) -> u64 {
         "stp d14, d15, [sp, #144]",
         "str x0, [sp, #160]",
         "mov x9, x1",
+        "mov x21, x0",
         "ldr x10, ={host_stack}",
         "mov x11, sp",
-        "str x11, [x0, x10]",
+        "str x11, [x21, x10]",
         "ldr x10, ={gas}",
-        "ldr x1, [x0, x10]",
+        "ldr x0, [x21, x10]",
         "blr x9",
         "ldr x9, [sp, #160]",
         "ldr x10, ={gas}",
