@@ -59,6 +59,7 @@ impl Translator<'_> {
     }
 
     fn store_conditional(&mut self, step: &Step, address: Value, bytes: u32, store: Op) {
+        let value = self.get(step.rs2);
         let wanted = self.reservation(address, bytes);
         let held = self.load_context(layout::RESERVATION);
         let none = self.constant(0);
@@ -69,7 +70,6 @@ impl Translator<'_> {
         self.builder.ins().brif(fails, done, &[], stores, &[]);
         self.enter(stores);
         let place = self.place(step.rs1, 0, bytes, true);
-        let value = self.get(step.rs2);
         self.store_at(store, place, value);
         self.builder.ins().jump(done, &[]);
         self.enter(done);

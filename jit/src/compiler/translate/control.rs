@@ -40,18 +40,42 @@ impl Translator<'_> {
         if self.input.checks_stack {
             self.check_stack();
         }
-        self.reload(self.input.facts.loaded_at_entry());
+        self.count_edges();
+        self.load_for(0, self.input.facts.loaded_at_entry());
         self.builder.ins().jump(self.blocks[0], &[]);
         for (id, block) in region.blocks.iter().enumerate() {
             self.enter(self.blocks[id]);
             self.shapes = Shapes::new(self.input.constants[id]);
+            self.pending = self.postponed[id];
             for step in &block.steps {
                 self.step(step);
             }
+            let pending = std::mem::replace(&mut self.pending, Registers::NONE);
+            self.reload(pending);
             self.builder.set_srcloc(SourceLoc::new(block.ending_pc));
             self.pay(self.debts.before_ending(id));
             let dirty = dirty_at_ending(block, self.input.facts.dirty[id]);
             self.ending(id, &block.ending, dirty);
+        }
+    }
+
+    /// Counts the edges into each block; the first block has one from outside.
+    fn count_edges(&mut self) {
+        let blocks = &self.input.region.blocks;
+        self.edges_into = vec![0; blocks.len()];
+        self.edges_into[0] = 1;
+        for next in blocks.iter().flat_map(crate::compiler::flow::Block::successors) {
+            self.edges_into[next] += 1;
+        }
+        self.postponed = vec![Registers::NONE; blocks.len()];
+    }
+
+    /// Loads registers on an edge, or leaves that to the block where no other edge leads there.
+    fn load_for(&mut self, to: BlockId, registers: Registers) {
+        if self.edges_into[to] == 1 {
+            self.postponed[to] = registers;
+        } else {
+            self.reload(registers);
         }
     }
 
@@ -172,7 +196,7 @@ impl Translator<'_> {
             Target::Block(to) => {
                 self.pay(self.debts.on_edge(from, to));
                 self.spill(self.input.facts.stored_on_edge(from, to));
-                self.reload(self.input.facts.loaded_on_edge(from, to));
+                self.load_for(to, self.input.facts.loaded_on_edge(from, to));
                 self.builder.ins().jump(self.blocks[to], &[]);
             }
             Target::Away(next) => {
@@ -187,13 +211,16 @@ impl Translator<'_> {
         let facts = self.input.facts;
         self.debts.on_edge(from, to) == 0
             && facts.stored_on_edge(from, to) == Registers::NONE
-            && facts.loaded_on_edge(from, to) == Registers::NONE
+            && (facts.loaded_on_edge(from, to) == Registers::NONE || self.edges_into[to] == 1)
     }
 
     /// The block to go to for an edge: the target itself, or a new one for what the edge asks for, which is noted.
     fn edge_block(&mut self, from: BlockId, target: Target, edges: &mut Vec<(ir::Block, Target)>) -> ir::Block {
         match target {
-            Target::Block(to) if self.is_bare(from, to) => self.blocks[to],
+            Target::Block(to) if self.is_bare(from, to) => {
+                self.load_for(to, self.input.facts.loaded_on_edge(from, to));
+                self.blocks[to]
+            }
             _ => {
                 let edge = self.builder.create_block();
                 edges.push((edge, target));

@@ -169,6 +169,9 @@ pub(crate) fn translate(
         context,
         displaced: SecondaryMap::new(),
         blocks: Vec::new(),
+        edges_into: Vec::new(),
+        postponed: Vec::new(),
+        pending: Registers::NONE,
         shapes: Shapes::new([None; 32]),
         callees,
         builder,
@@ -197,6 +200,12 @@ struct Translator<'a> {
     displaced: SecondaryMap<Value, Option<(Value, i32)>>,
     /// CLIF blocks of the region's blocks.
     blocks: Vec<ir::Block>,
+    /// Edges that lead to each block.
+    edges_into: Vec<u32>,
+    /// What each block that is reached by one edge alone still has to load when it begins.
+    postponed: Vec<Registers>,
+    /// What the current block has yet to load: where it is used first, so that it is not kept in between.
+    pending: Registers,
     /// What is known of registers in the current block.
     shapes: Shapes,
 }
@@ -236,12 +245,17 @@ impl Translator<'_> {
         if register == 0 {
             return self.constant(0);
         }
+        if self.pending.contains(register) {
+            self.pending = self.pending - Registers::one(register);
+            self.reload(Registers::one(register));
+        }
         self.builder.use_var(self.registers[usize::from(register)])
     }
 
     /// Sets a register, if it is one.
     fn set(&mut self, register: u8, value: Value) {
         if register != 0 {
+            self.pending = self.pending - Registers::one(register);
             self.builder.def_var(self.registers[usize::from(register)], value);
         }
     }
