@@ -2,6 +2,9 @@
 //!
 //! The tests are in `tests/tests`; here is what several of them share.
 
+pub mod asm;
 pub mod elf;
 pub mod program;
+pub mod programs;
+pub mod qemu;
 pub mod tools;

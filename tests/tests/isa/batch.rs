@@ -1,12 +1,12 @@
 //! Many cases in one ELF file.
 
 use millrace_jit::isa::{Extension, decode};
+use millrace_tests::asm::{Text, form, value};
 use millrace_tests::elf;
 use rand::Rng;
 
 use crate::Coverage;
-use crate::asm::{Text, form};
-use crate::generate::{BLOCK, Generator, value};
+use crate::generate::{BLOCK, Generator};
 
 /// Where text lies.
 pub const TEXT: u64 = 0x1_0000;

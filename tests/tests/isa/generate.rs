@@ -10,7 +10,7 @@ use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 
 use crate::Coverage;
-use crate::asm::{Text, form, random_word};
+use millrace_tests::asm::{Text, form, random_word};
 
 /// Bytes of a case's block.
 pub const BLOCK: u64 = 512;
@@ -302,36 +302,4 @@ fn writable(register: u8, kept: u32) -> bool {
 /// Whether `register` can be given a value.
 fn settable(register: u8, kept: u32) -> bool {
     register != 0 && writable(register, kept)
-}
-
-/// A value near the edges of something, or any.
-pub fn value(random: &mut impl Rng) -> u64 {
-    let any = random.random::<u64>();
-    match random.random_range(0..12) {
-        0 => 0,
-        1 => u64::MAX,
-        2 => i64::MIN.cast_unsigned().wrapping_add(any % 3).wrapping_sub(1),
-        3 => i64::from(i32::MIN)
-            .cast_unsigned()
-            .wrapping_add(any % 3)
-            .wrapping_sub(1),
-        4 => (1 << 31_u64) + any % 3 - 1,
-        5 => (1 << 32_u64) + any % 3 - 1,
-        6 => (1_u64 << (any % 64))
-            .wrapping_add(any >> 8 & 1)
-            .wrapping_sub(any >> 9 & 1),
-        7 => any % 70,
-        8 => (any % 70).wrapping_neg(),
-        9 => i64::from(any as i32).cast_unsigned(),
-        // Bytes of zeros and ones.
-        10 => (0..8).fold(0, |value, byte| {
-            value
-                | if any >> byte & 1 == 1 {
-                    any & 0xff << (8 * byte)
-                } else {
-                    0
-                }
-        }),
-        _ => any,
-    }
 }

@@ -13,11 +13,10 @@
 //! ordinary stores or with another width than its LR, and traps but for `ebreak`. Debian 12's qemu 7.2 knows no
 //! Zicond: it is given `vt.maskc` and `vt.maskcn` in the place of `czero.eqz` and `czero.nez`, the vendor instructions
 //! of the same length, operands and meaning that Zicond was made from; and that qemu's `ctzw` is mistaken, so it is
-//! given code that does the same by `ctz` ([`asm::Text::outline`]).
+//! given code that does the same by `ctz` ([`millrace_tests::asm::Text::outline`]).
 //!
 //! `MILLRACE_SEED=N` sets the seed, `MILLRACE_LONG=N` makes the run N times as long.
 
-mod asm;
 mod batch;
 mod generate;
 mod oracle;
@@ -26,12 +25,13 @@ use std::collections::BTreeMap;
 
 use millrace_jit::isa::{Extension, Op, forms};
 use millrace_jit::{End, TrapKind};
+use millrace_tests::qemu::{self, run_qemu};
 use millrace_tests::tools::number;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use batch::Batch;
-use oracle::{check, run_here, run_qemu};
+use oracle::{check, run_here};
 
 /// Executions, at least, of every form in a default run.
 const TIMES_EACH: u64 = 5000;
@@ -133,6 +133,6 @@ fn breakpoints_end_programs() {
             "{name}"
         );
         let there = run_qemu(&elf);
-        assert_eq!(there.signal, Some(oracle::SIGTRAP), "{name} under qemu");
+        assert_eq!(there.signal, Some(qemu::SIGTRAP), "{name} under qemu");
     }
 }

@@ -1,26 +1,14 @@
 //! Running a program here and under qemu, and telling the first difference.
 
-use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
 use std::sync::Arc;
 
 use millrace_jit::isa::register_name;
 use millrace_jit::machine::{MAX_GAS_LIMIT, machine};
 use millrace_jit::{Ecall, End, Flow, Host, Instance, Program, Tier};
-use millrace_tests::tools;
+use millrace_tests::qemu::run_qemu;
 
 use crate::batch::Batch;
 use crate::generate::{BLOCK, SCRATCH};
-
-/// What `ebreak` comes to on Linux.
-pub const SIGTRAP: i32 = 5;
-
-/// Extensions that the machine has, on; all others that qemu 7.2 can switch, off. `xventanacondops` stands for Zicond.
-const QEMU_CPU: &str = "rv64,m=true,a=true,c=true,zba=true,zbb=true,zbc=true,zbs=true,Zifencei=true,\
-    Zihintpause=true,xventanacondops=true,f=false,d=false,v=false,h=false,Zicsr=false,Zfh=false,Zfhmin=false,\
-    Zve32f=false,Zve64f=false,zbkb=false,zbkc=false,zbkx=false,zk=false,zkn=false,zknd=false,zkne=false,zknh=false,\
-    zkr=false,zks=false,zksed=false,zksh=false,zkt=false,zdinx=false,zfinx=false,zhinx=false,zhinxmin=false,\
-    svinval=false,svnapot=false,svpbmt=false,sstc=false,sscofpmf=false,x-j=false";
 
 /// What a run here came to.
 #[derive(Debug)]
@@ -28,15 +16,6 @@ pub struct Here {
     pub end: End,
     pub output: Vec<u8>,
     pub status: Option<u64>,
-}
-
-/// What a run under qemu came to.
-#[derive(Debug)]
-pub struct There {
-    pub output: Vec<u8>,
-    pub status: Option<i32>,
-    pub signal: Option<i32>,
-    pub messages: String,
 }
 
 #[derive(Debug, Default)]
@@ -78,29 +57,6 @@ pub fn run_here(elf: &[u8]) -> Here {
         end: outcome.end,
         output: host.output,
         status: host.status,
-    }
-}
-
-/// Runs `elf` under qemu.
-pub fn run_qemu(elf: &[u8]) -> There {
-    use std::io::Write;
-    use std::os::unix::fs::PermissionsExt;
-
-    let qemu = tools::find("qemu-riscv64", "qemu-user");
-    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
-    file.write_all(elf).expect("writing a temporary file");
-    let path = file.into_temp_path();
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).expect("permissions of our own file");
-    let result = Command::new(qemu)
-        .args(["-cpu", QEMU_CPU])
-        .arg(&path)
-        .output()
-        .expect("qemu starts");
-    There {
-        output: result.stdout,
-        status: result.status.code(),
-        signal: result.status.signal(),
-        messages: String::from_utf8_lossy(&result.stderr).into_owned(),
     }
 }
 

@@ -1,9 +1,13 @@
-//! Assembling by the table of forms.
+//! Assembling by the machine's own table of instruction forms.
 
 use millrace_jit::isa::{Form, Operands, decode, forms};
 use rand::Rng;
 
 /// The form of that name.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
 pub fn form(name: &str) -> &'static Form {
     forms()
         .iter()
@@ -14,7 +18,9 @@ pub fn form(name: &str) -> &'static Form {
 /// Code that is being written, at addresses known from the start.
 #[derive(Debug)]
 pub struct Text {
+    /// Address of the first byte.
     pub base: u64,
+    /// What was emitted so far.
     pub bytes: Vec<u8>,
     /// Words that qemu 7.2 knows under another encoding: offset and what it is given.
     pub qemu_words: Vec<(usize, u32)>,
@@ -23,6 +29,8 @@ pub struct Text {
 }
 
 impl Text {
+    /// Nothing yet, to lie at `base`.
+    #[must_use]
     pub fn new(base: u64) -> Self {
         Self {
             base,
@@ -33,10 +41,15 @@ impl Text {
     }
 
     /// Address of what is emitted next.
+    #[must_use]
     pub fn here(&self) -> u64 {
         self.base + self.bytes.len() as u64
     }
 
+    /// Appends a word of `form`.
+    ///
+    /// # Panics
+    /// If the word is not of that form.
     pub fn emit_word(&mut self, form: &Form, word: u32) {
         if let Some(word) = qemu_word(form, word) {
             self.qemu_words.push((self.bytes.len(), word));
@@ -49,6 +62,10 @@ impl Text {
             .extend_from_slice(&word.to_le_bytes()[..usize::from(form.length())]);
     }
 
+    /// Appends an instruction.
+    ///
+    /// # Panics
+    /// If the form cannot hold the operands.
     pub fn emit(&mut self, form: &Form, operands: Operands) {
         let word = form
             .encode(&operands)
@@ -62,6 +79,9 @@ impl Text {
     }
 
     /// Sets `rd` to an address below 2^31 - 2048: 8 bytes.
+    ///
+    /// # Panics
+    /// If the address is higher.
     pub fn set(&mut self, rd: u8, value: u64) {
         let value = i32::try_from(value).expect("addresses of tests are below 2^31");
         let low = value << 20 >> 20;
@@ -89,6 +109,9 @@ impl Text {
 
     /// Places code here, jumped over, that does what qemu 7.2's `ctzw` should have done: it looks at the upper half of
     /// its operand when the lower is zero. In qemu's file, each `ctzw` since the last call is a jump to such code.
+    ///
+    /// # Panics
+    /// If a `ctzw` is too far away for a jump.
     pub fn outline(&mut self) {
         const LEN: i32 = 16;
         let mistaken = std::mem::take(&mut self.mistaken);
@@ -117,7 +140,10 @@ impl Text {
 }
 
 /// `vt.maskc` and `vt.maskcn` are `czero.eqz` and `czero.nez` in the custom-3 opcode, with funct3 6 and 7.
-fn qemu_word(form: &Form, word: u32) -> Option<u32> {
+///
+/// Debian 12's qemu 7.2 knows no Zicond.
+#[must_use]
+pub fn qemu_word(form: &Form, word: u32) -> Option<u32> {
     const OPERANDS: u32 = 0x01ff_8f80;
     let vendor = match form.name {
         "czero.eqz" => 0x0000_607b,
@@ -127,7 +153,8 @@ fn qemu_word(form: &Form, word: u32) -> Option<u32> {
     Some(word & OPERANDS | vendor)
 }
 
-/// A word of `form` with random operands that `accept` takes, bits that the form ignores included.
+/// A word of `form` with random operands that `accept` takes, bits that the form ignores included. `None` if luck does
+/// not find one.
 pub fn random_word(
     random: &mut impl Rng,
     form: &Form,
@@ -140,4 +167,36 @@ pub fn random_word(
         let is_this_form = decode(word).is_some_and(|found| found.form.name == form.name);
         (is_this_form && accept(&operands)).then_some((word, operands))
     })
+}
+
+/// A value near the edges of something, or any.
+pub fn value(random: &mut impl Rng) -> u64 {
+    let any = random.random::<u64>();
+    match random.random_range(0..12) {
+        0 => 0,
+        1 => u64::MAX,
+        2 => i64::MIN.cast_unsigned().wrapping_add(any % 3).wrapping_sub(1),
+        3 => i64::from(i32::MIN)
+            .cast_unsigned()
+            .wrapping_add(any % 3)
+            .wrapping_sub(1),
+        4 => (1 << 31_u64) + any % 3 - 1,
+        5 => (1 << 32_u64) + any % 3 - 1,
+        6 => (1_u64 << (any % 64))
+            .wrapping_add(any >> 8 & 1)
+            .wrapping_sub(any >> 9 & 1),
+        7 => any % 70,
+        8 => (any % 70).wrapping_neg(),
+        9 => i64::from(any as i32).cast_unsigned(),
+        // Bytes of zeros and ones.
+        10 => (0..8).fold(0, |value, byte| {
+            value
+                | if any >> byte & 1 == 1 {
+                    any & 0xff << (8 * byte)
+                } else {
+                    0
+                }
+        }),
+        _ => any,
+    }
 }
