@@ -59,6 +59,9 @@ pub(crate) struct Summary {
     /// Registers that come back in host registers: some of `writes`, and ra where the region changes it, for the caller
     /// to compare with what it expects.
     pub(crate) returned: Registers,
+    /// Registers that it changes and puts back: sp. What the context holds of them afterwards may be a value from in
+    /// between, so that callers keep theirs.
+    pub(crate) restored: Registers,
     /// Whether it makes no native calls.
     pub(crate) is_leaf: bool,
 }
@@ -72,6 +75,7 @@ impl Summary {
         ]),
         passed: Registers::NONE,
         returned: Registers::NONE,
+        restored: Registers::NONE,
         is_leaf: false,
     };
 }
@@ -144,11 +148,15 @@ impl Summaries {
             }
             writes |= self.changed_by(&block.ending);
         }
+        let mut restored = Registers::NONE;
         if keeps_stack_pointer(region, self) {
+            let callees = region.blocks.iter().flat_map(callees);
+            restored = callees.fold(writes, |all, callee| all | self.of(u64::from(callee)).restored) & Registers::one(SP);
             writes = writes - Registers::one(SP);
         }
         Summary {
             writes: writes - Registers::one(RA),
+            restored,
             ..self.of(u64::from(region.entry))
         }
     }
@@ -168,6 +176,7 @@ impl Summaries {
             } else {
                 Registers::NONE
             },
+            restored: Registers::NONE,
             is_leaf: !changes_ra && !region.blocks.iter().any(|block| {
                 matches!(block.ending, Ending::Call { .. } | Ending::CallIndirect { .. })
             }) && !leaves_by_call(region),
@@ -396,7 +405,7 @@ impl Passage {
         match ending {
             Ending::Call { callee, .. } => {
                 let callee = summaries.of(*callee);
-                passage.uses |= (dirty - ra) | (callee.passed - ra);
+                passage.uses |= (dirty - ra) | (callee.passed - ra) | callee.restored;
                 passage.loses = callee.writes | ra;
                 passage.gains = callee.returned | ra;
                 passage.dirty = dirty_after_call(dirty, callee);
@@ -526,7 +535,7 @@ pub(crate) fn dirty_at_ending(block: &Block, dirty: Registers) -> Registers {
 
 /// Dirty behind a call that returned as predicted.
 pub(crate) fn dirty_after_call(dirty: Registers, callee: Summary) -> Registers {
-    (dirty & (callee.passed - callee.writes)) | callee.returned | Registers::one(RA)
+    (dirty & (callee.passed - callee.writes)) | callee.returned | callee.restored | Registers::one(RA)
 }
 
 /// Dirty behind a call by an entry thunk: everything is in the context, the link too, but it is known.

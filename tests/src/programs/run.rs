@@ -9,7 +9,7 @@ use super::guest::Layout;
 use super::host::{Event, Recorder, Script, short};
 
 /// The tiers that are held to the reference. One that is added here takes part in every test of whole programs.
-pub const TIERS: &[Tier] = &[Tier::Interpreter];
+pub const TIERS: &[Tier] = &[Tier::Jit, Tier::Auto];
 
 /// What the others are compared with.
 pub const REFERENCE: Tier = Tier::Interpreter;

@@ -90,9 +90,17 @@ pub(crate) fn thunk(
     for register in summary.passed.iter() {
         arguments.push(builder.ins().load(types::I64, flags, base, layout::register(register)));
     }
+    let restored: Vec<(u8, Value)> = summary
+        .restored
+        .iter()
+        .map(|register| (register, builder.ins().load(types::I64, flags, base, layout::register(register))))
+        .collect();
     let call = builder.ins().call(callee, &arguments);
     let results = builder.inst_results(call).to_vec();
     let base = builder.ins().get_pinned_reg(types::I64);
+    for (register, value) in restored {
+        builder.ins().store(flags, value, base, layout::register(register));
+    }
     for (register, &value) in summary.returned.iter().zip(&results[1..]) {
         builder.ins().store(flags, value, base, layout::register(register));
     }
