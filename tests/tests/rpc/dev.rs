@@ -80,3 +80,21 @@ fn a_rate_is_kept() {
         "{executed} transactions in two seconds at 100 a second"
     );
 }
+
+#[test]
+fn logs_are_plain_text_where_nobody_looks() {
+    let plugin = millrace_tests::program::solo_plugin();
+    let arguments = [
+        "dev",
+        "--txs",
+        "0",
+        "--log",
+        "info",
+        "--rpc-listen",
+        "127.0.0.1:0",
+    ];
+    let ended = process::run(&[&arguments[..], &["--plugin", plugin.to_str().unwrap()]].concat());
+    let errors = String::from_utf8_lossy(&ended.stderr);
+    assert!(errors.contains(" INFO "), "{errors}");
+    assert!(!errors.contains('\x1b'), "{errors:?}");
+}
