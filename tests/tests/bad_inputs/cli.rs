@@ -71,6 +71,16 @@ fn usage_cases() -> Vec<Case> {
             "status 2: error: the following required arguments were not provided:\n  --load <LOAD>\n\nUsage: millrace dev --load <LOAD> --rate <RATE>\n\nFor more information, try '--help'.",
         ),
         command(
+            "command: a rate of nothing",
+            &["dev", "--load", "token", "--rate", "0"],
+            "status 2: error: invalid value '0' for '--rate <RATE>': 0 is not in 1..=1000000\n\nFor more information, try '--help'.",
+        ),
+        command(
+            "command: a rate beyond the clock",
+            &["dev", "--load", "token", "--rate", "18446744073709551615"],
+            "status 2: error: invalid value '18446744073709551615' for '--rate <RATE>': 18446744073709551615 is not in 1..=1000000\n\nFor more information, try '--help'.",
+        ),
+        command(
             "command: a filter that is none",
             &["--log", "[[", "keys", "show", KEY],
             "--log [[: invalid filter directive; give a level like info, or millrace_pipeline=debug,warn",

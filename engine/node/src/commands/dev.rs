@@ -79,7 +79,7 @@ pub struct DevArgs {
     #[arg(long, value_enum)]
     load: Option<LoadKind>,
     /// Transactions a second; by default as many as the chain takes.
-    #[arg(long, requires = "load")]
+    #[arg(long, requires = "load", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     rate: Option<u64>,
     /// How headers commit to execution.
     #[arg(long, value_enum, default_value = "b")]
@@ -93,7 +93,7 @@ pub struct DevArgs {
     /// Development switch: makes the execution of every block take this many milliseconds longer.
     #[arg(long, default_value_t = 0, value_name = "MS")]
     slow_execution: u64,
-    /// Finalized blocks that may wait for execution.
+    /// Finalized blocks that may wait for execution; at least K + 2 are allowed to.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=4096))]
     queue_blocks: u64,
     /// Where the RPC listens.
