@@ -121,6 +121,11 @@ fn usage_cases() -> Vec<Case> {
             "here is no URL of a node (Invalid Url: Invalid URL: relative URL without a base); it looks like http://127.0.0.1:4860",
         ),
         command(
+            "command: an RPC behind TLS",
+            &["tx", "status", ZERO, "--rpc", "https://127.0.0.1:1"],
+            "https://127.0.0.1:1 is no URL of a node (Invalid Url: URL scheme not supported, expects 'http'); it looks like http://127.0.0.1:4860",
+        ),
+        command(
             "command: nobody at the RPC",
             &["tx", "status", ZERO, "--rpc", "http://127.0.0.1:1"],
             "http://127.0.0.1:1: no answer (client error (Connect)); is the node running there?",
