@@ -1,6 +1,6 @@
 //! From loadable segments to a validated program, by the rules of the machine's version.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::debug::Debug as Names;
 use super::error::ImageError;
@@ -8,6 +8,7 @@ use super::header::{self, Load};
 use crate::compiler::{self, CompileError, Options, Survey};
 use crate::interpreter::Code;
 use crate::machine::{Machine, PAGE_BYTES};
+use crate::profile::Guest;
 use crate::runtime::native::{Heat, NativeCode};
 
 const PF_X: u32 = 1;
@@ -68,6 +69,8 @@ pub struct Program {
     survey: OnceLock<Survey>,
     heat: OnceLock<Heat>,
     native: OnceLock<NativeCode>,
+    /// What a profile shows of it, if there is one.
+    guest: Option<Arc<Guest>>,
     /// Whether the whole program has been compiled, and what came of it.
     compiled: OnceLock<Result<(), CompileError>>,
 }
@@ -82,6 +85,8 @@ impl Program {
         let mut program = Self::validate(&loads, entry, machine)?;
         let hints = Names::new(elf, machine).function_addresses().filter(|pc| pc.is_multiple_of(2)).collect();
         program.function_hints = hints;
+        let (start, text) = program.text();
+        program.guest = Guest::of(elf, start, text, machine);
         Ok(program)
     }
 
@@ -109,7 +114,18 @@ impl Program {
                 data: &segment.data,
             })
             .collect();
-        Self::validate(&loads, u64::from(entry), machine)
+        let mut program = Self::validate(&loads, u64::from(entry), machine)?;
+        let (start, text) = program.text();
+        program.guest = Guest::of(&[], start, text, machine);
+        Ok(program)
+    }
+
+    /// How a profile tells it from other programs, such as a file's name. The first label stays, and symbols given for
+    /// its text ([`crate::profile::add_symbols`]) have theirs. Nothing is done, or asked for, without a profile.
+    pub fn set_label(&self, label: impl FnOnce() -> String) {
+        if let Some(guest) = &self.guest {
+            guest.set_label(&label());
+        }
     }
 
     fn validate(loads: &[Load<'_>], entry: u64, machine: &'static Machine) -> Result<Self, ImageError> {
@@ -153,7 +169,8 @@ impl Program {
     #[must_use]
     pub fn most_memory_bytes(&self) -> usize {
         let data: usize = self.segments.iter().map(|segment| segment.data.len()).sum();
-        data + self.text_len() as usize * Code::MOST_BYTES_PER_TEXT_BYTE
+        let profiled = self.guest.as_ref().map_or(0, |guest| guest.bytes());
+        data + self.text_len() as usize * Code::MOST_BYTES_PER_TEXT_BYTE + profiled
     }
 
     /// 4 KiB pages of writable image (data, bss) and stack: what entry charges for and what counts as live.
@@ -180,7 +197,7 @@ impl Program {
 
     /// The program's native code, as far as there is some.
     pub(crate) fn native(&self) -> &NativeCode {
-        self.native.get_or_init(|| NativeCode::new(self.text.1, self.text.2))
+        self.native.get_or_init(|| NativeCode::new(self.text.1, self.text.2, self.guest.clone()))
     }
 
     /// How hot its addresses are in tier 0.
@@ -364,6 +381,7 @@ impl Builder {
             survey: OnceLock::new(),
             heat: OnceLock::new(),
             native: OnceLock::new(),
+            guest: None,
             compiled: OnceLock::new(),
         })
     }
