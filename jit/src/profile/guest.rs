@@ -1,7 +1,7 @@
 //! What a profile knows of a program: its label, its functions' names, its lines. Read from the program's file when its
 //! first native code is told of, and kept from then on.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError};
@@ -52,7 +52,7 @@ impl SymbolFile {
             label: label.to_owned(),
             elf: elf.into(),
             start,
-            text: text.into(),
+            text: code(text).into(),
             is_used: false,
         })
     }
@@ -73,7 +73,7 @@ impl Guest {
         let mut known = SYMBOLS.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known
             .iter_mut()
-            .find(|file| file.start == start && *file.text == *text);
+            .find(|file| file.start == start && *file.text == *code(text));
         let elf = match known {
             Some(file) => {
                 file.is_used = true;
@@ -137,7 +137,7 @@ impl Guest {
                 functions: debug.functions().map(one_line).collect(),
                 ..Tables::default()
             };
-            let mut files: HashMap<Box<str>, u32> = HashMap::new();
+            let mut files: BTreeMap<Box<str>, u32> = BTreeMap::new();
             debug.for_each_line(self.text.start, self.text.end, |range, file, line| {
                 let file = match files.get(file) {
                     Some(&known) => known,
@@ -169,6 +169,19 @@ impl Guest {
             text: 0..u32::MAX,
             tables: OnceLock::from(tables),
         }
+    }
+}
+
+/// Text without the file's own headers, which some linkers put before it and which stripping changes.
+fn code(text: &[u8]) -> &[u8] {
+    const HEADER: usize = 64;
+    const PROGRAM_HEADER: usize = 56;
+    match text.first_chunk::<HEADER>() {
+        Some(header) if header.starts_with(b"\x7fELF") => {
+            let count = usize::from(u16::from_le_bytes([header[56], header[57]]));
+            text.get(HEADER + count * PROGRAM_HEADER..).unwrap_or_default()
+        }
+        _ => text,
     }
 }
 
