@@ -8,6 +8,7 @@ use super::header::{self, Load};
 use crate::compiler::{self, CompileError, Options, Survey};
 use crate::interpreter::Code;
 use crate::machine::{Machine, PAGE_BYTES};
+use crate::runtime::Template;
 use crate::runtime::native::{Heat, NativeCode};
 
 const PF_X: u32 = 1;
@@ -68,6 +69,7 @@ pub struct Program {
     survey: OnceLock<Survey>,
     heat: OnceLock<Heat>,
     native: OnceLock<NativeCode>,
+    template: OnceLock<Template>,
     /// Whether the whole program has been compiled, and what came of it.
     compiled: OnceLock<Result<(), CompileError>>,
 }
@@ -186,6 +188,11 @@ impl Program {
     /// How hot its addresses are in tier 0.
     pub(crate) fn heat(&self) -> &Heat {
         self.heat.get_or_init(|| Heat::new(self.text.2))
+    }
+
+    /// What its instances start from.
+    pub(crate) fn template(&self) -> &Template {
+        self.template.get_or_init(|| Template::new(self))
     }
 
     /// Compiles the whole program, unless that has been done. Concurrent callers wait for the first.
@@ -364,6 +371,7 @@ impl Builder {
             survey: OnceLock::new(),
             heat: OnceLock::new(),
             native: OnceLock::new(),
+            template: OnceLock::new(),
             compiled: OnceLock::new(),
         })
     }

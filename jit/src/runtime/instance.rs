@@ -1,9 +1,10 @@
 //! A program with its memory, and running it.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use super::host::Host;
-use super::memory::Memory;
+use super::memory::{InstanceError, Memory};
 use super::native;
 use super::outcome::Outcome;
 use crate::compiler::CompileError;
@@ -24,32 +25,44 @@ pub enum Tier {
     Auto,
 }
 
-/// A program with fresh memory, ready for one run.
+/// A program with memory of its own, ready for one run.
 #[derive(Debug)]
 pub struct Instance {
     program: Arc<Program>,
-    memory: Memory,
+    /// Taken by `drop` only.
+    memory: ManuallyDrop<Memory>,
     stack_pointer: u64,
     registers: [u64; 32],
     interpreted_gas: u64,
 }
 
 impl Instance {
-    /// Fresh memory, all registers zero but sp.
+    /// Memory as the program's file says, all registers zero but sp.
+    ///
+    /// Memory comes from a pool: a program that was run before costs no system call. It goes back when the instance is
+    /// dropped.
     ///
     /// # Panics
-    /// If the host has no 4 GiB of address space left.
+    /// If the host cannot give the memory, with [`InstanceError`]'s words: a fault of the host that no guest may observe.
     #[must_use]
     pub fn new(program: Arc<Program>) -> Self {
-        let memory = Memory::new(&program);
+        Self::try_new(program).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same for callers that can do something about a host without memory.
+    ///
+    /// # Errors
+    /// What the host lacks.
+    pub fn try_new(program: Arc<Program>) -> Result<Self, InstanceError> {
+        let memory = Memory::try_new(&program)?;
         let stack_pointer = u64::from(program.machine().layout.stack_top);
-        Self {
+        Ok(Self {
             program,
-            memory,
+            memory: ManuallyDrop::new(memory),
             stack_pointer,
             registers: [0; 32],
             interpreted_gas: 0,
-        }
+        })
     }
 
     /// The instance's memory.
@@ -118,5 +131,13 @@ impl Instance {
             Tier::Interpreter | Tier::Auto => Ok(()),
             Tier::Jit => self.program.compile(&native::options()),
         }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // SAFETY: the instance is going, so nobody uses the field again.
+        let memory = unsafe { ManuallyDrop::take(&mut self.memory) };
+        memory.give_back(&self.program);
     }
 }
