@@ -1,14 +1,15 @@
 //! Making a program that shows a difference smaller, and telling of it.
 
-use super::check::{Difference, Loaded};
+use super::check::{Difference, Loaded, check_qemu};
 use super::guest::Guest;
 use super::run::Setting;
 
-/// Candidates that are tried at most.
+/// Candidates that are tried at most between tiers, and with qemu, which takes its time to start.
 const MOST_TRIES: usize = 3000;
+const MOST_TRIES_QEMU: usize = 800;
 
 /// Leaves out chunks and pieces, large ones first, as long as `fails` holds of what remains.
-pub fn minimise(guest: &Guest, mut fails: impl FnMut(&Guest) -> bool) -> Guest {
+pub fn minimise(guest: &Guest, most_tries: usize, mut fails: impl FnMut(&Guest) -> bool) -> Guest {
     let mut smallest = guest.clone();
     let mut tries = 0;
     loop {
@@ -30,7 +31,7 @@ pub fn minimise(guest: &Guest, mut fails: impl FnMut(&Guest) -> bool) -> Guest {
                 continue;
             }
             tries += 1;
-            if tries > MOST_TRIES {
+            if tries > most_tries {
                 return smallest;
             }
             let less = smallest.without(chunk, piece);
@@ -55,7 +56,7 @@ pub fn report(guest: &Guest, setting: &Setting, difference: &Difference) -> Stri
         let found = loaded.check(setting).difference?;
         Some((image, loaded, found))
     };
-    let smallest = minimise(guest, |less| check(less).is_some());
+    let smallest = minimise(guest, MOST_TRIES, |less| check(less).is_some());
     let Some((image, loaded, found)) = check(&smallest) else {
         return format!(
             "{}: {difference}\n(the difference did not show again)",
@@ -72,5 +73,31 @@ pub fn report(guest: &Guest, setting: &Setting, difference: &Difference) -> Stri
         guest.origin,
         image.text.bytes.len(),
         guest.image().map_or(0, |image| image.text.bytes.len()),
+    )
+}
+
+/// The same for a difference from qemu.
+#[must_use]
+pub fn report_qemu(guest: &Guest, setting: &Setting, difference: &Difference) -> String {
+    let check = |guest: &Guest| {
+        let image = guest.image().ok()?;
+        let reference = Loaded::new(|| image.program()).reference(setting);
+        // What does not end here need not end there.
+        let found = (reference.status == Some(0))
+            .then(|| check_qemu(guest, &reference))
+            .flatten()?;
+        Some((image, found))
+    };
+    let smallest = minimise(guest, MOST_TRIES_QEMU, |less| check(less).is_some());
+    let Some((image, found)) = check(&smallest) else {
+        return format!(
+            "{}: {difference}\n(the difference did not show again)",
+            guest.origin
+        );
+    };
+    format!(
+        "{}\n{difference}\n\nMade smaller:\n{found}\n{}",
+        guest.origin,
+        image.listing(None)
     )
 }
