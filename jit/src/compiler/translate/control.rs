@@ -2,7 +2,7 @@
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    self, AbiParam, InstBuilder as _, MemFlagsData, SigRef, Signature, SourceLoc, Value,
+    self, AbiParam, BlockArg, InstBuilder as _, JumpTableData, MemFlagsData, SigRef, Signature, SourceLoc, Value,
     types,
 };
 
@@ -429,27 +429,43 @@ impl Translator<'_> {
             .iter()
             .map(|&(address, to)| (address, self.edge_block(from, Target::Block(to), &mut edges)))
             .collect();
-        let mut switch = Switch::new();
-        let index = match self.switch(register, imm) {
-            Some(table) => {
-                for (i, address) in table.targets.iter().enumerate() {
-                    if let Ok(found) = blocks.binary_search_by_key(address, |&(address, _)| address) {
-                        switch.set_entry(i as u128, blocks[found].1);
-                    }
-                }
-                table.index
-            }
+        match self.switch(register, imm) {
+            Some(table) => self.dispatch(&table, &blocks, misses),
             None => {
+                let mut switch = Switch::new();
                 for &(address, block) in &blocks {
                     switch.set_entry(u128::from(address), block);
                 }
-                target
+                switch.emit(&mut self.builder, target, misses);
             }
-        };
-        switch.emit(&mut self.builder, index, misses);
+        }
         self.enter(misses);
+        self.pay(self.debts.on_exit(from));
         self.leave(dirty, target);
         self.finish_edges(from, edges, dirty);
+    }
+
+    /// Jumps by the index of a jump table; what is not in it goes to `misses`.
+    fn dispatch(&mut self, table: &super::switch::Switch, blocks: &[(u32, ir::Block)], misses: ir::Block) {
+        let mut find = |address: &u32| {
+            let found = blocks.binary_search_by_key(address, |&(address, _)| address);
+            let block = found.map_or(misses, |found| blocks[found].1);
+            self.builder.func.dfg.block_call(block, &[] as &[BlockArg])
+        };
+        let entries: Vec<_> = table.targets.iter().map(&mut find).collect();
+        let default = find(&0);
+        let entries_len = entries.len() as u64;
+        let data = self.builder.create_jump_table(JumpTableData::new(default, &entries));
+        // `br_table` looks at 32 bits of the index.
+        if !self.fits_word(table.index) {
+            let len = self.constant(entries_len);
+            let inside = self.compare(IntCC::UnsignedLessThan, table.index, len);
+            let jumps = self.builder.create_block();
+            self.builder.ins().brif(inside, jumps, &[], misses, &[]);
+            self.enter(jumps);
+        }
+        let index = self.low_word(table.index);
+        self.builder.ins().br_table(index, data);
     }
 
     /// Calls the host, which sees and changes what `ecall` allows.
