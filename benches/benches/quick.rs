@@ -1,12 +1,14 @@
-use std::sync::Arc;
-use std::time::Instant;
 use millrace_jit::machine::{MAX_GAS_LIMIT, machine};
 use millrace_jit::{Ecall, Flow, Host, Instance, Program, Tier};
+use std::sync::Arc;
+use std::time::Instant;
 #[derive(Default)]
 struct Recorder(Vec<u8>);
 impl Host for Recorder {
     fn ecall(&mut self, call: &mut Ecall<'_>) -> Flow {
-        if call.number != 64 { return Flow::Return; }
+        if call.number != 64 {
+            return Flow::Return;
+        }
         match call.memory.read(call.args[1], call.args[2]) {
             Ok(bytes) => self.0.extend_from_slice(bytes),
             Err(kind) => return Flow::Trap(kind),
@@ -24,7 +26,11 @@ fn main() {
         let start = Instant::now();
         Instance::new(program.clone()).prepare(Tier::Jit).unwrap();
         let compile = start.elapsed();
-        let tiers: &[Tier] = if interp { &[Tier::Jit, Tier::Auto, Tier::Interpreter] } else { &[Tier::Jit, Tier::Auto] };
+        let tiers: &[Tier] = if interp {
+            &[Tier::Jit, Tier::Auto, Tier::Interpreter]
+        } else {
+            &[Tier::Jit, Tier::Auto]
+        };
         let mut best = Vec::new();
         let mut outs = Vec::new();
         for &tier in tiers {
@@ -32,7 +38,8 @@ fn main() {
             let mut g = 0;
             for _ in 0..5 {
                 let mut host = Recorder::default();
-                let mut i = Instance::new(program.clone()); {
+                let mut i = Instance::new(program.clone());
+                {
                     let work = std::env::var("WORK").unwrap_or("1".into());
                     let sp = 0xffff_0000_u64 - 256;
                     let m = i.memory_mut();
@@ -52,6 +59,14 @@ fn main() {
             let _ = g;
         }
         let same = outs.iter().all(|o| *o == outs[0]);
-        println!("{path}: text {} compile {:.1} ms; {:?} ms; gas {} same {same} end {:?} out {}", program.text_len(), compile.as_secs_f64() * 1e3, best, outs[0].1, outs[0].0, String::from_utf8_lossy(&outs[0].2).trim());
+        println!(
+            "{path}: text {} compile {:.1} ms; {:?} ms; gas {} same {same} end {:?} out {}",
+            program.text_len(),
+            compile.as_secs_f64() * 1e3,
+            best,
+            outs[0].1,
+            outs[0].0,
+            String::from_utf8_lossy(&outs[0].2).trim()
+        );
     }
 }

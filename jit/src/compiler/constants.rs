@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use super::dataflow::{SP, Summaries};
 use super::flow::{Block, Ending, RA, Region, Step};
 use super::registers::Registers;
+use super::summary::{SP, Summaries};
 use crate::isa::Op;
 
 /// What is known of x0 to x31.
@@ -74,7 +74,9 @@ fn end(block: &Block, summaries: &Summaries, known: &mut Known) {
         Ending::Call { callee, link, .. } => (summaries.of(*callee).writes, Some(*link)),
         Ending::CallIndirect { link, .. } => (!Registers::NONE, Some(*link)),
         Ending::Ecall { .. } => (Registers::of(&[10, 11]), None),
-        Ending::JumpIndirect { link, .. } => (link.map_or(Registers::NONE, |(rd, _)| Registers::one(rd)), None),
+        Ending::JumpIndirect { link, .. } => {
+            (link.map_or(Registers::NONE, |(rd, _)| Registers::one(rd)), None)
+        }
         _ => (Registers::NONE, None),
     };
     for register in changed.iter() {

@@ -8,7 +8,9 @@ fn dump() {
     println!("{survey:x?}");
     for region in super::plan::whole_program(text, &survey) {
         println!("region {:#x} {}", region.entry, region.len());
-        for (i, b) in region.blocks.iter().enumerate() { println!("  {i}: {:#x} gas {} {:x?}", b.start, b.gas, b.ending); }
+        for (i, b) in region.blocks.iter().enumerate() {
+            println!("  {i}: {:#x} gas {} {:x?}", b.start, b.gas, b.ending);
+        }
     }
 }
 #[test]
@@ -19,6 +21,8 @@ fn code() {
     let mut options = crate::runtime::native::options();
     options.verify = true;
     let batch = super::compile_program(&program, &super::survey(&program), &options).unwrap();
-    for f in batch.functions() { println!("{:#x} at {:#x}", f.entry, f.offset); }
+    for f in batch.functions() {
+        println!("{:#x} at {:#x}", f.entry, f.offset);
+    }
     std::fs::write("/tmp/q/code.bin", batch.bytes()).unwrap();
 }

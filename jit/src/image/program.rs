@@ -82,7 +82,10 @@ impl Program {
     pub fn load(elf: &[u8], machine: &'static Machine) -> Result<Self, ImageError> {
         let (entry, loads) = header::parse(elf, machine.limits.max_program_headers)?;
         let mut program = Self::validate(&loads, entry, machine)?;
-        let hints = Names::new(elf, machine).function_addresses().filter(|pc| pc.is_multiple_of(2)).collect();
+        let hints = Names::new(elf, machine)
+            .function_addresses()
+            .filter(|pc| pc.is_multiple_of(2))
+            .collect();
         program.function_hints = hints;
         Ok(program)
     }
@@ -182,7 +185,8 @@ impl Program {
 
     /// The program's native code, as far as there is some.
     pub(crate) fn native(&self) -> &NativeCode {
-        self.native.get_or_init(|| NativeCode::new(self.text.1, self.text.2))
+        self.native
+            .get_or_init(|| NativeCode::new(self.text.1, self.text.2))
     }
 
     /// How hot its addresses are in tier 0.

@@ -63,8 +63,17 @@ impl Translator<'_> {
                 let (a, b) = (self.get(step.rs1), self.get(step.rs2));
                 self.single_bit(step.op, a, b)
             }
-            Op::Clz | Op::Ctz | Op::Cpop | Op::Clzw | Op::Ctzw | Op::Cpopw | Op::SextB | Op::SextH | Op::ZextH
-            | Op::OrcB | Op::Rev8 => {
+            Op::Clz
+            | Op::Ctz
+            | Op::Cpop
+            | Op::Clzw
+            | Op::Ctzw
+            | Op::Cpopw
+            | Op::SextB
+            | Op::SextH
+            | Op::ZextH
+            | Op::OrcB
+            | Op::Rev8 => {
                 let a = self.get(step.rs1);
                 self.unary(step.op, a)
             }

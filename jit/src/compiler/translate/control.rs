@@ -2,19 +2,18 @@
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    self, AbiParam, BlockArg, InstBuilder as _, JumpTableData, MemFlagsData, SigRef, Signature, SourceLoc, Value,
-    types,
+    self, AbiParam, BlockArg, InstBuilder as _, JumpTableData, MemFlagsData, SigRef, Signature, SourceLoc,
+    Value, types,
 };
 
 use cranelift_frontend::Switch;
 
 use super::switch::Shapes;
 use super::{GUEST_TRAP, OUT_OF_GAS, Protection, Translator, UNREACHABLE};
-use crate::compiler::dataflow::{
-    DIRTY_AFTER_UNKNOWN, HOST_VISIBLE, Summary, dirty_after_call, dirty_at_ending, is_tail_call,
-};
+use crate::compiler::dataflow::{DIRTY_AFTER_UNKNOWN, dirty_after_call, dirty_at_ending};
 use crate::compiler::flow::{BlockId, Ending, RA, Target};
 use crate::compiler::registers::Registers;
+use crate::compiler::summary::{HOST_VISIBLE, Summary, is_tail_call};
 use crate::isa::Op;
 use crate::runtime::layout::{self, ExitReason};
 
@@ -36,7 +35,11 @@ impl Translator<'_> {
         for (register, &value) in own.passed.iter().zip(&parameters[1..]) {
             self.set(register, value);
         }
-        self.blocks = region.blocks.iter().map(|_| self.builder.create_block()).collect();
+        self.blocks = region
+            .blocks
+            .iter()
+            .map(|_| self.builder.create_block())
+            .collect();
         if self.input.checks_stack {
             self.check_stack();
         }
@@ -215,7 +218,12 @@ impl Translator<'_> {
     }
 
     /// The block to go to for an edge: the target itself, or a new one for what the edge asks for, which is noted.
-    fn edge_block(&mut self, from: BlockId, target: Target, edges: &mut Vec<(ir::Block, Target)>) -> ir::Block {
+    fn edge_block(
+        &mut self,
+        from: BlockId,
+        target: Target,
+        edges: &mut Vec<(ir::Block, Target)>,
+    ) -> ir::Block {
         match target {
             Target::Block(to) if self.is_bare(from, to) => {
                 self.load_for(to, self.input.facts.loaded_on_edge(from, to));
@@ -248,7 +256,7 @@ impl Translator<'_> {
         self.reload(callee.passed - held);
         self.spill(dirty - callee.passed);
         self.call_function(next, callee);
-        let held = (held | callee.passed) - callee.writes | callee.returned;
+        let held = ((held | callee.passed) - callee.writes) | callee.returned;
         // ra goes back to the caller as it comes, or is what it was at entry.
         self.return_(dirty_after_call(dirty, callee) & held, held);
     }
@@ -455,7 +463,9 @@ impl Translator<'_> {
         let entries: Vec<_> = table.targets.iter().map(&mut find).collect();
         let default = find(&0);
         let entries_len = entries.len() as u64;
-        let data = self.builder.create_jump_table(JumpTableData::new(default, &entries));
+        let data = self
+            .builder
+            .create_jump_table(JumpTableData::new(default, &entries));
         // `br_table` looks at 32 bits of the index.
         if !self.fits_word(table.index) {
             let len = self.constant(entries_len);

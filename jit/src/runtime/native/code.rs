@@ -80,7 +80,10 @@ impl Batch {
 
     /// Guest instructions that it was made of.
     pub(crate) fn instructions(&self) -> usize {
-        self.functions.iter().map(|function| function.instructions as usize).sum()
+        self.functions
+            .iter()
+            .map(|function| function.instructions as usize)
+            .sum()
     }
 
     /// Bytes of code.
