@@ -9,6 +9,7 @@ use cranelift_codegen::ir::{
 use cranelift_frontend::Switch;
 
 use super::switch::Shapes;
+use super::wide::Halves;
 use super::{GUEST_TRAP, OUT_OF_GAS, Protection, Translator, UNREACHABLE};
 use crate::compiler::dataflow::{DIRTY_AFTER_UNKNOWN, dirty_after_call, dirty_at_ending};
 use crate::compiler::flow::{BlockId, Ending, RA, Target};
@@ -50,8 +51,9 @@ impl Translator<'_> {
             self.enter(self.blocks[id]);
             self.shapes = Shapes::new(self.input.constants[id]);
             self.pending = self.postponed[id];
-            for step in &block.steps {
-                self.step(step);
+            self.halves = Halves::default();
+            for (i, step) in block.steps.iter().enumerate() {
+                self.step(step, &block.steps[i + 1..]);
             }
             let pending = std::mem::replace(&mut self.pending, Registers::NONE);
             self.reload(pending);

@@ -18,6 +18,7 @@ mod atomic;
 mod control;
 mod memory;
 mod switch;
+mod wide;
 
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -37,6 +38,7 @@ use super::summary::{Summaries, Summary};
 use crate::isa::Op;
 use crate::runtime::layout;
 use switch::Shapes;
+use wide::{Carry, Halves};
 
 /// Trap of a payment that carries.
 pub(crate) const OUT_OF_GAS: TrapCode = TrapCode::unwrap_user(1);
@@ -201,6 +203,8 @@ pub(crate) fn translate(
         postponed: Vec::new(),
         pending: Registers::NONE,
         shapes: Shapes::new([None; 32]),
+        halves: Halves::default(),
+        carry_to_note: None,
         callees,
         builder,
     };
@@ -236,6 +240,9 @@ struct Translator<'a> {
     pending: Registers,
     /// What is known of registers in the current block.
     shapes: Shapes,
+    /// Halves of 128-bit operations in the current block.
+    halves: Halves,
+    carry_to_note: Option<Carry>,
 }
 
 impl Translator<'_> {
@@ -331,7 +338,8 @@ impl Translator<'_> {
         self.builder.ins().icmp(condition, a, b)
     }
 
-    fn step(&mut self, step: &Step) {
+    /// Translates an instruction; `following` is the rest of its block.
+    fn step(&mut self, step: &Step, following: &[Step]) {
         self.builder.set_srcloc(SourceLoc::new(step.pc));
         self.note_shape(step);
         match step.op {
@@ -341,7 +349,11 @@ impl Translator<'_> {
             Op::Fence | Op::FenceI => {}
             _ => {
                 if step.rd != 0 {
-                    let value = self.compute(step);
+                    let value = match self.wide(step, following) {
+                        Some(value) => value,
+                        None => self.compute(step),
+                    };
+                    self.keep_carry(value);
                     self.set(step.rd, value);
                 }
             }
