@@ -20,7 +20,7 @@ use crate::image::Program;
 
 const SHARDS: usize = 16;
 const SLOTS_PER_SHARD: usize = 16;
-/// Most slots that wait. Each holds up to 60 KiB of touched pages, and as many maps as its program needs.
+/// Most slots that wait. Each holds up to 120 KiB of touched pages, and as many maps as its program needs.
 const SLOTS: usize = SHARDS * SLOTS_PER_SHARD;
 
 /// What [`Slot::id`] is in blank ones.
@@ -93,7 +93,7 @@ impl Pool {
             slot.reset(program)
         } else {
             // The caller exchanged the memories of two instances.
-            slot.blank()
+            slot.scrub_and_blank()
         };
         if brought_back.is_ok() {
             self.put(slot);

@@ -20,8 +20,6 @@ mod slot;
 mod template;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use address_space::AddressSpace;
 pub use error::InstanceError;

@@ -17,19 +17,15 @@ use crate::image::{Permissions, Program, Segment};
 use crate::machine::PAGE_BYTES;
 use crate::runtime::pool;
 
-/// Programs whose files fill at least as much are mapped, others copied. An instance of 64 KiB is copied in about 6
-/// microseconds, page faults included; mapping takes half of that whatever the size.
-const MAPPED_FROM_BYTES: u64 = 64 << 10;
+/// Programs whose files fill at least as much are mapped, others copied. Laying out 64 KiB by copying takes three times as
+/// long as by mapping, most of it in page faults; for 16 KiB the making of the file is what counts.
+const MAPPED_FROM_BYTES: u64 = 32 << 10;
 
 /// Most sealed files at a time; programs beyond are copied, whatever their size.
 const MAX_FILES: usize = 512;
 
-/// Writable bytes of the image, the first ones, that are written back by hand between two uses: for as little, that costs
-/// less than having the kernel drop the pages and fault them in again.
+/// Writable bytes of the image, the first ones, that are written back by hand between two uses; see [`super::slot`].
 const RESTORED_IMAGE_BYTES: u32 = 32 << 10;
-
-/// The same for the stack's top.
-const RESTORED_STACK_BYTES: u32 = 16 << 10;
 
 /// A program's [`Layout`]; when it goes, nothing laid out after it stays in the pool.
 #[derive(Debug)]
@@ -84,13 +80,11 @@ pub(in crate::runtime) struct Layout {
     pub(super) restored: Vec<(usize, u32)>,
     /// Writable pages that the kernel drops.
     pub(super) dropped: Vec<Range<u32>>,
-    /// Bytes of the stack's top that are zeroed by hand.
-    pub(super) stack_restored: u32,
     pub(super) file: Option<SealedFile>,
 }
 
 impl Layout {
-    fn new(program: &Program, file: Option<SealedFile>) -> Self {
+    pub(super) fn new(program: &Program, file: Option<SealedFile>) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let layout = &program.machine().layout;
         let mut this = Self {
@@ -103,7 +97,6 @@ impl Layout {
             copied: Vec::new(),
             restored: Vec::new(),
             dropped: Vec::new(),
-            stack_restored: RESTORED_STACK_BYTES.min(layout.stack_bytes),
             file,
         };
         let mut by_hand = RESTORED_IMAGE_BYTES;
