@@ -4,46 +4,61 @@
 set -eu
 
 packages=""
+optional=""
 
 # need COMMAND PACKAGE: notes the package if the command is missing.
 need() {
     command -v "$1" >/dev/null 2>&1 || packages="$packages $2"
 }
 
-installed() {
-    dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed'
+# want PACKAGE: notes a package without which one test says that it skips.
+want() {
+    dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed' || optional="$optional $1"
 }
 
 need qemu-riscv64 qemu-user
 need riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf
 need clang-19 clang-19
 need ld.lld-19 lld-19
-# The distribution's own Rust: its library sources build contracts without a downloaded target.
-if command -v dpkg-query >/dev/null 2>&1; then
-    installed rustc-web || packages="$packages rustc-web"
-    installed rust-web-src || packages="$packages rust-web-src"
-fi
+# Debian's own Rust: its library sources rebuild contracts without a downloaded target. Ubuntu has no such package.
+want rustc-web
+want rust-web-src
 
-if [ -z "$packages" ]; then
+if [ -z "$packages$optional" ]; then
     echo "install-tools: everything is there"
     exit 0
 fi
 
-if ! command -v apt-get >/dev/null 2>&1; then
-    echo "install-tools: no apt-get here. Install what these Debian packages hold:$packages" >&2
+as_root=""
+if [ "$(id -u)" -ne 0 ]; then
+    as_root=sudo
+fi
+if ! command -v apt-get >/dev/null 2>&1 || ! command -v ${as_root:-true} >/dev/null 2>&1; then
+    if [ -z "$packages" ]; then
+        echo "install-tools: everything is there but$optional"
+        exit 0
+    fi
+    echo "install-tools: needs apt-get, and to be root or have sudo. Install what these Debian packages hold:$packages" >&2
     exit 1
 fi
 
-as_root=""
-if [ "$(id -u)" -ne 0 ]; then
-    if ! command -v sudo >/dev/null 2>&1; then
-        echo "install-tools: neither root nor sudo. As root: apt-get install$packages" >&2
-        exit 1
+# A machine that was started just now often installs updates of its own: wait for its locks instead of failing.
+tries=1
+until [ -z "$packages" ] || $as_root apt-get update -q; do
+    [ "$tries" -lt 6 ] || exit 1
+    tries=$((tries + 1))
+    sleep 5
+done
+for package in $optional; do
+    if apt-cache show "$package" >/dev/null 2>&1; then
+        packages="$packages $package"
     fi
-    as_root=sudo
+done
+if [ -z "$packages" ]; then
+    echo "install-tools: everything is there but$optional, which this distribution does not have"
+    exit 0
 fi
-
 echo "install-tools: installing$packages"
-$as_root apt-get update -q
 # shellcheck disable=SC2086 # one word per package
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages
+$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \
+    -o DPkg::Lock::Timeout=600 $packages

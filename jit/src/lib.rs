@@ -16,12 +16,14 @@
 //! The rules are those of `docs/spec/machine.md`, the prices those of `docs/spec/gas.md`. What decides validity, gas
 //! or results reads no clock, no randomness, no setting and nothing of the host.
 
+mod compiler;
 pub mod image;
 pub mod interpreter;
 pub mod isa;
 pub mod machine;
 pub mod runtime;
 
+pub use compiler::CompileError;
 pub use image::{ImageError, Program};
 pub use machine::Machine;
-pub use runtime::{Ecall, End, Flow, Host, Instance, Memory, Outcome, Tier, Trap, TrapKind};
+pub use runtime::{Ecall, End, Flow, Host, Instance, InstanceError, Memory, Outcome, Tier, Trap, TrapKind};

@@ -1,5 +1,6 @@
 //! The house's absences, checked from `cargo metadata` and the source: who may know whom, where tokio may appear,
-//! which files may hold `unsafe`, and that every room keeps its documents.
+//! which files may hold `unsafe`, that every room keeps its documents, and that what is written down on both sides of
+//! a boundary is the same.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -177,6 +178,67 @@ fn crates_that_decide_results_forbid_unsafe_or_keep_it_in_named_modules() {
             );
         }
     }
+}
+
+/// The lines of `source` below the line `opening`, up to the brace that closes it in the first column.
+fn block(source: &str, opening: &str) -> String {
+    let text = fs::read_to_string(root().join(source)).unwrap();
+    let (_, after) = text
+        .split_once(&format!("\n{opening}\n"))
+        .unwrap_or_else(|| panic!("{source} has no line {opening:?}"));
+    after.split_once("\n}\n").unwrap().0.to_owned()
+}
+
+/// Name → value of every `pub const NAME: u64 = VALUE;`.
+fn constants(block: &str) -> BTreeMap<String, u64> {
+    let parse = |value: &str| match value.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).unwrap(),
+        None => value.parse().unwrap(),
+    };
+    let declared = block.lines().filter_map(|line| {
+        let (name, value) = line.trim().strip_prefix("pub const ")?.split_once(": u64 = ")?;
+        Some((name.to_owned(), parse(value.strip_suffix(';').unwrap())))
+    });
+    declared.collect()
+}
+
+/// Guest and host share no crate: the contract SDK is built for another target, in another workspace.
+#[test]
+fn contracts_and_the_executor_number_host_calls_alike() {
+    let guest = constants(&block("contracts/sdk/src/guest.rs", "mod number {"));
+    let host = constants(&block("engine/executor/src/host/mod.rs", "pub mod number {"));
+    assert_eq!(guest, host);
+    assert_eq!(guest.len(), 28, "docs/spec/host-calls.md lists 28 host calls");
+}
+
+#[test]
+fn contracts_and_the_executor_number_statuses_alike() {
+    let body = block(
+        "contracts/sdk/src/guest.rs",
+        "fn check(code: u64) -> Result<(), Status> {",
+    );
+    let arms = body.lines().filter_map(|line| {
+        let (code, status) = line.trim().split_once(" => Status::")?;
+        Some((status.trim_end_matches(',').to_owned(), code.parse().unwrap()))
+    });
+    let guest: BTreeMap<String, u64> = arms.collect();
+    let host = constants(&block("engine/executor/src/host/mod.rs", "pub mod status {"));
+    let failures = host.into_iter().filter(|(name, _)| name != "SUCCESS");
+    let host: BTreeMap<String, u64> = failures
+        .map(|(name, code)| match name.as_str() {
+            "CALL_DEPTH" => ("TooDeep".to_owned(), code),
+            name => (camel_case(name), code),
+        })
+        .collect();
+    assert_eq!(guest, host);
+    assert_eq!(guest.len(), 7, "docs/spec/host-calls.md lists 7 failures");
+}
+
+fn camel_case(name: &str) -> String {
+    let words = name
+        .split('_')
+        .map(|word| word[..1].to_owned() + &word[1..].to_lowercase());
+    words.collect()
 }
 
 #[test]

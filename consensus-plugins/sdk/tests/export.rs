@@ -1,9 +1,5 @@
 //! What `export_plugin!` exports, called as a host calls it: rightly, and wrongly.
-#![allow(
-    clippy::unwrap_used,
-    clippy::undocumented_unsafe_blocks,
-    reason = "the test is the host, and keeps its side"
-)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use core::ffi::{CStr, c_void};
 use core::ptr::{null, null_mut};
@@ -74,49 +70,47 @@ static ID: [u8; 8] = terminated("probe/1");
 static VERSION: [u8; 2] = terminated("9");
 static PRESSURE: Pressure = Pressure::new();
 
-unsafe extern "C" fn no_block(_: *mut c_void, _: u64, _: *const BuildRequest) -> Status {
+extern "C" fn no_block(_: *mut c_void, _: u64, _: *const BuildRequest) -> Status {
     OK
 }
-unsafe extern "C" fn token_and_bytes(_: *mut c_void, _: u64, _: Bytes) -> Status {
+extern "C" fn token_and_bytes(_: *mut c_void, _: u64, _: Bytes) -> Status {
     OK
 }
-unsafe extern "C" fn bytes(_: *mut c_void, _: Bytes) -> Status {
+extern "C" fn bytes(_: *mut c_void, _: Bytes) -> Status {
     OK
 }
-unsafe extern "C" fn full(_: *mut c_void, _: Bytes, _: Bytes) -> Status {
+extern "C" fn full(_: *mut c_void, _: Bytes, _: Bytes) -> Status {
     AGAIN
 }
-unsafe extern "C" fn put(_: *mut c_void, _: u64, _: Bytes, _: Bytes) -> Status {
+extern "C" fn put(_: *mut c_void, _: u64, _: Bytes, _: Bytes) -> Status {
     OK
 }
-unsafe extern "C" fn timer(_: *mut c_void, token: u64, delay_ms: u64) -> Status {
+extern "C" fn timer(_: *mut c_void, token: u64, delay_ms: u64) -> Status {
     tell(format!("timer {token} in {delay_ms}"));
     OK
 }
-unsafe extern "C" fn cancel(_: *mut c_void, _: u64) -> Status {
+extern "C" fn cancel(_: *mut c_void, _: u64) -> Status {
     OK
 }
-unsafe extern "C" fn now(_: *mut c_void) -> u64 {
+extern "C" fn now(_: *mut c_void) -> u64 {
     1
 }
 unsafe extern "C" fn log(_: *mut c_void, _: u32, message: Bytes) -> Status {
-    tell(format!(
-        "log {}",
-        String::from_utf8_lossy(unsafe { message.as_slice() }.unwrap())
-    ));
+    // SAFETY: by the ABI a plugin lends the bytes of an argument until the call returns.
+    let message = unsafe { message.as_slice() }.unwrap();
+    tell(format!("log {}", String::from_utf8_lossy(message)));
     OK
 }
-unsafe extern "C" fn metric(_: *mut c_void, _: u32, _: Bytes, _: f64) -> Status {
+extern "C" fn metric(_: *mut c_void, _: u32, _: Bytes, _: f64) -> Status {
     OK
 }
 unsafe extern "C" fn fatal(_: *mut c_void, status: Status, reason: Bytes) -> Status {
-    tell(format!(
-        "fatal {status} {}",
-        String::from_utf8_lossy(unsafe { reason.as_slice() }.unwrap())
-    ));
+    // SAFETY: as for `log`.
+    let reason = unsafe { reason.as_slice() }.unwrap();
+    tell(format!("fatal {status} {}", String::from_utf8_lossy(reason)));
     OK
 }
-unsafe extern "C" fn extension(_: *mut c_void, _: Bytes) -> *const c_void {
+extern "C" fn extension(_: *mut c_void, _: Bytes) -> *const c_void {
     null()
 }
 
@@ -168,8 +162,11 @@ fn chain(config: &'static str) -> abi::ChainState {
     }
 }
 
+/// `host` is null or comes from [`host`]; `chain` is null or [`chain`]'s, whatever their sizes say.
 fn start(host: *const Host, chain: *const abi::ChainState) -> (Status, *mut c_void) {
     let mut instance = null_mut();
+    // SAFETY: a host from `host` is never freed; the chain state, whose bytes are static, lives in the caller until
+    // this returns, and so does `instance` here.
     let status = unsafe { (TABLE.start.unwrap())(host, chain, &raw mut instance) };
     // The plugin's hook, which in a shared object would not be ours.
     drop(std::panic::take_hook());
@@ -189,8 +186,17 @@ fn event(kind: u32, token: u64, status: Status) -> abi::Event {
     }
 }
 
+/// `instance` is null or what [`start`] gave and [`stop`] has not taken.
 fn deliver(instance: *mut c_void, mut event: abi::Event) -> Status {
+    // SAFETY: the instance by the above, entered by one test at a time; the event is a whole record of this frame,
+    // and its bytes are static.
     unsafe { (TABLE.deliver.unwrap())(instance, &raw mut event) }
+}
+
+/// Frees `instance`, which is null or what [`start`] gave.
+fn stop(instance: *mut c_void) -> Status {
+    // SAFETY: each test stops what it started once at most, and does not use it after.
+    unsafe { (TABLE.stop.unwrap())(instance, 5) }
 }
 
 #[test]
@@ -199,6 +205,7 @@ fn the_table_says_what_the_plugin_is() {
         (TABLE.magic, TABLE.abi_major, TABLE.size),
         (PLUGIN_MAGIC, ABI_MAJOR, 56)
     );
+    // SAFETY: both texts are statics that `terminated` ended with a zero.
     let text = |pointer| unsafe { CStr::from_ptr(pointer) }.to_str().unwrap();
     assert_eq!((text(TABLE.consensus_id), text(TABLE.version)), ("probe/1", "9"));
 }
@@ -231,7 +238,7 @@ fn a_life_from_start_to_stop() {
             "200 Submitted { token: Token(2), outcome: Again }",
         ]
     );
-    assert_eq!(unsafe { (TABLE.stop.unwrap())(instance, 5) }, OK);
+    assert_eq!(stop(instance), OK);
     assert_eq!(told(), ["stop"]);
 }
 
@@ -278,10 +285,12 @@ fn a_chain_state_or_event_that_is_cut_short_is_refused() {
     let mut short = event(EVENT_WORK, 0, OK);
     short.size = 8;
     assert_eq!(deliver(instance, short), E_ABI);
-    assert_eq!(unsafe { (TABLE.deliver.unwrap())(instance, null_mut()) }, E_ABI);
+    // SAFETY: the instance is running, and a null event is what a plugin has to refuse.
+    let refused = unsafe { (TABLE.deliver.unwrap())(instance, null_mut()) };
+    assert_eq!(refused, E_ABI);
     assert_eq!(deliver(null_mut(), event(EVENT_WORK, 0, OK)), E_ABI);
-    assert_eq!(unsafe { (TABLE.stop.unwrap())(null_mut(), 1) }, E_ABI);
-    assert_eq!(unsafe { (TABLE.stop.unwrap())(instance, 1) }, OK);
+    assert_eq!(stop(null_mut()), E_ABI);
+    assert_eq!(stop(instance), OK);
 }
 
 #[test]

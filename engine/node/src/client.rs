@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jsonrpsee::core::ClientError;
-use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
+use jsonrpsee_http_client::{HttpClient, HttpClientBuilder};
 use millrace_rpc::shapes::{Status, TransactionStatusView};
 use millrace_rpc::{BlockReference, Bytes, MillraceClient as _};
 use millrace_types::keys::SecretKey;

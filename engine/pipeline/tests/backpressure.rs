@@ -84,7 +84,7 @@ fn unrestrained(chain: &Chain, count: u64) -> Vec<Block> {
 }
 
 #[test]
-fn a_full_queue_answers_again_and_a_credit_follows() {
+fn every_block_gives_its_credit_back() {
     let spec = ChainSpec {
         max_receipt_lag: 64,
         ..spec()

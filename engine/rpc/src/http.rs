@@ -5,7 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse};
+use http::StatusCode;
+use jsonrpsee::server::{HttpRequest, HttpResponse};
+
+use crate::answer::answer;
 
 /// Bodies of the plain pages, made when they are asked for.
 pub struct Pages {
@@ -54,11 +57,11 @@ where
         let is_get = request.method() == http::Method::GET;
         let page = match request.uri().path() {
             "/health" if is_get => Some(match (self.pages.health)() {
-                Ok(body) => response(http::StatusCode::OK, "application/json", body),
-                Err(body) => response(http::StatusCode::SERVICE_UNAVAILABLE, "application/json", body),
+                Ok(body) => answer(StatusCode::OK, "application/json", body),
+                Err(body) => answer(StatusCode::SERVICE_UNAVAILABLE, "application/json", body),
             }),
-            "/metrics" if is_get => Some(response(
-                http::StatusCode::OK,
+            "/metrics" if is_get => Some(answer(
+                StatusCode::OK,
                 "text/plain; version=0.0.4",
                 (self.pages.metrics)(),
             )),
@@ -69,14 +72,4 @@ where
             None => Box::pin(self.inner.call(request)),
         }
     }
-}
-
-fn response(status: http::StatusCode, content_type: &'static str, body: String) -> HttpResponse {
-    let mut response = HttpResponse::new(HttpBody::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        http::header::CONTENT_TYPE,
-        http::HeaderValue::from_static(content_type),
-    );
-    response
 }

@@ -4,12 +4,14 @@
 //! methods as one trait, from which server and client are generated), [`reference`](mod@reference) (which block a request means),
 //! [`shapes`] and [`encoding`] (the JSON), [`error`] (names and codes), [`methods`] (answers from the engine),
 //! [`server`], [`http`] and `origin` (listening, limits, plain pages, whose pages may ask), `parameters`, `service` and
-//! `refusals` (every refusal in the contract's words, also where the library would answer by itself).
+//! `refusals` (every refusal in the contract's words, also where the library would answer by itself), `answer` (what
+//! plain HTTP is answered with).
 //!
 //! Invariants: an answer never shows state that was not executed and made durable; reads never wait for consensus or
 //! execution; a request's cost is bounded before it is served.
 #![forbid(unsafe_code)]
 
+mod answer;
 pub mod api;
 pub mod encoding;
 pub mod error;

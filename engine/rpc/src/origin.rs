@@ -7,9 +7,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse};
+use http::{HeaderMap, StatusCode, Uri, header};
+use jsonrpsee::server::{HttpRequest, HttpResponse};
 
+use crate::answer::{PLAIN_TEXT, answer};
 use crate::service::Answered;
 
 const REFUSAL: &str = "Origin: this node listens on this machine alone and answers pages of localhost, 127.0.0.1 or [::1]; a page from elsewhere needs a proxy that lets it in\n";
@@ -72,16 +73,15 @@ fn is_local(headers: &HeaderMap) -> bool {
 }
 
 fn refusal() -> HttpResponse {
-    let mut response = HttpResponse::new(HttpBody::from(REFUSAL));
-    *response.status_mut() = StatusCode::FORBIDDEN;
-    let text = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, text);
+    let mut response = answer(StatusCode::FORBIDDEN, PLAIN_TEXT, REFUSAL);
     response.extensions_mut().insert(Answered);
     response
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn from(origin: &'static str) -> bool {

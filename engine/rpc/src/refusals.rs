@@ -17,14 +17,13 @@ use jsonrpsee::types::{ErrorObjectOwned, Id};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::answer::{PLAIN_TEXT, answer};
 use crate::error::{ErrorName, error};
 use crate::server::RpcConfig;
 use crate::service::{Answered, PlainHttp, no_call, passed};
 
 /// The library's own answers are far shorter.
 const MAX_OWN_ANSWER_BYTES: u32 = 1 << 16;
-
-const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
 /// Adds [`RefusalsService`] to a server.
 #[derive(Clone, Copy)]
@@ -83,9 +82,9 @@ where
         if !ws::is_upgrade_request(&request) {
             request.extensions_mut().insert(PlainHttp);
         }
-        let (limits, answer) = (self.limits, self.inner.call(request));
+        let (limits, inner) = (self.limits, self.inner.call(request));
         Box::pin(async move {
-            let response = answer.await?;
+            let response = inner.await?;
             if response.extensions().get::<Answered>().is_some() {
                 return Ok(response);
             }
@@ -116,12 +115,12 @@ fn plain(status: StatusCode, limits: Limits) -> Option<HttpResponse> {
         }
         _ => return None,
     };
-    Some(with_body(status, PLAIN_TEXT, text.to_owned()))
+    Some(answer(status, PLAIN_TEXT, text))
 }
 
 fn no_host() -> HttpResponse {
     let text = "Host: the request does not say which host it is for, as HTTP/1.1 asks\n";
-    with_body(StatusCode::BAD_REQUEST, PLAIN_TEXT, text.to_owned())
+    answer(StatusCode::BAD_REQUEST, PLAIN_TEXT, text)
 }
 
 /// What the library answered to a request that is no call or no batch, told in this surface's words.
@@ -160,13 +159,5 @@ fn request_too_long(limits: Limits) -> ErrorObjectOwned {
 
 fn json_error(status: StatusCode, id: &Id<'_>, refusal: &ErrorObjectOwned) -> HttpResponse {
     let body = json!({ "jsonrpc": "2.0", "id": id, "error": refusal }).to_string();
-    with_body(status, "application/json; charset=utf-8", body)
-}
-
-fn with_body(status: StatusCode, content_type: &'static str, body: String) -> HttpResponse {
-    let mut response = HttpResponse::new(HttpBody::from(body));
-    *response.status_mut() = status;
-    let content_type = header::HeaderValue::from_static(content_type);
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    response
+    answer(status, "application/json; charset=utf-8", body)
 }

@@ -102,6 +102,11 @@ impl<'a> Debug<'a> {
         })
     }
 
+    /// Addresses of all functions, ascending.
+    pub(crate) fn function_addresses(&self) -> impl Iterator<Item = u32> + '_ {
+        self.symbols.iter().map(|entry| entry.address)
+    }
+
     /// The function that `pc` lies in.
     #[must_use]
     pub fn symbol_at(&self, pc: u64) -> Option<Symbol> {

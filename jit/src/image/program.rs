@@ -1,9 +1,15 @@
 //! From loadable segments to a validated program, by the rules of the machine's version.
 
+use std::sync::OnceLock;
+
+use super::debug::Debug as Names;
 use super::error::ImageError;
 use super::header::{self, Load};
+use crate::compiler::{self, CompileError, Options, Survey};
 use crate::interpreter::Code;
 use crate::machine::{Machine, PAGE_BYTES};
+use crate::runtime::Template;
+use crate::runtime::native::{Heat, NativeCode};
 
 const PF_X: u32 = 1;
 const PF_W: u32 = 2;
@@ -58,6 +64,14 @@ pub struct Program {
     heap_start: u32,
     entry_pages: u32,
     code: Code,
+    /// Addresses that symbols name as functions, ascending: where the compiler looks first.
+    function_hints: Box<[u32]>,
+    survey: OnceLock<Survey>,
+    heat: OnceLock<Heat>,
+    native: OnceLock<NativeCode>,
+    template: OnceLock<Template>,
+    /// Whether the whole program has been compiled, and what came of it.
+    compiled: OnceLock<Result<(), CompileError>>,
 }
 
 impl Program {
@@ -67,7 +81,10 @@ impl Program {
     /// The first rule that the file breaks.
     pub fn load(elf: &[u8], machine: &'static Machine) -> Result<Self, ImageError> {
         let (entry, loads) = header::parse(elf, machine.limits.max_program_headers)?;
-        Self::validate(&loads, entry, machine)
+        let mut program = Self::validate(&loads, entry, machine)?;
+        let hints = Names::new(elf, machine).function_addresses().filter(|pc| pc.is_multiple_of(2)).collect();
+        program.function_hints = hints;
+        Ok(program)
     }
 
     /// The same validation for segments that do not come from a file; program headers are their indices.
@@ -156,6 +173,44 @@ impl Program {
     /// Text as the interpreter has decoded it so far, for all instances together.
     pub(crate) fn code(&self) -> &Code {
         &self.code
+    }
+
+    /// Even addresses that symbols name as functions, ascending. Hints, which decide nothing but what is compiled.
+    pub(crate) fn function_hints(&self) -> &[u32] {
+        &self.function_hints
+    }
+
+    /// The program's native code, as far as there is some.
+    pub(crate) fn native(&self) -> &NativeCode {
+        self.native.get_or_init(|| NativeCode::new(self.text.1, self.text.2))
+    }
+
+    /// How hot its addresses are in tier 0.
+    pub(crate) fn heat(&self) -> &Heat {
+        self.heat.get_or_init(|| Heat::new(self.text.2))
+    }
+
+    /// What its instances start from.
+    pub(crate) fn template(&self) -> &Template {
+        self.template.get_or_init(|| Template::new(self))
+    }
+
+    /// Compiles the whole program, unless that has been done. Concurrent callers wait for the first.
+    ///
+    /// # Errors
+    /// [`CompileError`]; the program runs in tier 0 then, with equal results.
+    pub(crate) fn compile(&self, options: &Options) -> Result<(), &CompileError> {
+        let compiled = self.compiled.get_or_init(|| {
+            let batch = compiler::compile_program(self, self.survey(), options)?;
+            self.native().publish(batch);
+            Ok(())
+        });
+        compiled.as_ref().copied()
+    }
+
+    /// What the compiler knows of the text as a whole.
+    pub(crate) fn survey(&self) -> &Survey {
+        self.survey.get_or_init(|| compiler::survey(self))
     }
 
     /// The machine it was validated for.
@@ -312,6 +367,12 @@ impl Builder {
             heap_start: narrow(image_end),
             entry_pages: narrow(entry_bytes.div_ceil(u64::from(PAGE_BYTES))),
             code: Code::new(len as usize),
+            function_hints: Box::default(),
+            survey: OnceLock::new(),
+            heat: OnceLock::new(),
+            native: OnceLock::new(),
+            template: OnceLock::new(),
+            compiled: OnceLock::new(),
         })
     }
 }

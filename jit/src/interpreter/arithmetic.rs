@@ -158,7 +158,7 @@ pub(super) const fn or_combine_bytes(value: u64) -> u64 {
 /// Operands are split by bit number modulo 4, so that in an integer product of two parts each column has three bits
 /// of room for carries; with one operand cut in halves no column sums more than eight, which fits. The columns that
 /// matter are then the parity bits.
-pub(super) fn carryless_multiply(a: u64, b: u64) -> u128 {
+pub(crate) fn carryless_multiply(a: u64, b: u64) -> u128 {
     half_multiply(a, b as u32) ^ half_multiply(a, (b >> 32) as u32) << 32
 }
 

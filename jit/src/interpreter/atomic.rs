@@ -10,7 +10,7 @@ pub(super) fn atomic(
     address: u64,
     b: u64,
     memory: &mut AddressSpace<'_>,
-    reservation: &mut Option<Reservation>,
+    reservation: &mut Reservation,
 ) -> Result<u64, TrapKind> {
     match op {
         Op::LrW => load_reserved::<4>(address, memory, reservation).map(word),
@@ -41,14 +41,11 @@ pub(super) fn atomic(
 fn load_reserved<const N: usize>(
     address: u64,
     memory: &AddressSpace<'_>,
-    reservation: &mut Option<Reservation>,
+    reservation: &mut Reservation,
 ) -> Result<[u8; N], TrapKind> {
     check_alignment::<N>(address)?;
     let value = memory.load(address).ok_or(fault::<N>(address, false))?;
-    *reservation = Some(Reservation {
-        address,
-        width: N as u8,
-    });
+    *reservation = Reservation::new(address, N as u64);
     Ok(value)
 }
 
@@ -56,15 +53,10 @@ fn store_conditional<const N: usize>(
     address: u64,
     value: [u8; N],
     memory: &mut AddressSpace<'_>,
-    reservation: &mut Option<Reservation>,
+    reservation: &mut Reservation,
 ) -> Result<u64, TrapKind> {
     check_alignment::<N>(address)?;
-    if reservation.take()
-        != Some(Reservation {
-            address,
-            width: N as u8,
-        })
-    {
+    if std::mem::replace(reservation, Reservation::NONE) != Reservation::new(address, N as u64) {
         return Ok(1);
     }
     memory.store(address, value).ok_or(fault::<N>(address, true))?;

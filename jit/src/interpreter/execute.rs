@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use super::arithmetic as math;
 use super::atomic::atomic;
 use super::code::{FAR, Leave, Slot, Text};
-use super::{Hart, Stop};
+use super::{Hart, Stop, Watch};
 use crate::isa::Op;
 use crate::runtime::{AddressSpace, TrapKind};
 
@@ -15,7 +15,12 @@ use crate::runtime::{AddressSpace, TrapKind};
 /// them, the instructions of a line.
 // Out of line, so that it has its registers to itself: inlined into its caller it ran a third slower.
 #[inline(never)]
-pub(super) fn execute(hart: &mut Hart, text: &Text<'_>, mut memory: AddressSpace<'_>) -> Stop {
+pub(super) fn execute<W: Watch>(
+    hart: &mut Hart,
+    text: &Text<'_>,
+    mut memory: AddressSpace<'_>,
+    watch: &mut W,
+) -> Stop {
     let cut = OnceCell::new();
     let Hart {
         registers,
@@ -83,8 +88,13 @@ pub(super) fn execute(hart: &mut Hart, text: &Text<'_>, mut memory: AddressSpace
                 }
                 macro_rules! jump {
                     () => {{
-                        if slot.target == FAR {
+                        if W::ACTIVE || slot.target == FAR {
                             next_pc = pc!().wrapping_add(imm!());
+                            if watch.stops_at(next_pc) {
+                                break 'page (Stop::Watched, next_pc);
+                            }
+                        }
+                        if slot.target == FAR {
                             continue 'page;
                         }
                         index = usize::from(slot.target);
@@ -265,6 +275,9 @@ pub(super) fn execute(hart: &mut Hart, text: &Text<'_>, mut memory: AddressSpace
                         let target = effective_address(a!(), imm!()) & !1;
                         link!();
                         next_pc = target;
+                        if watch.stops_at(next_pc) {
+                            break 'page (Stop::Watched, next_pc);
+                        }
                         continue 'page;
                     }
                     Op::Ecall => break 'page (Stop::Ecall, pc!()),

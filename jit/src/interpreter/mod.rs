@@ -13,6 +13,7 @@ mod atomic;
 mod code;
 mod execute;
 
+pub(crate) use arithmetic::carryless_multiply;
 pub(crate) use code::Code;
 
 use crate::image::Program;
@@ -29,26 +30,36 @@ const ECALL_BYTES: u64 = 4;
 const SINK: u8 = 32;
 
 /// Architectural state and counters of one run.
+///
+/// Native code shares it: `runtime::native::layout` derives offsets from this record.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Hart {
     /// x0 to x31 and the sink. As long as a byte can index, so that no access needs a check.
-    registers: [u64; 256],
+    pub(crate) registers: [u64; 256],
     /// Next instruction.
-    pc: u64,
+    pub(crate) pc: u64,
     /// Gas left.
-    gas: u64,
+    pub(crate) gas: u64,
     gas_limit: u64,
     /// Instructions executed.
     instructions: u64,
     /// What the last LR reserved, until an SC or `ecall`.
-    reservation: Option<Reservation>,
+    pub(crate) reservation: Reservation,
 }
 
-/// Address and bytes of an LR.
+/// What an LR reserved: its address, and its bytes from bit 32 on. 0 where nothing is reserved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Reservation {
-    address: u64,
-    width: u8,
+#[repr(transparent)]
+pub(crate) struct Reservation(u64);
+
+impl Reservation {
+    pub(crate) const NONE: Self = Self(0);
+
+    /// A reservation of `width` bytes at a 32-bit address.
+    const fn new(address: u64, width: u64) -> Self {
+        Self(address | width << 32)
+    }
 }
 
 impl Hart {
@@ -62,7 +73,7 @@ impl Hart {
             gas: gas_limit,
             gas_limit,
             instructions: 0,
-            reservation: None,
+            reservation: Reservation::NONE,
         }
     }
 
@@ -75,8 +86,20 @@ impl Hart {
         *registers
     }
 
-    fn ecall<'a>(&'a mut self, memory: &'a mut Memory, host: &mut dyn Host) -> Flow {
-        self.reservation = None;
+    /// How the run ends after a host call at the hart's pc, if it does.
+    pub(crate) fn end_of(&self, flow: Flow) -> Option<End> {
+        Some(match flow {
+            Flow::Continue => return None,
+            Flow::Return => End::Returned,
+            Flow::Revert => End::Reverted,
+            Flow::Trap(kind) => End::Trapped(Trap { kind, pc: self.pc }),
+            Flow::Abort => End::Aborted,
+        })
+    }
+
+    /// One host call with the hart's registers.
+    pub(crate) fn ecall<'a>(&'a mut self, memory: &'a mut Memory, host: &mut dyn Host) -> Flow {
+        self.reservation = Reservation::NONE;
         let args = std::array::from_fn(|i| self.registers[A0 + i]);
         const { assert!(A0 + 5 == A5) };
         let mut call = Ecall::new(self.registers[A7], args, memory, &mut self.gas);
@@ -85,7 +108,8 @@ impl Hart {
         flow
     }
 
-    fn outcome(&self, end: End) -> Outcome {
+    /// What the run came to.
+    pub(crate) fn outcome(&self, end: End) -> Outcome {
         let gas_used = match end {
             End::Trapped(_) => self.gas_limit,
             End::Returned | End::Reverted | End::Aborted => self.gas_limit - self.gas,
@@ -100,30 +124,65 @@ impl Hart {
 
 /// Why execution left the loop. The hart's pc is that of the instruction in question.
 #[derive(Clone, Copy, Debug)]
-enum Stop {
+pub(crate) enum Stop {
     /// At an `ecall`, which has been charged and counted.
     Ecall,
     /// At an instruction that trapped.
     Trap(TrapKind),
+    /// At the target of a jump where the watch stops.
+    Watched,
+}
+
+/// Somebody who wants to know where jumps go: the tiers, to go on in native code.
+pub(crate) trait Watch {
+    /// Whether it ever stops.
+    const ACTIVE: bool;
+
+    /// Told the target of each jump that is taken; whether to stop there.
+    fn stops_at(&mut self, pc: u64) -> bool;
+}
+
+/// Nobody.
+struct Unwatched;
+
+impl Watch for Unwatched {
+    const ACTIVE: bool = false;
+
+    #[inline(always)]
+    fn stops_at(&mut self, _: u64) -> bool {
+        false
+    }
 }
 
 /// Runs from the hart's pc until the call ends.
 pub(crate) fn run(hart: &mut Hart, program: &Program, memory: &mut Memory, host: &mut dyn Host) -> Outcome {
+    loop {
+        if let Some(end) = advance(hart, program, memory, host, &mut Unwatched) {
+            return hart.outcome(end);
+        }
+    }
+}
+
+/// Runs until the call ends, which is given, or the watch stops.
+pub(crate) fn advance(
+    hart: &mut Hart,
+    program: &Program,
+    memory: &mut Memory,
+    host: &mut dyn Host,
+    watch: &mut impl Watch,
+) -> Option<End> {
     let text = code::Text::new(program);
     loop {
-        let end = match execute::execute(hart, &text, memory.address_space()) {
-            Stop::Trap(kind) => End::Trapped(Trap { kind, pc: hart.pc }),
-            Stop::Ecall => match hart.ecall(memory, host) {
-                Flow::Continue => {
-                    hart.pc += ECALL_BYTES;
-                    continue;
+        match execute::execute(hart, &text, memory.address_space(), watch) {
+            Stop::Watched => return None,
+            Stop::Trap(kind) => return Some(End::Trapped(Trap { kind, pc: hart.pc })),
+            Stop::Ecall => {
+                let flow = hart.ecall(memory, host);
+                match hart.end_of(flow) {
+                    None => hart.pc += ECALL_BYTES,
+                    end => return end,
                 }
-                Flow::Return => End::Returned,
-                Flow::Revert => End::Reverted,
-                Flow::Trap(kind) => End::Trapped(Trap { kind, pc: hart.pc }),
-                Flow::Abort => End::Aborted,
-            },
-        };
-        return hart.outcome(end);
+            }
+        }
     }
 }

@@ -50,6 +50,8 @@ pub enum TrapKind {
     },
     /// More gas was needed than given.
     OutOfGas,
+    /// A fault of native code that was not looked into: run again in the interpreter, it has one of the other kinds.
+    Undetermined,
     /// A host call refused: bad number, bound exceeded. The string names it.
     Host(&'static str),
 }
@@ -66,6 +68,7 @@ impl Display for TrapKind {
             }
             Self::Misaligned { address } => write!(f, "misaligned atomic access at {address:#x}"),
             Self::OutOfGas => f.write_str("out of gas"),
+            Self::Undetermined => f.write_str("trap in native code"),
             Self::Host(reason) => write!(f, "host call refused: {reason}"),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use millrace_jit::image::{OwnedSegment, Permissions};
 use millrace_jit::isa::{self, Form, Operands};
 use millrace_jit::machine::{MAX_GAS_LIMIT, Machine, machine};
-use millrace_jit::{Ecall, Flow, Host, Instance, Outcome, Program, Tier};
+use millrace_jit::{Ecall, End, Flow, Host, Instance, Outcome, Program, Tier};
 
 /// First address of text, at the lowest allowed page.
 pub const TEXT: u64 = 0x1_0000;
@@ -142,15 +142,39 @@ impl Guest {
         Arc::new(Program::from_segments(segments, TEXT as u32, v1()).unwrap())
     }
 
-    /// Runs with plenty of gas until the first `ecall` or trap.
+    /// Runs with plenty of gas until the first `ecall` or trap, on every tier, and gives what the interpreter came to.
     pub fn run(&self) -> Ran {
-        self.run_with(MAX_GAS_LIMIT, &mut Returns)
+        let reference = self.run_with(MAX_GAS_LIMIT, &mut Returns);
+        for &tier in OTHER_TIERS {
+            let mut instance = Instance::new(self.program());
+            instance.prepare(tier).unwrap();
+            let outcome = instance.run(tier, MAX_GAS_LIMIT, &mut Returns);
+            assert_same(&Ran { outcome, instance }, &reference, tier);
+        }
+        reference
     }
 
     pub fn run_with(&self, gas_limit: u64, host: &mut dyn Host) -> Ran {
         let mut instance = Instance::new(self.program());
         let outcome = instance.run(Tier::Interpreter, gas_limit, host);
         Ran { outcome, instance }
+    }
+}
+
+/// Tiers that are held to the interpreter.
+pub const OTHER_TIERS: &[Tier] = &[Tier::Jit, Tier::Auto];
+
+/// Panics unless a run on another tier came to the same.
+pub fn assert_same(ran: &Ran, reference: &Ran, tier: Tier) {
+    assert_eq!(ran.outcome.gas_used, reference.outcome.gas_used, "gas on {tier:?}");
+    match (&ran.outcome.end, &reference.outcome.end) {
+        (End::Trapped(_), End::Trapped(_)) => return,
+        (end, expected) => assert_eq!(end, expected, "end on {tier:?}"),
+    }
+    assert_eq!(ran.instance.registers(), reference.instance.registers(), "registers on {tier:?}");
+    for (start, len) in [(DATA, DATA_LEN), (0xfffb_0000, 256 << 10)] {
+        let [here, there] = [ran, reference].map(|ran| ran.instance.memory().read(start, len));
+        assert!(here == there, "memory at {start:#x} on {tier:?}");
     }
 }
 

@@ -71,6 +71,16 @@ fn usage_cases() -> Vec<Case> {
             "status 2: error: the following required arguments were not provided:\n  --load <LOAD>\n\nUsage: millrace dev --load <LOAD> --rate <RATE>\n\nFor more information, try '--help'.",
         ),
         command(
+            "command: a rate of nothing",
+            &["dev", "--load", "token", "--rate", "0"],
+            "status 2: error: invalid value '0' for '--rate <RATE>': 0 is not in 1..=1000000\n\nFor more information, try '--help'.",
+        ),
+        command(
+            "command: a rate beyond the clock",
+            &["dev", "--load", "token", "--rate", "18446744073709551615"],
+            "status 2: error: invalid value '18446744073709551615' for '--rate <RATE>': 18446744073709551615 is not in 1..=1000000\n\nFor more information, try '--help'.",
+        ),
+        command(
             "command: a filter that is none",
             &["--log", "[[", "keys", "show", KEY],
             "--log [[: invalid filter directive; give a level like info, or millrace_pipeline=debug,warn",
@@ -109,6 +119,11 @@ fn usage_cases() -> Vec<Case> {
             "command: an RPC that is no URL",
             &["tx", "status", ZERO, "--rpc", "here"],
             "here is no URL of a node (Invalid Url: Invalid URL: relative URL without a base); it looks like http://127.0.0.1:4860",
+        ),
+        command(
+            "command: an RPC behind TLS",
+            &["tx", "status", ZERO, "--rpc", "https://127.0.0.1:1"],
+            "https://127.0.0.1:1 is no URL of a node (Invalid Url: URL scheme not supported, expects 'http'); it looks like http://127.0.0.1:4860",
         ),
         command(
             "command: nobody at the RPC",

@@ -80,3 +80,40 @@ fn a_rate_is_kept() {
         "{executed} transactions in two seconds at 100 a second"
     );
 }
+
+#[test]
+fn logs_are_plain_text_where_nobody_looks() {
+    let plugin = millrace_tests::program::solo_plugin();
+    let arguments = [
+        "dev",
+        "--txs",
+        "0",
+        "--log",
+        "info",
+        "--rpc-listen",
+        "127.0.0.1:0",
+    ];
+    let ended = process::run(&[&arguments[..], &["--plugin", plugin.to_str().unwrap()]].concat());
+    let errors = String::from_utf8_lossy(&ended.stderr);
+    assert!(errors.contains(" INFO "), "{errors}");
+    assert!(!errors.contains('\x1b'), "{errors:?}");
+}
+
+/// A guest's memory is a reservation of 4 GiB: with less, no contract can run.
+#[test]
+fn an_engine_that_stops_while_a_load_is_prepared_ends_the_command_with_its_reason() {
+    let program = millrace_tests::program::millrace();
+    let plugin = millrace_tests::program::solo_plugin();
+    let script = "ulimit -v 4000000 && exec \"$0\" dev --plugin \"$1\" --load token --rpc-listen 127.0.0.1:0";
+    let ended = std::process::Command::new("sh")
+        .args(["-c", script])
+        .args([program, plugin])
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{errors}");
+    assert!(
+        errors.contains("millrace: the engine stopped: NodeFault: "),
+        "{errors}"
+    );
+}

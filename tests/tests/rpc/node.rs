@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use jsonrpsee::core::ClientError;
 use jsonrpsee::core::client::Subscription;
-use jsonrpsee::http_client::{HttpClient, HttpClientBuilder};
 use jsonrpsee::types::ErrorObjectOwned;
-use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
+use jsonrpsee_http_client::{HttpClient, HttpClientBuilder};
+use jsonrpsee_ws_client::{WsClient, WsClientBuilder};
 use millrace_ledger::Ledger;
 use millrace_pipeline::{BlockId, EngineConfig, Event, NotNow, Tag};
 use millrace_rpc::server::RpcConfig;

@@ -79,7 +79,7 @@ pub struct DevArgs {
     #[arg(long, value_enum)]
     load: Option<LoadKind>,
     /// Transactions a second; by default as many as the chain takes.
-    #[arg(long, requires = "load")]
+    #[arg(long, requires = "load", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     rate: Option<u64>,
     /// How headers commit to execution.
     #[arg(long, value_enum, default_value = "b")]
@@ -93,7 +93,7 @@ pub struct DevArgs {
     /// Development switch: makes the execution of every block take this many milliseconds longer.
     #[arg(long, default_value_t = 0, value_name = "MS")]
     slow_execution: u64,
-    /// Finalized blocks that may wait for execution.
+    /// Finalized blocks that may wait for execution; at least K + 2 are allowed to.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=4096))]
     queue_blocks: u64,
     /// Where the RPC listens.
@@ -262,6 +262,7 @@ impl DevArgs {
             let load = tokio::select! {
                 load = Load::prepare(plan, client, keys.accounts.clone()) => load?,
                 () = &mut interruption => return Ok(()),
+                failure = stopped(node) => return Err(failure),
             };
             baseline.transactions = node.engine.counters().transactions_executed;
             if let (Some(contract), false) = (load.contract(), self.json) {
@@ -275,8 +276,8 @@ impl DevArgs {
                 () = &mut interruption => break,
                 () = tokio::time::sleep(self.tick()) => {}
             }
-            if let EngineStatus::Stopped { reason } = node.engine.status() {
-                return Err(Failure::new(format!("the engine stopped: {reason}")));
+            if let Some(failure) = stop_of(node) {
+                return Err(failure);
             }
             let sent = sending.as_ref().map(|(_, sent)| sent.load(Ordering::Relaxed));
             progress.show(node, sent);
@@ -477,5 +478,23 @@ impl Progress {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// Why the engine takes no blocks any more, if it does not.
+fn stop_of(node: &RunningNode) -> Option<Failure> {
+    match node.engine.status() {
+        EngineStatus::Running => None,
+        EngineStatus::Stopped { reason } => Some(Failure::new(format!("the engine stopped: {reason}"))),
+    }
+}
+
+/// Waits until the engine stops.
+async fn stopped(node: &RunningNode) -> Failure {
+    loop {
+        if let Some(failure) = stop_of(node) {
+            return failure;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

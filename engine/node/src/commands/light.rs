@@ -115,10 +115,11 @@ async fn get(what: Question) -> Result<(), Failure> {
                 json!({ "nonce": account.nonce, "balance": account.balance.to_string(), "code_hash": account.code_hash })
             });
             let text = verified.value.map(|account| {
-                format!(
-                    "balance {} nonce {} code {:?}",
-                    account.balance, account.nonce, account.code_hash
-                )
+                let code = match account.code_hash {
+                    Some(hash) => format!("code {hash}"),
+                    None => "no code".to_owned(),
+                };
+                format!("balance {} nonce {} {code}", account.balance, account.nonce)
             });
             show(&light, &verified, value, text);
         }

@@ -11,7 +11,7 @@ mod run;
 mod tx;
 
 use std::future::Future;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -91,8 +91,11 @@ fn start_logging(filter: &str, json: bool) -> Result<(), Failure> {
             "--log {filter}: {error}; give a level like info, or millrace_pipeline=debug,warn"
         ))
     })?;
+    // Colours are for people who look; a file or another program gets text.
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(colours)
         .with_writer(std::io::stderr);
     if json {
         subscriber.json().init();

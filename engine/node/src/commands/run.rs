@@ -132,6 +132,7 @@ fn execute(args: &Args) -> Report {
     let flushed = host.flush();
     let mut report = judge(&outcome, host.exit_status(), &elf);
     if let (Err(error), None) = (flushed, &report.message) {
+        report.outcome = "output_lost";
         (report.status, report.message) = match error.kind() {
             io::ErrorKind::BrokenPipe => (BROKEN_PIPE, None),
             _ => (

@@ -122,7 +122,7 @@ impl Load {
     async fn run_sender(&self, sender: usize) -> Result<(), Failure> {
         let senders = self.accounts.len() as u64;
         let mut ticks = self.plan.rate.map(|rate| {
-            let period = Duration::from_secs_f64(senders as f64 / rate.max(1) as f64);
+            let period = Duration::from_secs_f64(senders as f64 / rate as f64);
             let mut ticks = tokio::time::interval(period);
             // Timers tick once a millisecond at most: what a faster rate misses is made up for.
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);

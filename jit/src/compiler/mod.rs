@@ -1,0 +1,130 @@
+//! RISC-V to native code by Cranelift.
+//!
+//! ```text
+//! text ─ plan: entries ─▶ flow: regions, blocks ─▶ dataflow: dirty, live, summaries ─┐
+//!                                                 └▶ debt: where gas is paid ────────┤
+//!                         executable batch ◀─ backend: Cranelift ◀─ translate: CLIF ◀┘
+//! ```
+//!
+//! Reading order: [`flow`] recovers a region, what becomes one native function; [`plan`] decides which regions there
+//! are; [`registers`], [`dataflow`] and [`debt`] say what is stored, loaded and paid where; [`translate`] writes CLIF;
+//! [`backend`] has it compiled and linked.
+//!
+//! Invariants:
+//! - the context is complete whenever native code is left, so that tier 0 can go on from any exit;
+//! - every cycle of native code pays for gas, and gas is exact at every host call and exit;
+//! - nothing is assumed about how guests use registers, stacks or returns: conventions are predictions that are checked;
+//! - work is linear in the text, whatever it holds.
+
+mod backend;
+mod constants;
+mod dataflow;
+mod debt;
+mod flow;
+mod plan;
+mod registers;
+mod translate;
+
+use thiserror::Error;
+
+use crate::image::{Permissions, Program, Segment};
+use crate::runtime::native::Batch;
+use flow::{Region, Text};
+pub(crate) use plan::Survey;
+pub(crate) use translate::Protection;
+
+/// How to compile.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// How faults are found.
+    pub(crate) protection: Protection,
+    /// Run Cranelift's verifier over what is given to it.
+    pub(crate) verify: bool,
+    /// Use what this host's processor has beyond the baseline.
+    pub(crate) host_features: bool,
+    /// Keep which guest instruction native code was made for.
+    pub(crate) places: bool,
+    /// Refuse the region at this entry, to test what happens then.
+    pub(crate) refuse: Option<u32>,
+}
+
+/// Why there is no native code.
+#[derive(Debug, Error)]
+pub enum CompileError {
+    /// Cranelift refused.
+    #[error("Cranelift refused: {0}; the program runs in tier 0 with equal results; please report it")]
+    Cranelift(String),
+    /// Cranelift panicked.
+    #[error("Cranelift panicked on the function at {entry:#x}; it runs in tier 0 with equal results; please report it")]
+    Panicked {
+        /// Guest address of the function.
+        entry: u32,
+    },
+    /// A function needs too much of the host's stack.
+    #[error("the native frame of the function at {entry:#x} is too large; it runs in tier 0 with equal results")]
+    Frame {
+        /// Guest address of the function.
+        entry: u32,
+    },
+    /// No executable memory.
+    #[error("no executable memory for native code: {0}; programs run in tier 0 with equal results")]
+    Memory(String),
+}
+
+fn text_of(program: &Program) -> Text<'_> {
+    let (start, bytes) = program.text();
+    Text {
+        machine: program.machine(),
+        start,
+        bytes,
+    }
+}
+
+fn bytes_of(segment: &Segment) -> (u32, &[u8]) {
+    (segment.address, &segment.data)
+}
+
+/// Surveys a program's text.
+pub(crate) fn survey(program: &Program) -> Survey {
+    let data: Vec<(u32, &[u8])> = program.segments().iter().map(bytes_of).collect();
+    let roots = program.function_hints().iter().copied().chain([program.entry()]);
+    Survey::of(text_of(program), roots, &data)
+}
+
+/// Compiles everything that can be found from a program's entry, its symbols and its calls.
+///
+/// # Errors
+/// [`CompileError`], where nothing can be compiled at all.
+pub(crate) fn compile_program(program: &Program, survey: &Survey, options: &Options) -> Result<Batch, CompileError> {
+    let regions = plan::whole_program(text_of(program), survey);
+    compile(program, &regions, options)
+}
+
+/// Compiles the region at a hot address, and what it calls as far as `instructions` goes.
+///
+/// # Errors
+/// [`CompileError`], where nothing can be compiled.
+pub(crate) fn compile_around(
+    program: &Program,
+    survey: &Survey,
+    root: u32,
+    instructions: usize,
+    options: &Options,
+) -> Result<Batch, CompileError> {
+    let has_code = |pc: u32| program.native().entry(u64::from(pc)) != 0;
+    let regions = plan::around(text_of(program), survey, root, instructions, has_code);
+    compile(program, &regions, options)
+}
+
+fn compile(program: &Program, regions: &[Region], options: &Options) -> Result<Batch, CompileError> {
+    let read_only: Vec<(u32, &[u8])> = program
+        .segments()
+        .iter()
+        .filter(|segment| segment.permissions != Permissions::ReadWrite)
+        .map(bytes_of)
+        .collect();
+    backend::compile(text_of(program), &read_only, regions, options)
+}
+
+#[cfg(test)]
+mod debug_tests;

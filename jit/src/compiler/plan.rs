@@ -1,0 +1,254 @@
+//! Which regions a batch has: entries, and where one region ends because another begins.
+//!
+//! Entries are the program's own, functions that symbols name, targets of calls, and what two regions would share.
+//! Each instruction then belongs to one region, but for the little that [`ROUNDS`] leaves, so that work stays linear in
+//! the text whatever jumps where.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::flow::{Bounds, RA, Region, Step, Text, far_target, recover};
+use crate::isa::{Class, Op};
+
+/// How often what regions share is split off.
+const ROUNDS: usize = 3;
+
+/// Most instructions of a region. Cranelift's cost grows faster than its input beyond a few thousand.
+const REGION_INSTRUCTIONS: usize = 3000;
+
+/// Instructions of all regions together, as a multiple of the halfwords of text.
+const COPIES: usize = 2;
+
+/// What the whole text tells about where regions begin; computed once for a program.
+#[derive(Debug)]
+pub(crate) struct Survey {
+    /// Starts of functions: the entry, what symbols name, targets of calls.
+    functions: BTreeSet<u32>,
+    /// Addresses of text that data holds, ascending.
+    candidates: Vec<u32>,
+}
+
+impl Survey {
+    /// Surveys a program's text, from its roots on.
+    pub(crate) fn of(text: Text<'_>, roots: impl IntoIterator<Item = u32>, data: &[(u32, &[u8])]) -> Self {
+        let candidates = candidates(text, data);
+        let roots = roots.into_iter().filter(|&pc| text.contains(u64::from(pc)));
+        Self {
+            functions: called(text, roots, &candidates),
+            candidates,
+        }
+    }
+}
+
+/// The regions of a whole program.
+pub(crate) fn whole_program(text: Text<'_>, survey: &Survey) -> Vec<Region> {
+    let mut entries = survey.functions.clone();
+    let mut regions = Vec::new();
+    for round in 0..=ROUNDS {
+        regions = recover_all(text, &entries, &survey.candidates);
+        let more: Vec<u32> = shared(&regions)
+            .into_iter()
+            .chain(regions.iter().flat_map(|region| region.cut.iter().copied()))
+            .filter(|pc| !entries.contains(pc))
+            .collect();
+        if more.is_empty() || round == ROUNDS {
+            break;
+        }
+        entries.extend(more);
+    }
+    regions
+}
+
+/// The region at a hot address and those that it calls, nearest first, as far as a number of instructions goes; without
+/// what has native code already.
+pub(crate) fn around(
+    text: Text<'_>,
+    survey: &Survey,
+    root: u32,
+    instructions: usize,
+    has_code: impl Fn(u32) -> bool,
+) -> Vec<Region> {
+    let bounds = Bounds {
+        instructions: REGION_INSTRUCTIONS,
+        entries: &survey.functions,
+        candidates: &survey.candidates,
+    };
+    let mut regions = Vec::new();
+    let mut seen = BTreeSet::from([root]);
+    let mut queue = VecDeque::from([root]);
+    let mut left = instructions;
+    while let Some(entry) = queue.pop_front() {
+        let region = recover(text, entry, &bounds);
+        let is_root = regions.is_empty();
+        if region.len() > left && !is_root {
+            break;
+        }
+        left = left.saturating_sub(region.len());
+        for callee in region.blocks.iter().flat_map(super::dataflow::callees) {
+            if text.contains(u64::from(callee)) && !has_code(callee) && seen.insert(callee) {
+                queue.push_back(callee);
+            }
+        }
+        regions.push(region);
+    }
+    regions
+}
+
+fn recover_all(text: Text<'_>, entries: &BTreeSet<u32>, candidates: &[u32]) -> Vec<Region> {
+    let bounds = Bounds {
+        instructions: REGION_INSTRUCTIONS,
+        entries,
+        candidates,
+    };
+    let mut left = text.bytes.len() / 2 * COPIES;
+    let mut regions = Vec::new();
+    for &entry in entries {
+        let region = recover(text, entry, &bounds);
+        let Some(rest) = left.checked_sub(region.len()) else {
+            break;
+        };
+        left = rest;
+        regions.push(region);
+    }
+    regions
+}
+
+/// Starts of blocks that more than one region holds.
+fn shared(regions: &[Region]) -> BTreeSet<u32> {
+    let mut owners: BTreeMap<u32, u32> = BTreeMap::new();
+    let mut shared = BTreeSet::new();
+    for region in regions {
+        for block in &region.blocks {
+            let owner = *owners.entry(block.start).or_insert(region.entry);
+            if owner != region.entry {
+                shared.insert(block.start);
+            }
+        }
+    }
+    shared
+}
+
+/// The roots and every target of a call that can be reached from them.
+fn called(text: Text<'_>, roots: impl Iterator<Item = u32>, candidates: &[u32]) -> BTreeSet<u32> {
+    let mut entries: BTreeSet<u32> = roots.collect();
+    let mut work: Vec<u32> = entries.iter().copied().collect();
+    let mut seen = BTreeSet::new();
+    // Jump tables lead to code that calls as well.
+    work.extend(candidates.iter().copied().filter(|&pc| text.contains(u64::from(pc))));
+    while let Some(start) = work.pop() {
+        let mut pc = start;
+        let mut before: Option<Step> = None;
+        while seen.insert(pc) {
+            let Some(step) = text.decode(pc) else { break };
+            let mut reach = |target: u64, is_entry: bool| {
+                if text.contains(target) {
+                    if is_entry {
+                        entries.insert(target as u32);
+                    }
+                    work.push(target as u32);
+                }
+            };
+            match step.op.class() {
+                Class::Branch => reach(step.target(), false),
+                Class::Jal => {
+                    reach(step.target(), step.rd == RA);
+                    if step.rd != RA {
+                        break;
+                    }
+                }
+                Class::Jalr => {
+                    if let Some(target) = before.and_then(|before| far_target(&before, &step)) {
+                        reach(target, step.rd == RA);
+                    }
+                    if step.rd != RA {
+                        break;
+                    }
+                }
+                Class::Ebreak => break,
+                _ => {}
+            }
+            let next = step.next();
+            if !text.contains(next) {
+                break;
+            }
+            before = Some(step);
+            pc = next as u32;
+        }
+    }
+    entries
+}
+
+/// Most addresses that are looked for in data.
+const MAX_CANDIDATES: usize = 1 << 16;
+
+/// Most entries of one table of displacements.
+const MAX_TABLE: usize = 1024;
+
+/// Even addresses of text that data holds, or that tables of displacements lead to: possible targets of indirect
+/// jumps, ascending. A guess that decides nothing but what is compiled ahead.
+fn candidates(text: Text<'_>, data: &[(u32, &[u8])]) -> Vec<u32> {
+    let mut found = BTreeSet::new();
+    for &(address, bytes) in data {
+        let skip = (address.wrapping_neg() % 4) as usize;
+        let words = bytes.get(skip..).unwrap_or_default().as_chunks::<4>().0;
+        for word in words {
+            let target = u32::from_le_bytes(*word);
+            if text.contains(u64::from(target)) {
+                found.insert(target);
+            }
+        }
+        if found.len() > MAX_CANDIDATES {
+            return Vec::new();
+        }
+    }
+    for base in materialised(text) {
+        table_at(text, data, base, &mut found);
+        if found.len() > MAX_CANDIDATES {
+            break;
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// Addresses of data that `auipc`, `lui` and `addi` make, wherever they stand in text.
+fn materialised(text: Text<'_>) -> BTreeSet<u32> {
+    let mut addresses = BTreeSet::new();
+    let mut upper: [Option<u64>; 32] = [None; 32];
+    let mut pc = text.start + text.start % 2;
+    while text.contains(u64::from(pc)) {
+        let Some(step) = text.decode(pc) else {
+            pc += 2;
+            continue;
+        };
+        let imm = i64::from(step.imm).cast_unsigned();
+        let made = match step.op {
+            Op::Auipc => Some(u64::from(pc).wrapping_add(imm)),
+            Op::Lui => Some(imm),
+            _ => None,
+        };
+        if step.op == Op::Addi
+            && let Some(base) = upper[usize::from(step.rs1)]
+        {
+            addresses.insert(base.wrapping_add(imm) as u32);
+        }
+        upper[usize::from(step.rd)] = made;
+        pc += u32::from(step.length);
+    }
+    addresses
+}
+
+/// Targets of the table of 32-bit displacements from its own start at `base`, as far as they lie in text.
+fn table_at(text: Text<'_>, data: &[(u32, &[u8])], base: u32, found: &mut BTreeSet<u32>) {
+    let Some(bytes) = data.iter().find_map(|&(address, bytes)| {
+        let offset = base.checked_sub(address)? as usize;
+        bytes.get(offset..).filter(|rest| !rest.is_empty())
+    }) else {
+        return;
+    };
+    for word in bytes.as_chunks::<4>().0.iter().take(MAX_TABLE) {
+        let target = u64::from(base).wrapping_add(i64::from(i32::from_le_bytes(*word)).cast_unsigned());
+        if !text.contains(target) {
+            return;
+        }
+        found.insert(target as u32);
+    }
+}

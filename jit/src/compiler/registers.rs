@@ -1,0 +1,76 @@
+//! Sets of guest registers.
+
+use std::fmt::{self, Debug, Formatter};
+use std::ops::{BitAnd, BitOr, BitOrAssign, Not, Sub};
+
+/// A set of the registers x1 to x31; x0 is never in one.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Registers(u32);
+
+impl Registers {
+    pub(crate) const NONE: Self = Self(0);
+
+    /// The set of these registers.
+    pub(crate) const fn of(numbers: &[u8]) -> Self {
+        let mut bits = 0;
+        let mut i = 0;
+        while i < numbers.len() {
+            bits |= 1 << numbers[i];
+            i += 1;
+        }
+        Self(bits & !1)
+    }
+
+    pub(crate) const fn one(number: u8) -> Self {
+        Self((1 << number) & !1)
+    }
+
+    pub(crate) const fn contains(self, number: u8) -> bool {
+        self.0 >> number & 1 != 0
+    }
+
+    /// Register numbers, ascending.
+    pub(crate) fn iter(self) -> impl Iterator<Item = u8> {
+        (1..32).filter(move |&number| self.contains(number))
+    }
+}
+
+impl Debug for Registers {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+impl BitOr for Registers {
+    type Output = Self;
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Registers {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+impl BitAnd for Registers {
+    type Output = Self;
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+}
+
+impl Sub for Registers {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
+impl Not for Registers {
+    type Output = Self;
+    fn not(self) -> Self {
+        Self(!self.0 & !1)
+    }
+}

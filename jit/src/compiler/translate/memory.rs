@@ -1,0 +1,131 @@
+//! Loads and stores.
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{Endianness, InstBuilder as _, MemFlagsData, Value, types};
+
+use super::{Protection, Translator};
+use crate::compiler::flow::Step;
+use crate::isa::Op;
+use crate::machine::PAGE_BYTES;
+use crate::runtime::layout;
+
+/// An address as an access takes it: a host address and a constant to add.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    address: Value,
+    offset: i32,
+}
+
+impl Translator<'_> {
+    /// Flags of guest accesses: they may fault, and they are little endian at any alignment.
+    fn guest_flags(&self) -> MemFlagsData {
+        MemFlagsData::new()
+            .with_endianness(Endianness::Little)
+            .with_alias_region(Some(self.guest))
+    }
+
+    /// The place of an access of `bytes` at zext32(base register) + imm.
+    pub(super) fn place(&mut self, register: u8, imm: i32, bytes: u32, writes: bool) -> Place {
+        let value = self.get(register);
+        if self.input.protection == Protection::Checked {
+            return self.checked_place(value, imm, bytes, writes);
+        }
+        // Folding passes over a wrap of the base at 2^32, which makes no difference: wrapped or not the sum lies in the
+        // 64 KiB at either end that are never mapped.
+        let (root, displacement) = self.displaced[value].unwrap_or((value, 0));
+        let offset = displacement + imm;
+        let index = self.zero_extended(root);
+        let base = self.base();
+        Place {
+            address: self.builder.ins().iadd(base, index),
+            offset,
+        }
+    }
+
+    /// The same with explicit checks of the page table.
+    fn checked_place(&mut self, value: Value, imm: i32, bytes: u32, writes: bool) -> Place {
+        let index = self.zero_extended(value);
+        let first = self.builder.ins().iadd_imm_s(index, i64::from(imm));
+        let last = self.builder.ins().iadd_imm_s(first, i64::from(bytes) - 1);
+        // Both ends lie in the address space, or the access faults; a sum below 0 is a huge one.
+        let space_end = self.constant(1 << 32);
+        let first_outside = self.compare(IntCC::UnsignedGreaterThanOrEqual, first, space_end);
+        self.trap_if(first_outside);
+        let last_outside = self.compare(IntCC::UnsignedGreaterThanOrEqual, last, space_end);
+        self.trap_if(last_outside);
+        let table = self.load_context(layout::PERMISSIONS);
+        let bit = if writes { layout::WRITE_BIT } else { layout::READ_BIT };
+        let mut both = None;
+        for address in [first, last] {
+            let page = self.builder.ins().ushr_imm_u(address, i64::from(PAGE_BYTES.trailing_zeros()));
+            let entry = self.builder.ins().iadd(table, page);
+            let flags = MemFlagsData::trusted().with_alias_region(Some(self.context));
+            let permissions = self.builder.ins().uload8(types::I64, flags, entry, 0);
+            both = Some(match both {
+                None => permissions,
+                Some(other) => self.builder.ins().band(other, permissions),
+            });
+        }
+        let both = both.expect("there are two ends");
+        let permitted = self.builder.ins().band_imm_s(both, i64::from(bit));
+        let zero = self.constant(0);
+        let refused = self.compare(IntCC::Equal, permitted, zero);
+        self.trap_if(refused);
+        let base = self.base();
+        Place {
+            address: self.builder.ins().iadd(base, first),
+            offset: 0,
+        }
+    }
+
+    pub(super) fn load(&mut self, step: &Step) {
+        let bytes = match step.op {
+            Op::Lb | Op::Lbu => 1,
+            Op::Lh | Op::Lhu => 2,
+            Op::Lw | Op::Lwu => 4,
+            _ => 8,
+        };
+        let place = self.place(step.rs1, step.imm, bytes, false);
+        let value = self.load_at(step.op, place);
+        self.set(step.rd, value);
+    }
+
+    pub(super) fn load_at(&mut self, op: Op, place: Place) -> Value {
+        let flags = self.guest_flags();
+        let Place { address, offset } = place;
+        let ins = self.builder.ins();
+        match op {
+            Op::Lb => ins.sload8(types::I64, flags, address, offset),
+            Op::Lbu => ins.uload8(types::I64, flags, address, offset),
+            Op::Lh => ins.sload16(types::I64, flags, address, offset),
+            Op::Lhu => ins.uload16(types::I64, flags, address, offset),
+            Op::Lw => ins.sload32(flags, address, offset),
+            Op::Lwu => ins.uload32(flags, address, offset),
+            _ => ins.load(types::I64, flags, address, offset),
+        }
+    }
+
+    pub(super) fn store(&mut self, step: &Step) {
+        let bytes = match step.op {
+            Op::Sb => 1,
+            Op::Sh => 2,
+            Op::Sw => 4,
+            _ => 8,
+        };
+        let place = self.place(step.rs1, step.imm, bytes, true);
+        let value = self.get(step.rs2);
+        self.store_at(step.op, place, value);
+    }
+
+    pub(super) fn store_at(&mut self, op: Op, place: Place, value: Value) {
+        let flags = self.guest_flags();
+        let Place { address, offset } = place;
+        let ins = self.builder.ins();
+        match op {
+            Op::Sb => ins.istore8(flags, value, address, offset),
+            Op::Sh => ins.istore16(flags, value, address, offset),
+            Op::Sw => ins.istore32(flags, value, address, offset),
+            _ => ins.store(flags, value, address, offset),
+        };
+    }
+}

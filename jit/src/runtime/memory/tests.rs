@@ -1,0 +1,1 @@
+//! Slots are as new after every use.

@@ -1,0 +1,189 @@
+//! Native code of a program: batches of functions, and the table that says where each starts.
+//!
+//! Code is only ever added while the program lives, and freed with it, so whoever holds the program may run any of it.
+//! The table and the list of batches are read without a lock: by native code itself and by the signal handler.
+
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+use super::memory::CodeMemory;
+
+/// All native code of one program.
+#[derive(Debug)]
+pub(crate) struct NativeCode {
+    /// First address and bytes of text.
+    start: u32,
+    len: u32,
+    /// For each halfword of text, the native function that starts there, or 0.
+    entries: Box<[AtomicUsize]>,
+    /// Newest batch first.
+    newest: AtomicPtr<Batch>,
+}
+
+/// Functions that were compiled together.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    memory: CodeMemory,
+    /// Offsets of instructions that may trap, ascending.
+    traps: Box<[u32]>,
+    /// Its functions, ascending by guest address.
+    functions: Box<[Function]>,
+    older: *const Batch,
+}
+
+/// One native function.
+#[derive(Clone, Debug)]
+pub(crate) struct Function {
+    /// Guest address of the region that it was compiled from.
+    pub(crate) entry: u32,
+    /// First byte, from the start of the batch's memory.
+    pub(crate) offset: u32,
+    /// Bytes.
+    pub(crate) len: u32,
+    /// First byte of its entry thunk, from the same start.
+    pub(crate) thunk: u32,
+    /// Guest instructions that it was made of.
+    pub(crate) instructions: u32,
+    /// Which guest instruction the code from an offset on, from the function's start, was made for; ascending. Empty
+    /// where nobody asked for it.
+    pub(crate) places: Box<[Place]>,
+    /// Whether execution may be handed to it; otherwise it only leads to tier 0.
+    pub(crate) is_real: bool,
+}
+
+/// A place in native code and in guest code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    /// Bytes from the function's start.
+    pub(crate) offset: u32,
+    /// Guest address.
+    pub(crate) pc: u32,
+}
+
+// SAFETY: `older` is set before a batch is published and never changes; batches are freed by the owner alone.
+unsafe impl Send for Batch {}
+// SAFETY: as above.
+unsafe impl Sync for Batch {}
+
+impl Batch {
+    /// Functions in executable memory. Offsets are from its start.
+    pub(crate) fn new(memory: CodeMemory, mut traps: Vec<u32>, mut functions: Vec<Function>) -> Self {
+        traps.sort_unstable();
+        functions.sort_unstable_by_key(|function| function.entry);
+        Self {
+            memory,
+            traps: traps.into(),
+            functions: functions.into(),
+            older: ptr::null(),
+        }
+    }
+
+    /// Guest instructions that it was made of.
+    pub(crate) fn instructions(&self) -> usize {
+        self.functions.iter().map(|function| function.instructions as usize).sum()
+    }
+
+    /// Bytes of code.
+    pub(crate) fn code_bytes(&self) -> usize {
+        self.memory.len()
+    }
+
+    /// Its functions, ascending by guest address.
+    pub(crate) fn functions(&self) -> &[Function] {
+        &self.functions
+    }
+
+    /// The code.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.memory.bytes()
+    }
+
+    fn may_trap_at(&self, pc: usize) -> bool {
+        let offset = pc.wrapping_sub(self.memory.start());
+        offset < self.memory.len() && self.traps.binary_search(&(offset as u32)).is_ok()
+    }
+}
+
+impl NativeCode {
+    /// No code yet, for text of these bytes.
+    pub(crate) fn new(start: u32, len: u32) -> Self {
+        Self {
+            start,
+            len,
+            entries: (0..=len / 2).map(|_| AtomicUsize::new(0)).collect(),
+            newest: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    /// The table as native code reads it.
+    pub(crate) fn entries(&self) -> *const AtomicUsize {
+        self.entries.as_ptr()
+    }
+
+    /// The native function at a guest address, or 0.
+    #[inline]
+    pub(crate) fn entry(&self, pc: u64) -> usize {
+        let offset = pc.wrapping_sub(u64::from(self.start));
+        if offset < u64::from(self.len) {
+            self.entries[(offset / 2) as usize].load(Ordering::Acquire)
+        } else {
+            0
+        }
+    }
+
+    /// Adds a batch and makes its functions known. Where an address has a function already, that one stays.
+    pub(crate) fn publish(&self, batch: Batch) {
+        let batch = Box::into_raw(Box::new(batch));
+        let mut newest = self.newest.load(Ordering::Acquire);
+        loop {
+            // SAFETY: the batch is not published yet, so nobody else has it.
+            unsafe { (*batch).older = newest };
+            match self
+                .newest
+                .compare_exchange(newest, batch, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => break,
+                Err(other) => newest = other,
+            }
+        }
+        // SAFETY: published batches live as long as `self`.
+        let batch = unsafe { &*batch };
+        for function in batch.functions.iter().filter(|function| function.is_real) {
+            let slot = &self.entries[((function.entry - self.start) / 2) as usize];
+            let function = batch.memory.start() + function.thunk as usize;
+            let _ = slot.compare_exchange(0, function, Ordering::AcqRel, Ordering::Relaxed);
+        }
+    }
+
+    /// Batches, newest first.
+    fn batches(&self) -> impl Iterator<Item = &Batch> {
+        let mut next = self.newest.load(Ordering::Acquire).cast_const();
+        std::iter::from_fn(move || {
+            // SAFETY: published batches live as long as `self`, and a batch's `older` is null or published before it.
+            let batch = unsafe { next.as_ref() }?;
+            next = batch.older;
+            Some(batch)
+        })
+    }
+
+    /// Whether an instruction of this code at a host address may trap. Takes no lock, so that a signal handler may ask.
+    pub(crate) fn may_trap_at(&self, pc: usize) -> bool {
+        self.batches().any(|batch| batch.may_trap_at(pc))
+    }
+
+    /// Bytes of native code.
+    pub(crate) fn code_bytes(&self) -> usize {
+        self.batches().map(Batch::code_bytes).sum()
+    }
+}
+
+impl Drop for NativeCode {
+    fn drop(&mut self) {
+        let mut next = *self.newest.get_mut();
+        while !next.is_null() {
+            // SAFETY: each batch was made by `Box::into_raw` in `publish`, and nobody can run its code any more.
+            let batch = unsafe { Box::from_raw(next) };
+            next = batch.older.cast_mut();
+        }
+    }
+}

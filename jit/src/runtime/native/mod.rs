@@ -1,0 +1,37 @@
+//! Native code at run time: entering it, leaving it, faults, and the code itself.
+
+pub(crate) mod code;
+pub(crate) mod layout;
+pub(crate) mod memory;
+pub(crate) mod run;
+mod signals;
+mod stack;
+mod tiers;
+mod trampoline;
+
+pub(crate) use code::{Batch, Function, NativeCode, Place};
+pub(crate) use tiers::Heat;
+
+use crate::compiler::{Options, Protection};
+
+/// How native code is made for this process: with faults by signals, where handlers can be installed and the host's
+/// pages are the guest's, else with explicit checks.
+pub(crate) fn options() -> Options {
+    let by_signals = signals::install() && crate::runtime::Memory::host_protected();
+    Options {
+        protection: if by_signals {
+            Protection::Signals
+        } else {
+            Protection::Checked
+        },
+        verify: cfg!(debug_assertions),
+        host_features: true,
+        places: true,
+        refuse: None,
+    }
+}
+
+/// Whether this thread's stack has room for native code.
+pub(crate) fn has_room() -> bool {
+    stack::has_room()
+}

@@ -1,0 +1,176 @@
+//! Running a program over both tiers: the dispatcher.
+//!
+//! ```text
+//!            ┌───────────────── pc has a native function ───────────────┐
+//!            ▼                                                          │
+//!   trampoline ─▶ native code ─▶ exit: returned, jump ──▶ dispatcher ───┤
+//!                     │                     ▲                           ▼ no function
+//!                     ├─ host call shim ─▶ ended                     tier 0 ─▶ a jump to a native function
+//!                     └─ fault, out of gas ─▶ trap                      └─▶ ended, trap
+//! ```
+
+use std::any::Any;
+use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use super::layout::{Context, ExitReason};
+use super::tiers::Tiering;
+use super::{signals, stack, trampoline};
+use crate::image::Program;
+use crate::interpreter::{self, Hart};
+use crate::runtime::memory::CONTEXT_OFFSET;
+use crate::runtime::{End, Flow, Host, Memory, Outcome, Trap, TrapKind};
+
+const RA: usize = 1;
+
+/// What a run came to.
+pub(crate) struct Ran {
+    pub(crate) outcome: Outcome,
+    /// x0 to x31 at the end.
+    pub(crate) registers: [u64; 32],
+    /// Gas that tier 0 and the host calls it made used, before what they gave back.
+    pub(crate) interpreted: u64,
+}
+
+/// A run that is going on, as host calls see it.
+pub(crate) struct Run<'a> {
+    host: &'a mut dyn Host,
+    memory: *mut Memory,
+    /// How a host call ended the run.
+    flow: Option<Flow>,
+    /// What a host call panicked with.
+    panic: Option<Box<dyn Any + Send>>,
+}
+
+/// Runs `program` from `hart` until it ends, in native code where there is some.
+pub(crate) fn run(
+    hart: Hart,
+    program: &Arc<Program>,
+    compiles: bool,
+    memory: &mut Memory,
+    host: &mut dyn Host,
+) -> Ran {
+    let code = program.native();
+    let base = memory.base();
+    // It belongs to this memory alone, is large enough and aligned to a page.
+    let context = memory.context().cast::<Context>();
+    let permissions = memory.permissions();
+    let memory: *mut Memory = memory;
+    let mut run = Run {
+        host,
+        memory,
+        flow: None,
+        panic: None,
+    };
+    let initial = Context {
+        hart,
+        host_stack: 0,
+        stack_limit: stack::limit(),
+        entries: code.entries(),
+        host_call: host_call as *const () as usize,
+        exit: trampoline::exit as *const () as usize,
+        permissions,
+        clmul: clmul as *const () as usize,
+        clmulh: clmulh as *const () as usize,
+        clmulr: clmulr as *const () as usize,
+        run: (&raw mut run).cast(),
+    };
+    // SAFETY: as above.
+    unsafe { context.write(initial) };
+    let mut interpreted = 0;
+    let end = loop {
+        // SAFETY: nobody else has a reference to the context while the dispatcher runs.
+        let hart = unsafe { &mut (*context).hart };
+        let function = code.entry(hart.pc);
+        if function == 0 {
+            // SAFETY: the memory is live and borrowed by this run alone.
+            let memory = unsafe { &mut *memory };
+            let before = hart.gas;
+            let mut tiering = Tiering { program, code, compiles };
+            let end = interpreter::advance(hart, program, memory, &mut *run.host, &mut tiering);
+            interpreted += before - hart.gas;
+            match end {
+                None => continue,
+                Some(end) => break end,
+            }
+        }
+        hart.gas = !hart.gas;
+        let reason = {
+            let _guard = signals::Guard::new(code, base);
+            // SAFETY: the context is complete, the function is of this program, whose code lives as long as `code`, and
+            // the stack has room down to the limit, which is what `stack::limit` is for.
+            ExitReason::of(unsafe { trampoline::enter(base, function) })
+        };
+        // SAFETY: as above; native code has been left.
+        let hart = unsafe { &mut (*context).hart };
+        hart.gas = !hart.gas;
+        match reason {
+            ExitReason::Returned => {
+                // To wherever ra says, which need not be what it was.
+                hart.pc = u64::from(hart.registers[RA] as u32) & !1;
+            }
+            ExitReason::Jump => {}
+            ExitReason::Trap => {
+                break End::Trapped(Trap {
+                    kind: TrapKind::Undetermined,
+                    pc: 0,
+                });
+            }
+            ExitReason::Ended => {
+                if let Some(panic) = run.panic.take() {
+                    resume_unwind(panic);
+                }
+                let flow = run.flow.take().expect("a host call ended the run");
+                break hart.end_of(flow).expect("it did not go on");
+            }
+        }
+    };
+    // SAFETY: as above.
+    let hart = unsafe { &(*context).hart };
+    let mut outcome = hart.outcome(end);
+    outcome.instructions = None;
+    Ran {
+        outcome,
+        registers: hart.registers(),
+        interpreted,
+    }
+}
+
+/// Host calls of native code. Gives whether the run ends.
+extern "C" fn host_call(base: *mut u8) -> u64 {
+    // SAFETY: native code passes the base that it was entered with, whose context the dispatcher filled in; native code
+    // and dispatcher wait for this call, so nobody else uses either.
+    let (hart, run) = unsafe {
+        let context = base.sub(CONTEXT_OFFSET).cast::<Context>();
+        (&mut (*context).hart, &mut *(*context).run)
+    };
+    hart.gas = !hart.gas;
+    let flow = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the memory is live and borrowed by this run alone.
+        hart.ecall(unsafe { &mut *run.memory }, run.host)
+    }));
+    hart.gas = !hart.gas;
+    match flow {
+        Ok(Flow::Continue) => 0,
+        Ok(flow) => {
+            run.flow = Some(flow);
+            1
+        }
+        Err(panic) => {
+            run.panic = Some(panic);
+            1
+        }
+    }
+}
+
+extern "C" fn clmul(a: u64, b: u64) -> u64 {
+    interpreter::carryless_multiply(a, b) as u64
+}
+
+extern "C" fn clmulh(a: u64, b: u64) -> u64 {
+    (interpreter::carryless_multiply(a, b) >> 64) as u64
+}
+
+extern "C" fn clmulr(a: u64, b: u64) -> u64 {
+    (interpreter::carryless_multiply(a, b) >> 63) as u64
+}
