@@ -456,7 +456,7 @@ impl Generator<'_> {
     /// `lui` whose upper half is a compressed instruction.
     fn overlapping_word(&mut self) {
         let rd = self.free(0).unwrap_or(0);
-        let low = 0x37 | u32::from(rd) << 7 | self.choices.below(16) as u32 * 0x1000;
+        let low = 0x37 | u32::from(rd) << 7 | (self.choices.below(16) as u32) << 12;
         let high = self.compressed();
         self.count(rd, 2);
         self.chunk.items.push(Item::Bytes(high << 16 | low, 4));
@@ -501,7 +501,7 @@ impl Generator<'_> {
                 continue;
             }
             let first = self.free(0).unwrap_or(0);
-            let low = 0x37 | u32::from(first) << 7 | self.choices.below(16) as u32 * 0x1000;
+            let low = 0x37 | u32::from(first) << 7 | (self.choices.below(16) as u32) << 12;
             let high = self.compressed();
             for rd in [first, second, operands.rd] {
                 self.count(rd, 1);

@@ -1,7 +1,7 @@
 //! Making programs: functions are made callees first, so that what a function may cost and write is known where it is
 //! called; every loop and recursion counts down, so that every program ends.
 //!
-//! - [`emit`](self): single instructions, with what they may write and what they cost noted in the [`Scope`];
+//! - `emit`: single instructions, with what they may write and what they cost noted in the `Scope`;
 //! - `straight`: code without control flow: random instructions, memory, atomics, idioms that compilers make;
 //! - `flow`: branches, loops, graphs of blocks, tables, overlapping decodes;
 //! - `calls`: calls of every kind, and `functions`: what is called;
