@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`machine`] (versions: weights, limits, layout), [`isa`] (decode, names, disassembly), [`image`]
 //! (ELF to validated [`Program`]; symbols and lines), [`interpreter`] (the reference semantics), [`runtime`]
-//! (instances: memory, registers, gas, host calls, ends).
+//! (instances: memory, registers, gas, host calls, ends), [`profile`] (names and lines of guests for perf and gdb).
 //!
 //! ```text
 //!        ELF file                        Host (the caller's: contracts, or the bare host)
@@ -21,6 +21,7 @@ pub mod image;
 pub mod interpreter;
 pub mod isa;
 pub mod machine;
+pub mod profile;
 pub mod runtime;
 
 pub use compiler::CompileError;

@@ -62,6 +62,12 @@ impl Executor {
         })
     }
 
+    /// The same executor on another tier; results are equal.
+    #[must_use]
+    pub fn with_tier(self, tier: Tier) -> Self {
+        Self { tier, ..self }
+    }
+
     /// The chain's spec.
     #[must_use]
     pub fn spec(&self) -> &Arc<ChainSpec> {

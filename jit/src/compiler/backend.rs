@@ -41,6 +41,7 @@ fn target(options: &Options) -> Result<OwnedTargetIsa, CompileError> {
     set("enable_pinned_reg", "true")?;
     set("unwind_info", "false")?;
     set("enable_probestack", "false")?;
+    set("preserve_frame_pointers", if options.frame_pointers { "true" } else { "false" })?;
     // What these guard against is not there: guest code runs in a space of its own, by itself.
     set("enable_heap_access_spectre_mitigation", "false")?;
     set("enable_table_access_spectre_mitigation", "false")?;
@@ -310,16 +311,18 @@ impl Compiler<'_> {
     }
 }
 
-/// Source locations are guest addresses.
+/// Source locations are guest addresses. Code without one is what Cranelift rewrote: it computes such values right before
+/// their first use, so that their place is the one that follows.
 fn places(locations: &[cranelift_codegen::MachSrcLoc<cranelift_codegen::Final>]) -> Vec<Place> {
-    let mut places: Vec<Place> = locations
-        .iter()
-        .filter(|location| !location.loc.is_default())
-        .map(|location| Place {
-            offset: location.start,
+    let mut places: Vec<Place> = Vec::new();
+    let mut end = 0;
+    for location in locations.iter().filter(|location| !location.loc.is_default()) {
+        places.push(Place {
+            offset: end,
             pc: location.loc.bits(),
-        })
-        .collect();
+        });
+        end = location.end;
+    }
     places.dedup_by_key(|place| place.pc);
     places
 }
@@ -377,6 +380,7 @@ fn link(
             offset,
             len: code.function.bytes.len() as u32,
             thunk: (thunk - memory.start()) as u32,
+            thunk_len: code.thunk.bytes.len() as u32,
             instructions: region.len() as u32,
             places: code.function.places.into(),
             is_real: code.is_real,

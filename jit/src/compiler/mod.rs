@@ -45,6 +45,8 @@ pub(crate) struct Options {
     pub(crate) host_features: bool,
     /// Keep which guest instruction native code was made for.
     pub(crate) places: bool,
+    /// Keep a frame pointer in every function, for who walks the native stack.
+    pub(crate) frame_pointers: bool,
     /// Refuse the region at this entry, to test what happens then.
     pub(crate) refuse: Option<u32>,
 }

@@ -1,6 +1,6 @@
 //! From loadable segments to a validated program, by the rules of the machine's version.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::debug::Debug as Names;
 use super::error::ImageError;
@@ -9,6 +9,7 @@ use crate::compiler::{self, CompileError, Options, Survey};
 use crate::interpreter::Code;
 use crate::machine::{Machine, PAGE_BYTES};
 use crate::runtime::Template;
+use crate::profile::Guest;
 use crate::runtime::native::{Heat, NativeCode};
 
 const PF_X: u32 = 1;
@@ -70,6 +71,8 @@ pub struct Program {
     heat: OnceLock<Heat>,
     native: OnceLock<NativeCode>,
     template: OnceLock<Template>,
+    /// What a profile shows of it, if there is one.
+    guest: Option<Arc<Guest>>,
     /// Whether the whole program has been compiled, and what came of it.
     compiled: OnceLock<Result<(), CompileError>>,
 }
@@ -87,6 +90,8 @@ impl Program {
             .filter(|pc| pc.is_multiple_of(2))
             .collect();
         program.function_hints = hints;
+        let (start, text) = program.text();
+        program.guest = Guest::of(elf, start, text, machine);
         Ok(program)
     }
 
@@ -114,7 +119,18 @@ impl Program {
                 data: &segment.data,
             })
             .collect();
-        Self::validate(&loads, u64::from(entry), machine)
+        let mut program = Self::validate(&loads, u64::from(entry), machine)?;
+        let (start, text) = program.text();
+        program.guest = Guest::of(&[], start, text, machine);
+        Ok(program)
+    }
+
+    /// How a profile tells it from other programs, such as a file's name. The first label stays, and symbols given for
+    /// its text ([`crate::profile::add_symbols`]) have theirs. Nothing is done, or asked for, without a profile.
+    pub fn set_label(&self, label: impl FnOnce() -> String) {
+        if let Some(guest) = &self.guest {
+            guest.set_label(&label());
+        }
     }
 
     fn validate(loads: &[Load<'_>], entry: u64, machine: &'static Machine) -> Result<Self, ImageError> {
@@ -158,7 +174,8 @@ impl Program {
     #[must_use]
     pub fn most_memory_bytes(&self) -> usize {
         let data: usize = self.segments.iter().map(|segment| segment.data.len()).sum();
-        data + self.text_len() as usize * Code::MOST_BYTES_PER_TEXT_BYTE
+        let profiled = self.guest.as_ref().map_or(0, |guest| guest.bytes());
+        data + self.text_len() as usize * Code::MOST_BYTES_PER_TEXT_BYTE + profiled
     }
 
     /// 4 KiB pages of writable image (data, bss) and stack: what entry charges for and what counts as live.
@@ -185,8 +202,7 @@ impl Program {
 
     /// The program's native code, as far as there is some.
     pub(crate) fn native(&self) -> &NativeCode {
-        self.native
-            .get_or_init(|| NativeCode::new(self.text.1, self.text.2))
+        self.native.get_or_init(|| NativeCode::new(self.text.1, self.text.2, self.guest.clone()))
     }
 
     /// How hot its addresses are in tier 0.
@@ -376,6 +392,7 @@ impl Builder {
             heat: OnceLock::new(),
             native: OnceLock::new(),
             template: OnceLock::new(),
+            guest: None,
             compiled: OnceLock::new(),
         })
     }
