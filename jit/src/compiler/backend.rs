@@ -41,7 +41,10 @@ fn target(options: &Options) -> Result<OwnedTargetIsa, CompileError> {
     set("enable_pinned_reg", "true")?;
     set("unwind_info", "false")?;
     set("enable_probestack", "false")?;
-    set("preserve_frame_pointers", if options.frame_pointers { "true" } else { "false" })?;
+    set(
+        "preserve_frame_pointers",
+        if options.frame_pointers { "true" } else { "false" },
+    )?;
     // What these guard against is not there: guest code runs in a space of its own, by itself.
     set("enable_heap_access_spectre_mitigation", "false")?;
     set("enable_table_access_spectre_mitigation", "false")?;

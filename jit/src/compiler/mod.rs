@@ -136,6 +136,3 @@ fn compile(program: &Program, regions: &[Region], options: &Options) -> Result<B
         .collect();
     backend::compile(text_of(program), &read_only, regions, options)
 }
-
-#[cfg(test)]
-mod debug_tests;

@@ -8,8 +8,8 @@ use super::header::{self, Load};
 use crate::compiler::{self, CompileError, Options, Survey};
 use crate::interpreter::Code;
 use crate::machine::{Machine, PAGE_BYTES};
-use crate::runtime::Template;
 use crate::profile::Guest;
+use crate::runtime::Template;
 use crate::runtime::native::{Heat, NativeCode};
 
 const PF_X: u32 = 1;
@@ -170,12 +170,13 @@ impl Program {
     }
 
     /// Most bytes of memory that the program comes to take, shared by all its instances: what its file fills, and its
-    /// text decoded.
+    /// text decoded and compiled.
     #[must_use]
     pub fn most_memory_bytes(&self) -> usize {
         let data: usize = self.segments.iter().map(|segment| segment.data.len()).sum();
         let profiled = self.guest.as_ref().map_or(0, |guest| guest.bytes());
-        data + self.text_len() as usize * Code::MOST_BYTES_PER_TEXT_BYTE + profiled
+        data + self.text_len() as usize * (Code::MOST_BYTES_PER_TEXT_BYTE + NativeCode::BYTES_PER_TEXT_BYTE)
+            + profiled
     }
 
     /// 4 KiB pages of writable image (data, bss) and stack: what entry charges for and what counts as live.
@@ -202,7 +203,14 @@ impl Program {
 
     /// The program's native code, as far as there is some.
     pub(crate) fn native(&self) -> &NativeCode {
-        self.native.get_or_init(|| NativeCode::new(self.text.1, self.text.2, self.guest.clone()))
+        self.native
+            .get_or_init(|| NativeCode::new(self.text.1, self.text.2, self.guest.clone()))
+    }
+
+    /// Bytes of native code that it has come to have.
+    #[must_use]
+    pub fn native_code_bytes(&self) -> usize {
+        self.native.get().map_or(0, NativeCode::code_bytes)
     }
 
     /// How hot its addresses are in tier 0.

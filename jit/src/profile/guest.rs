@@ -1,7 +1,7 @@
 //! What a profile knows of a program: its label, its functions' names, its lines. Read from the program's file when its
 //! first native code is told of, and kept from then on.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError};
@@ -137,7 +137,7 @@ impl Guest {
                 functions: debug.functions().map(one_line).collect(),
                 ..Tables::default()
             };
-            let mut files: HashMap<Box<str>, u32> = HashMap::new();
+            let mut files: BTreeMap<Box<str>, u32> = BTreeMap::new();
             debug.for_each_line(self.text.start, self.text.end, |range, file, line| {
                 let file = match files.get(file) {
                     Some(&known) => known,

@@ -140,7 +140,11 @@ pub fn add_symbols(elf: &[u8], label: &str, machine: &'static Machine) -> bool {
 #[must_use]
 pub fn unused_symbols() -> Vec<String> {
     let files = SYMBOLS.lock().unwrap_or_else(PoisonError::into_inner);
-    files.iter().filter_map(SymbolFile::unused).map(str::to_owned).collect()
+    files
+        .iter()
+        .filter_map(SymbolFile::unused)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Ends the profile's file in order. What has been told so far is in it without this, too.

@@ -62,7 +62,8 @@ impl Translator<'_> {
                     return Some(low);
                 }
                 let other = other_half(step, following)?;
-                self.product(step, other == Op::Mulh, following).map(|(low, _)| low)
+                self.product(step, other == Op::Mulh, following)
+                    .map(|(low, _)| low)
             }
             Op::Sltu => {
                 self.note_carry(step);
@@ -143,10 +144,12 @@ impl Translator<'_> {
     /// The high half of an addition, whose low half carried.
     fn add_carry(&mut self, step: &Step) -> Option<Value> {
         let (left, right) = (self.get(step.rs1), self.get(step.rs2));
-        let (high, carry) = [(left, right), (right, left)].into_iter().find_map(|(high, carry)| {
-            let carry = self.halves.carries.get(&carry).copied()?;
-            (!carry.is_borrow).then_some((high, carry))
-        })?;
+        let (high, carry) = [(left, right), (right, left)]
+            .into_iter()
+            .find_map(|(high, carry)| {
+                let carry = self.halves.carries.get(&carry).copied()?;
+                (!carry.is_borrow).then_some((high, carry))
+            })?;
         let (x, y) = match self.operands_of(high, ir::Opcode::Iadd) {
             Some(operands) => operands,
             None => (high, self.constant(0)),
@@ -162,7 +165,12 @@ impl Translator<'_> {
     /// The high half of a subtraction, whose low half borrowed.
     fn subtract_borrow(&mut self, step: &Step) -> Option<Value> {
         let (high, borrow) = (self.get(step.rs1), self.get(step.rs2));
-        let borrow = self.halves.carries.get(&borrow).copied().filter(|carry| carry.is_borrow)?;
+        let borrow = self
+            .halves
+            .carries
+            .get(&borrow)
+            .copied()
+            .filter(|carry| carry.is_borrow)?;
         let (x, y) = match self.operands_of(high, ir::Opcode::Isub) {
             Some(operands) => operands,
             None => (high, self.constant(0)),
