@@ -27,4 +27,4 @@ pub mod runtime;
 pub use compiler::CompileError;
 pub use image::{ImageError, Program};
 pub use machine::Machine;
-pub use runtime::{Ecall, End, Flow, Host, Instance, Memory, Outcome, Tier, Trap, TrapKind};
+pub use runtime::{Ecall, End, Flow, Host, Instance, InstanceError, Memory, Outcome, Tier, Trap, TrapKind};

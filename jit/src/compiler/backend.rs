@@ -13,12 +13,13 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc};
 
 use super::constants;
-use super::dataflow::{Facts, Summaries};
+use super::dataflow::Facts;
 use super::flow::{Block, Ending, Region, Target, Text};
+use super::summary::{self, Summaries};
 use super::translate::{self, Callees, Input};
 use super::{CompileError, Options};
-use crate::runtime::native::{Batch, Function, Place};
 use crate::runtime::native::memory::Provider;
+use crate::runtime::native::{Batch, Function, Place};
 
 /// Frames of native functions are smaller than this, so that functions which do not look at the host's stack cannot
 /// pass its reserve. Larger ones stay in tier 0.
@@ -40,13 +41,18 @@ fn target(options: &Options) -> Result<OwnedTargetIsa, CompileError> {
     set("enable_pinned_reg", "true")?;
     set("unwind_info", "false")?;
     set("enable_probestack", "false")?;
-    set("preserve_frame_pointers", if options.frame_pointers { "true" } else { "false" })?;
+    set(
+        "preserve_frame_pointers",
+        if options.frame_pointers { "true" } else { "false" },
+    )?;
     // What these guard against is not there: guest code runs in a space of its own, by itself.
     set("enable_heap_access_spectre_mitigation", "false")?;
     set("enable_table_access_spectre_mitigation", "false")?;
     let flags = settings::Flags::new(flags);
-    let refused = |error: &dyn std::fmt::Display| CompileError::Cranelift(format!("no target for this host: {error}"));
-    let builder = cranelift_native::builder_with_options(options.host_features).map_err(|error| refused(&error))?;
+    let refused =
+        |error: &dyn std::fmt::Display| CompileError::Cranelift(format!("no target for this host: {error}"));
+    let builder =
+        cranelift_native::builder_with_options(options.host_features).map_err(|error| refused(&error))?;
     builder.finish(flags).map_err(|error| refused(&error))
 }
 
@@ -99,7 +105,10 @@ pub(crate) fn compile(
 ) -> Result<Batch, CompileError> {
     let target = target(options)?;
     let convention = CallConv::triple_default(target.triple());
-    let mut builder = JITBuilder::with_isa(target.clone(), Box::new(|call| format!("no library call: {call}")));
+    let mut builder = JITBuilder::with_isa(
+        target.clone(),
+        Box::new(|call| format!("no library call: {call}")),
+    );
     // Helpers go by the context: no name is ever looked up.
     builder.symbol_lookup_fn(Box::new(|_| None));
     let summaries = Summaries::close(regions);
@@ -160,7 +169,11 @@ pub(crate) fn compile(
             }
         };
         let thunk = compiler.thunk(ids.thunk, &mut callees, &input)?;
-        compiled.push(Compiled { function, thunk, is_real });
+        compiled.push(Compiled {
+            function,
+            thunk,
+            is_real,
+        });
     }
     link(builder, regions, &summaries, convention, compiled)
 }
@@ -222,7 +235,12 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     /// Compiles a region's function.
-    fn region(&mut self, id: FuncId, callees: &mut dyn Callees, input: &Input<'_>) -> Result<Code, CompileError> {
+    fn region(
+        &mut self,
+        id: FuncId,
+        callees: &mut dyn Callees,
+        input: &Input<'_>,
+    ) -> Result<Code, CompileError> {
         let signature = translate::signature(input.facts.own, self.convention);
         self.function(id, input.region.entry, signature, |function, builder, target| {
             translate::translate(function, builder, callees, input, target);
@@ -230,7 +248,12 @@ impl Compiler<'_> {
     }
 
     /// Compiles its entry thunk.
-    fn thunk(&mut self, id: FuncId, callees: &mut dyn Callees, input: &Input<'_>) -> Result<Code, CompileError> {
+    fn thunk(
+        &mut self,
+        id: FuncId,
+        callees: &mut dyn Callees,
+        input: &Input<'_>,
+    ) -> Result<Code, CompileError> {
         let (entry, own) = (input.region.entry, input.facts.own);
         let signature = translate::thunk_signature(self.convention);
         self.function(id, entry, signature, |function, builder, target| {
@@ -256,7 +279,12 @@ impl Compiler<'_> {
                 .compile(self.target, &mut self.control)
                 .map_err(|error| CompileError::Cranelift(format!("{entry:#x}: {:?}", error.inner)))?;
             let code = context.compiled_code().expect("it was compiled");
-            if code.buffer.frame_layout().map_or(0, |frame| frame.frame_to_fp_offset) > MAX_FRAME_BYTES {
+            if code
+                .buffer
+                .frame_layout()
+                .map_or(0, |frame| frame.frame_to_fp_offset)
+                > MAX_FRAME_BYTES
+            {
                 return Err(CompileError::Frame { entry });
             }
             let relocations = code
@@ -312,7 +340,10 @@ fn link(
 ) -> Result<Batch, CompileError> {
     // Alignment and room for veneers, which targets with short calls take from the same memory.
     let room = |code: &Code| code.bytes.len() + code.alignment as usize + 64 + 24 * code.relocations.len();
-    let bytes = compiled.iter().map(|code| room(&code.function) + room(&code.thunk)).sum();
+    let bytes = compiled
+        .iter()
+        .map(|code| room(&code.function) + room(&code.thunk))
+        .sum();
     let failed = |error: &dyn std::fmt::Display| CompileError::Memory(error.to_string());
     let (provider, finished) = Provider::new(bytes).map_err(|error| failed(&error))?;
     builder.memory_provider(Box::new(provider));
@@ -366,7 +397,11 @@ fn link(
 fn stack_checks(regions: &[Region]) -> Vec<bool> {
     /// Longest chain of calls between two functions that look.
     const CHAIN: u32 = 8;
-    let indices: BTreeMap<u32, usize> = regions.iter().enumerate().map(|(i, region)| (region.entry, i)).collect();
+    let indices: BTreeMap<u32, usize> = regions
+        .iter()
+        .enumerate()
+        .map(|(i, region)| (region.entry, i))
+        .collect();
     // Height above the deepest call, once everything called is known; unknown while that has not been settled, which
     // stays so for whoever takes part in a cycle.
     let mut heights: Vec<Option<u32>> = vec![None; regions.len()];
@@ -375,10 +410,10 @@ fn stack_checks(regions: &[Region]) -> Vec<bool> {
     let mut checks = vec![false; regions.len()];
     for (i, region) in regions.iter().enumerate() {
         for block in &region.blocks {
-            if super::dataflow::calls_unknown(block) {
+            if summary::calls_unknown(block) {
                 checks[i] = true;
             }
-            for callee in super::dataflow::callees(block) {
+            for callee in summary::callees(block) {
                 if let Some(&callee) = indices.get(&callee) {
                     callers[callee].push(i);
                     open[i] += 1;

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Reading order: [`flow`] recovers a region, what becomes one native function; [`plan`] decides which regions there
-//! are; [`registers`], [`dataflow`] and [`debt`] say what is stored, loaded and paid where; [`translate`] writes CLIF;
+//! are; [`registers`], [`summary`], [`dataflow`], [`constants`] and [`debt`] say what is known, stored, loaded and paid where; [`translate`] writes CLIF;
 //! [`backend`] has it compiled and linked.
 //!
 //! Invariants:
@@ -23,6 +23,7 @@ mod debt;
 mod flow;
 mod plan;
 mod registers;
+mod summary;
 mod translate;
 
 use thiserror::Error;
@@ -57,13 +58,17 @@ pub enum CompileError {
     #[error("Cranelift refused: {0}; the program runs in tier 0 with equal results; please report it")]
     Cranelift(String),
     /// Cranelift panicked.
-    #[error("Cranelift panicked on the function at {entry:#x}; it runs in tier 0 with equal results; please report it")]
+    #[error(
+        "Cranelift panicked on the function at {entry:#x}; it runs in tier 0 with equal results; please report it"
+    )]
     Panicked {
         /// Guest address of the function.
         entry: u32,
     },
     /// A function needs too much of the host's stack.
-    #[error("the native frame of the function at {entry:#x} is too large; it runs in tier 0 with equal results")]
+    #[error(
+        "the native frame of the function at {entry:#x} is too large; it runs in tier 0 with equal results"
+    )]
     Frame {
         /// Guest address of the function.
         entry: u32,
@@ -97,7 +102,11 @@ pub(crate) fn survey(program: &Program) -> Survey {
 ///
 /// # Errors
 /// [`CompileError`], where nothing can be compiled at all.
-pub(crate) fn compile_program(program: &Program, survey: &Survey, options: &Options) -> Result<Batch, CompileError> {
+pub(crate) fn compile_program(
+    program: &Program,
+    survey: &Survey,
+    options: &Options,
+) -> Result<Batch, CompileError> {
     let regions = plan::whole_program(text_of(program), survey);
     compile(program, &regions, options)
 }
@@ -127,6 +136,3 @@ fn compile(program: &Program, regions: &[Region], options: &Options) -> Result<B
         .collect();
     backend::compile(text_of(program), &read_only, regions, options)
 }
-
-#[cfg(test)]
-mod debug_tests;

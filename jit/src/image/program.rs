@@ -9,6 +9,7 @@ use crate::compiler::{self, CompileError, Options, Survey};
 use crate::interpreter::Code;
 use crate::machine::{Machine, PAGE_BYTES};
 use crate::profile::Guest;
+use crate::runtime::Template;
 use crate::runtime::native::{Heat, NativeCode};
 
 const PF_X: u32 = 1;
@@ -69,6 +70,7 @@ pub struct Program {
     survey: OnceLock<Survey>,
     heat: OnceLock<Heat>,
     native: OnceLock<NativeCode>,
+    template: OnceLock<Template>,
     /// What a profile shows of it, if there is one.
     guest: Option<Arc<Guest>>,
     /// Whether the whole program has been compiled, and what came of it.
@@ -83,7 +85,10 @@ impl Program {
     pub fn load(elf: &[u8], machine: &'static Machine) -> Result<Self, ImageError> {
         let (entry, loads) = header::parse(elf, machine.limits.max_program_headers)?;
         let mut program = Self::validate(&loads, entry, machine)?;
-        let hints = Names::new(elf, machine).function_addresses().filter(|pc| pc.is_multiple_of(2)).collect();
+        let hints = Names::new(elf, machine)
+            .function_addresses()
+            .filter(|pc| pc.is_multiple_of(2))
+            .collect();
         program.function_hints = hints;
         let (start, text) = program.text();
         program.guest = Guest::of(elf, start, text, machine);
@@ -165,12 +170,13 @@ impl Program {
     }
 
     /// Most bytes of memory that the program comes to take, shared by all its instances: what its file fills, and its
-    /// text decoded.
+    /// text decoded and compiled.
     #[must_use]
     pub fn most_memory_bytes(&self) -> usize {
         let data: usize = self.segments.iter().map(|segment| segment.data.len()).sum();
         let profiled = self.guest.as_ref().map_or(0, |guest| guest.bytes());
-        data + self.text_len() as usize * Code::MOST_BYTES_PER_TEXT_BYTE + profiled
+        data + self.text_len() as usize * (Code::MOST_BYTES_PER_TEXT_BYTE + NativeCode::BYTES_PER_TEXT_BYTE)
+            + profiled
     }
 
     /// 4 KiB pages of writable image (data, bss) and stack: what entry charges for and what counts as live.
@@ -197,12 +203,24 @@ impl Program {
 
     /// The program's native code, as far as there is some.
     pub(crate) fn native(&self) -> &NativeCode {
-        self.native.get_or_init(|| NativeCode::new(self.text.1, self.text.2, self.guest.clone()))
+        self.native
+            .get_or_init(|| NativeCode::new(self.text.1, self.text.2, self.guest.clone()))
+    }
+
+    /// Bytes of native code that it has come to have.
+    #[must_use]
+    pub fn native_code_bytes(&self) -> usize {
+        self.native.get().map_or(0, NativeCode::code_bytes)
     }
 
     /// How hot its addresses are in tier 0.
     pub(crate) fn heat(&self) -> &Heat {
         self.heat.get_or_init(|| Heat::new(self.text.2))
+    }
+
+    /// What its instances start from.
+    pub(crate) fn template(&self) -> &Template {
+        self.template.get_or_init(|| Template::new(self))
     }
 
     /// Compiles the whole program, unless that has been done. Concurrent callers wait for the first.
@@ -381,6 +399,7 @@ impl Builder {
             survey: OnceLock::new(),
             heat: OnceLock::new(),
             native: OnceLock::new(),
+            template: OnceLock::new(),
             guest: None,
             compiled: OnceLock::new(),
         })

@@ -12,10 +12,12 @@ mod instance;
 mod memory;
 pub(crate) mod native;
 mod outcome;
+mod pool;
+mod replay;
 
 pub use host::{Ecall, Flow, Host};
 pub use instance::{Instance, Tier};
-pub(crate) use memory::AddressSpace;
-pub use memory::Memory;
+pub(crate) use memory::{AddressSpace, Template};
+pub use memory::{InstanceError, Memory};
 pub(crate) use native::layout;
 pub use outcome::{End, Outcome, Trap, TrapKind};

@@ -166,12 +166,19 @@ pub const OTHER_TIERS: &[Tier] = &[Tier::Jit, Tier::Auto];
 
 /// Panics unless a run on another tier came to the same.
 pub fn assert_same(ran: &Ran, reference: &Ran, tier: Tier) {
-    assert_eq!(ran.outcome.gas_used, reference.outcome.gas_used, "gas on {tier:?}");
+    assert_eq!(
+        ran.outcome.gas_used, reference.outcome.gas_used,
+        "gas on {tier:?}"
+    );
     match (&ran.outcome.end, &reference.outcome.end) {
         (End::Trapped(_), End::Trapped(_)) => return,
         (end, expected) => assert_eq!(end, expected, "end on {tier:?}"),
     }
-    assert_eq!(ran.instance.registers(), reference.instance.registers(), "registers on {tier:?}");
+    assert_eq!(
+        ran.instance.registers(),
+        reference.instance.registers(),
+        "registers on {tier:?}"
+    );
     for (start, len) in [(DATA, DATA_LEN), (0xfffb_0000, 256 << 10)] {
         let [here, there] = [ran, reference].map(|ran| ran.instance.memory().read(start, len));
         assert!(here == there, "memory at {start:#x} on {tier:?}");

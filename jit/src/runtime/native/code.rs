@@ -89,7 +89,10 @@ impl Batch {
 
     /// Guest instructions that it was made of.
     pub(crate) fn instructions(&self) -> usize {
-        self.functions.iter().map(|function| function.instructions as usize).sum()
+        self.functions
+            .iter()
+            .map(|function| function.instructions as usize)
+            .sum()
     }
 
     /// Bytes of code.
@@ -114,6 +117,10 @@ impl Batch {
 }
 
 impl NativeCode {
+    /// Bytes of memory that a byte of text comes to take when all of it is compiled: 4 for the table of entries, 1 for
+    /// counts of heat, and 20 for code, which is about seven times its text and may be compiled up to three times.
+    pub(crate) const BYTES_PER_TEXT_BYTE: usize = 25;
+
     /// No code yet, for text of these bytes.
     pub(crate) fn new(start: u32, len: u32, guest: Option<Arc<Guest>>) -> Self {
         Self {
@@ -143,7 +150,10 @@ impl NativeCode {
 
     /// Adds a batch and makes its functions known. Where an address has a function already, that one stays.
     pub(crate) fn publish(&self, mut batch: Batch) {
-        batch.registered = self.guest.as_ref().and_then(|guest| profile::publish(guest, &batch));
+        batch.registered = self
+            .guest
+            .as_ref()
+            .and_then(|guest| profile::publish(guest, &batch));
         let batch = Box::into_raw(Box::new(batch));
         let mut newest = self.newest.load(Ordering::Acquire);
         loop {

@@ -18,7 +18,7 @@ use crate::profile;
 /// How native code is made for this process: with faults by signals, where handlers can be installed and the host's
 /// pages are the guest's, else with explicit checks.
 pub(crate) fn options() -> Options {
-    let by_signals = signals::install() && crate::runtime::memory::HOST_PROTECTED;
+    let by_signals = signals::install() && crate::runtime::Memory::host_protected();
     Options {
         protection: if by_signals {
             Protection::Signals

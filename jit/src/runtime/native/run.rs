@@ -10,8 +10,8 @@
 //! ```
 
 use std::any::Any;
-use std::sync::Arc;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 
 use super::layout::{Context, ExitReason};
 use super::tiers::Tiering;
@@ -52,6 +52,9 @@ pub(crate) fn run(
 ) -> Ran {
     let code = program.native();
     let base = memory.base();
+    // It belongs to this memory alone, is large enough and aligned to a page.
+    let context = memory.context().cast::<Context>();
+    let permissions = memory.permissions();
     let memory: *mut Memory = memory;
     let mut run = Run {
         host,
@@ -59,8 +62,6 @@ pub(crate) fn run(
         flow: None,
         panic: None,
     };
-    // SAFETY: the context area belongs to this memory alone, is large enough and aligned to a page.
-    let context = unsafe { base.sub(CONTEXT_OFFSET).cast::<Context>() };
     let initial = Context {
         hart,
         host_stack: 0,
@@ -68,8 +69,7 @@ pub(crate) fn run(
         entries: code.entries(),
         host_call: host_call as *const () as usize,
         exit: trampoline::exit as *const () as usize,
-        // SAFETY: the memory is live.
-        permissions: unsafe { (*memory).permissions() },
+        permissions,
         clmul: clmul as *const () as usize,
         clmulh: clmulh as *const () as usize,
         clmulr: clmulr as *const () as usize,
@@ -86,7 +86,11 @@ pub(crate) fn run(
             // SAFETY: the memory is live and borrowed by this run alone.
             let memory = unsafe { &mut *memory };
             let before = hart.gas;
-            let mut tiering = Tiering { program, code, compiles };
+            let mut tiering = Tiering {
+                program,
+                code,
+                compiles,
+            };
             let end = interpreter::advance(hart, program, memory, &mut *run.host, &mut tiering);
             interpreted += before - hart.gas;
             match end {

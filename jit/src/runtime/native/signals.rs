@@ -16,7 +16,7 @@ use libc::{SIGBUS, SIGILL, SIGSEGV, c_int, c_void, sigaction, siginfo_t, ucontex
 use super::code::NativeCode;
 use super::layout::ExitReason;
 use super::trampoline;
-use crate::runtime::memory::RESERVATION;
+use crate::runtime::memory::reservation_holds;
 
 const SIGNALS: [c_int; 3] = [SIGSEGV, SIGBUS, SIGILL];
 
@@ -95,7 +95,7 @@ extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) 
     if let Some(code) = unsafe { activation.code.as_ref() } {
         // SAFETY: faults carry an address; for others the value is not used.
         let address = unsafe { info_ref.si_addr() } as usize;
-        let reaches = signal == SIGILL || RESERVATION.holds(activation.base, address);
+        let reaches = signal == SIGILL || reservation_holds(activation.base, address);
         if reaches && code.may_trap_at(program_counter(ucontext)) {
             leave(ucontext, activation.base);
             return;
@@ -146,7 +146,8 @@ fn hand_on(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
         libc::SIG_IGN => {}
         handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
             // SAFETY: the record says that this is a handler of three arguments.
-            let handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) = unsafe { std::mem::transmute(handler) };
+            let handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) =
+                unsafe { std::mem::transmute(handler) };
             handler(signal, info, context);
         }
         handler => {
