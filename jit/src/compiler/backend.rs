@@ -17,7 +17,7 @@ use super::dataflow::Facts;
 use super::flow::{Block, Ending, Region, Target, Text};
 use super::summary::{self, Summaries};
 use super::translate::{self, Callees, Input};
-use super::{CompileError, Options};
+use super::{CompileError, CompileOptions};
 use crate::runtime::native::memory::Provider;
 use crate::runtime::native::{Batch, Function, Place};
 
@@ -26,7 +26,7 @@ use crate::runtime::native::{Batch, Function, Place};
 const MAX_FRAME_BYTES: u32 = 16 << 10;
 
 /// A Cranelift target with our settings.
-fn target(options: &Options) -> Result<OwnedTargetIsa, CompileError> {
+fn target(options: &CompileOptions) -> Result<OwnedTargetIsa, CompileError> {
     let mut flags = settings::builder();
     let mut set = |name: &str, value: &str| {
         flags
@@ -101,7 +101,7 @@ pub(crate) fn compile(
     text: Text<'_>,
     read_only: &[(u32, &[u8])],
     regions: &[Region],
-    options: &Options,
+    options: &CompileOptions,
 ) -> Result<Batch, CompileError> {
     let target = target(options)?;
     let convention = CallConv::triple_default(target.triple());
@@ -128,7 +128,7 @@ pub(crate) fn compile(
         control: ControlPlane::default(),
     };
     let mut compiled = Vec::with_capacity(regions.len());
-    for (region, &checks_stack) in regions.iter().zip(&checks) {
+    for (number, (region, &checks_stack)) in regions.iter().zip(&checks).enumerate() {
         let facts = Facts::of(region, &summaries);
         let input = Input {
             text,
@@ -146,8 +146,7 @@ pub(crate) fn compile(
             functions: &functions,
         };
         let ids = functions[&region.entry];
-        let refuses = options.refuse.is_some_and(|refused| refused == region.entry);
-        let code = if refuses {
+        let code = if options.refuse == Some(number) {
             Err(CompileError::Cranelift("told to refuse".into()))
         } else {
             compiler.region(ids.function, &mut callees, &input)
