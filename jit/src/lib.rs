@@ -29,4 +29,7 @@ pub mod runtime;
 pub use compiler::{CompileError, CompileOptions, Protection};
 pub use image::{ImageError, Program};
 pub use machine::Machine;
-pub use runtime::{Ecall, End, Flow, Host, Instance, InstanceError, Memory, Outcome, Tier, Trap, TrapKind};
+pub use runtime::{
+    Ecall, End, Flow, Host, Instance, InstanceError, Memory, NATIVE_STACK_BYTES, Outcome, Tier, Trap,
+    TrapKind,
+};

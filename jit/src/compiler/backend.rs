@@ -21,9 +21,14 @@ use super::{CompileError, CompileOptions};
 use crate::runtime::native::memory::Provider;
 use crate::runtime::native::{Batch, Function, Place};
 
-/// Frames of native functions are smaller than this, so that functions which do not look at the host's stack cannot
-/// pass its reserve. Larger ones stay in tier 0.
-const MAX_FRAME_BYTES: u32 = 16 << 10;
+/// Frames of native functions are smaller than this; functions with larger ones stay in tier 0.
+const MAX_FRAME_BYTES: u32 = 8 << 10;
+
+/// Longest chain of calls between two functions that look at the host's stack.
+const CHAIN: u32 = 8;
+
+/// Most stack that functions which do not look at it use together.
+pub(crate) const MAX_UNCHECKED_STACK_BYTES: usize = (MAX_FRAME_BYTES * (CHAIN + 1)) as usize;
 
 /// A Cranelift target with our settings.
 fn target(options: &CompileOptions) -> Result<OwnedTargetIsa, CompileError> {
@@ -394,8 +399,6 @@ fn link(
 /// Which regions have to look at the host's stack: those that may come to call themselves, call what is not known, or
 /// stand at the end of a long chain of calls.
 fn stack_checks(regions: &[Region]) -> Vec<bool> {
-    /// Longest chain of calls between two functions that look.
-    const CHAIN: u32 = 8;
     let indices: BTreeMap<u32, usize> = regions
         .iter()
         .enumerate()

@@ -30,6 +30,7 @@ use thiserror::Error;
 
 use crate::image::{Permissions, Program, Segment};
 use crate::runtime::native::Batch;
+pub(crate) use backend::MAX_UNCHECKED_STACK_BYTES;
 use flow::{Region, Text};
 pub(crate) use plan::Survey;
 pub use translate::Protection;

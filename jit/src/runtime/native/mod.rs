@@ -10,6 +10,7 @@ mod tiers;
 mod trampoline;
 
 pub(crate) use code::{Batch, Function, NativeCode, Place};
+pub use stack::NATIVE_STACK_BYTES;
 pub(crate) use tiers::Heat;
 
 use crate::compiler::{CompileOptions, Protection};
