@@ -167,12 +167,23 @@ fn every_tier_gives_the_same_result() {
     }
 }
 
-/// What `millrace run` says of a trap below several frames.
+/// What `millrace run` says of a trap below several frames, the same on every tier.
 fn trap(program: &str, argument: &str) -> String {
-    let output = millrace().arg("run").arg(guest(program)).arg(argument).output();
-    let output = output.expect("the command starts");
-    assert_eq!(output.status.code(), Some(134));
-    text(&output.stderr)
+    let report = |tier: &str| {
+        let mut command = millrace();
+        command
+            .args(["run", "--tier", tier])
+            .arg(guest(program))
+            .arg(argument);
+        let output = command.output().expect("the command starts");
+        assert_eq!(output.status.code(), Some(134));
+        text(&output.stderr)
+    };
+    let expected = report("interpreter");
+    for tier in ["jit", "auto"] {
+        assert_eq!(report(tier), expected, "{tier}");
+    }
+    expected
 }
 
 /// The functions of a backtrace's lines, outermost last, each with what follows it.

@@ -128,7 +128,7 @@ fn file_cases() -> Vec<Case> {
         with(
             "configuration: unknown profile",
             "[execution]\nprofile = \"perf\"",
-            "configuration {dir}/node.toml: `execution.profile`: unknown variant: found `perf`, expected ``perfmap`, `jitdump`, `gdb``",
+            "configuration {dir}/node.toml: `execution.profile` is \"perf\": allowed is one of perfmap, jitdump, gdb",
         ),
         with(
             "configuration: a profile without native code",

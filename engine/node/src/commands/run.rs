@@ -169,7 +169,6 @@ fn execute(args: &Args, tier: TierName) -> Report {
         details.insert("gas_used".into(), outcome.gas_used.into());
         details.insert("interpreted_gas".into(), interpreted_gas.into());
         details.insert("instructions".into(), outcome.instructions.into());
-        details.insert("interpreted_gas".into(), instance.interpreted_gas().into());
         details.insert("load_ns".into(), load_ns.into());
         details.insert("compile_ns".into(), compile_ns.into());
         details.insert("execute_ns".into(), execute_ns.into());
