@@ -1,22 +1,22 @@
-// A small stack machine that runs a loop of its own: a dense switch, so indirect jumps that are hard to predict.
-#include "support.h"
+// A small stack machine that runs a loop of its own, `work` turns: a dense switch, so indirect jumps that are hard to predict.
+#include "kernel.h"
 
 enum { PUSH, ADD, XOR, DUP, SWAP, SHIFT, DECREMENT, LOOP, END };
 
-static const unsigned char PROGRAM[] = {
+static const u8 PROGRAM[] = {
     DUP, SHIFT, XOR, PUSH, 13, ADD, DUP, SHIFT, ADD, SWAP, PUSH, 7, XOR, SWAP, DECREMENT, LOOP, END,
 };
 
-static unsigned long run(void) {
-    unsigned long stack[16] = {1, 2};
-    unsigned long *top = stack + 1, turns = 2000000;
-    for (const unsigned char *at = PROGRAM;;) {
+static u64 run(u64 work) {
+    u64 stack[16] = {1, 2};
+    u64 *top = stack + 1, turns = work;
+    for (const u8 *at = PROGRAM;;) {
         switch (*at++) {
         case PUSH: *++top = *at++; break;
         case ADD: top--; *top += top[1]; break;
         case XOR: top--; *top ^= top[1]; break;
         case DUP: top++; *top = top[-1]; break;
-        case SWAP: { unsigned long below = top[-1]; top[-1] = *top; *top = below; break; }
+        case SWAP: { u64 below = top[-1]; top[-1] = *top; *top = below; break; }
         case SHIFT: *top = *top << 5 | *top >> 59; break;
         case DECREMENT: turns--; break;
         case LOOP: if (turns) at = PROGRAM; break;

@@ -1,8 +1,7 @@
-// SHA-256 of 2 MiB, fed back into itself: rotations without an instruction for them, long straight lines.
-#include "support.h"
+// SHA-256 of `work` blocks, fed back into itself: rotations without an instruction for them, long straight lines.
+#include "kernel.h"
 
-typedef unsigned int word;
-enum { BLOCKS = 1 << 15 };
+typedef u32 word;
 
 static const word K[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
@@ -39,13 +38,13 @@ __attribute__((noinline)) static void compress(word state[8], const word block[1
     for (int i = 0; i < 8; i++) state[i] += s[i];
 }
 
-static unsigned long run(void) {
+static u64 run(u64 work) {
     word state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     word block[16];
     for (int i = 0; i < 16; i++) block[i] = (word)i;
-    for (int i = 0; i < BLOCKS; i++) {
+    for (u64 i = 0; i < work; i++) {
         compress(state, block);
-        for (int j = 0; j < 8; j++) block[j + 8 * (i % 2)] ^= state[j];
+        for (int j = 0; j < 8; j++) block[j + 8 * (int)(i % 2)] ^= state[j];
     }
-    return (unsigned long)state[0] << 32 | state[7];
+    return (u64)state[0] << 32 | state[7];
 }

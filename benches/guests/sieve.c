@@ -1,12 +1,12 @@
-// Primes below 2^20, eight times over: byte stores and loads in short loops.
-#include "support.h"
+// Primes below 2^18, `work` times over: byte stores and loads in short loops.
+#include "kernel.h"
 
-enum { LIMIT = 1 << 20, TIMES = 8 };
-static unsigned char composite[LIMIT];
+enum { LIMIT = 1 << 18 };
+static u8 composite[LIMIT];
 
-static unsigned long run(void) {
-    unsigned long count = 0;
-    for (int time = 0; time < TIMES; time++) {
+static u64 run(u64 work) {
+    u64 count = 0;
+    for (u64 time = 0; time < work; time++) {
         for (long i = 0; i < LIMIT; i++) composite[i] = 0;
         for (long i = 2; i < LIMIT; i++) {
             if (composite[i]) continue;

@@ -1,5 +1,6 @@
 //! What an operator may choose. Nothing here changes validity, order, gas or a root.
 
+use millrace_executor::Tier;
 use millrace_mempool::PoolConfig;
 
 /// Configuration of one engine.
@@ -20,6 +21,8 @@ pub struct EngineConfig {
     pub pressure_delay_ms: u64,
     /// States kept below the newest settled height, in blocks.
     pub retention_blocks: u64,
+    /// How contracts are executed; results are equal.
+    pub tier: Tier,
     /// Development switch: every block's execution takes this much longer.
     pub slow_execution_ms: u64,
     /// Bounds of the transaction pool.
@@ -38,6 +41,7 @@ impl Default for EngineConfig {
             max_requests: 1024,
             pressure_delay_ms: 250,
             retention_blocks: 1024,
+            tier: Tier::default(),
             slow_execution_ms: 0,
             pool: PoolConfig::default(),
             event_buffer: 4096,

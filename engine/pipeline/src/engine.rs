@@ -87,7 +87,7 @@ impl Engine {
                 least,
             });
         }
-        let executor = Arc::new(Executor::new(Arc::clone(&spec))?);
+        let executor = Arc::new(Executor::new(Arc::clone(&spec))?.with_tier(config.tier));
         let recovered = recovery::recover(&spec, &ledger, &executor, config.retention_blocks)?;
         start(spec, ledger, executor, config, recovered)
     }

@@ -13,19 +13,20 @@ use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc};
 
 use super::constants;
-use super::dataflow::{Facts, Summaries};
+use super::dataflow::Facts;
 use super::flow::{Block, Ending, Region, Target, Text};
+use super::summary::{self, Summaries};
 use super::translate::{self, Callees, Input};
-use super::{CompileError, Options};
-use crate::runtime::native::{Batch, Function, Place};
+use super::{CompileError, CompileOptions};
 use crate::runtime::native::memory::Provider;
+use crate::runtime::native::{Batch, Function, Place};
 
 /// Frames of native functions are smaller than this, so that functions which do not look at the host's stack cannot
 /// pass its reserve. Larger ones stay in tier 0.
 const MAX_FRAME_BYTES: u32 = 16 << 10;
 
 /// A Cranelift target with our settings.
-fn target(options: &Options) -> Result<OwnedTargetIsa, CompileError> {
+fn target(options: &CompileOptions) -> Result<OwnedTargetIsa, CompileError> {
     let mut flags = settings::builder();
     let mut set = |name: &str, value: &str| {
         flags
@@ -40,12 +41,18 @@ fn target(options: &Options) -> Result<OwnedTargetIsa, CompileError> {
     set("enable_pinned_reg", "true")?;
     set("unwind_info", "false")?;
     set("enable_probestack", "false")?;
+    set(
+        "preserve_frame_pointers",
+        if options.frame_pointers { "true" } else { "false" },
+    )?;
     // What these guard against is not there: guest code runs in a space of its own, by itself.
     set("enable_heap_access_spectre_mitigation", "false")?;
     set("enable_table_access_spectre_mitigation", "false")?;
     let flags = settings::Flags::new(flags);
-    let refused = |error: &dyn std::fmt::Display| CompileError::Cranelift(format!("no target for this host: {error}"));
-    let builder = cranelift_native::builder_with_options(options.host_features).map_err(|error| refused(&error))?;
+    let refused =
+        |error: &dyn std::fmt::Display| CompileError::Cranelift(format!("no target for this host: {error}"));
+    let builder =
+        cranelift_native::builder_with_options(options.host_features).map_err(|error| refused(&error))?;
     builder.finish(flags).map_err(|error| refused(&error))
 }
 
@@ -94,11 +101,14 @@ pub(crate) fn compile(
     text: Text<'_>,
     read_only: &[(u32, &[u8])],
     regions: &[Region],
-    options: &Options,
+    options: &CompileOptions,
 ) -> Result<Batch, CompileError> {
     let target = target(options)?;
     let convention = CallConv::triple_default(target.triple());
-    let mut builder = JITBuilder::with_isa(target.clone(), Box::new(|call| format!("no library call: {call}")));
+    let mut builder = JITBuilder::with_isa(
+        target.clone(),
+        Box::new(|call| format!("no library call: {call}")),
+    );
     // Helpers go by the context: no name is ever looked up.
     builder.symbol_lookup_fn(Box::new(|_| None));
     let summaries = Summaries::close(regions);
@@ -118,7 +128,7 @@ pub(crate) fn compile(
         control: ControlPlane::default(),
     };
     let mut compiled = Vec::with_capacity(regions.len());
-    for (region, &checks_stack) in regions.iter().zip(&checks) {
+    for (number, (region, &checks_stack)) in regions.iter().zip(&checks).enumerate() {
         let facts = Facts::of(region, &summaries);
         let input = Input {
             text,
@@ -136,8 +146,7 @@ pub(crate) fn compile(
             functions: &functions,
         };
         let ids = functions[&region.entry];
-        let refuses = options.refuse.is_some_and(|refused| refused == region.entry);
-        let code = if refuses {
+        let code = if options.refuse == Some(number) {
             Err(CompileError::Cranelift("told to refuse".into()))
         } else {
             compiler.region(ids.function, &mut callees, &input)
@@ -159,7 +168,11 @@ pub(crate) fn compile(
             }
         };
         let thunk = compiler.thunk(ids.thunk, &mut callees, &input)?;
-        compiled.push(Compiled { function, thunk, is_real });
+        compiled.push(Compiled {
+            function,
+            thunk,
+            is_real,
+        });
     }
     link(builder, regions, &summaries, convention, compiled)
 }
@@ -221,7 +234,12 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     /// Compiles a region's function.
-    fn region(&mut self, id: FuncId, callees: &mut dyn Callees, input: &Input<'_>) -> Result<Code, CompileError> {
+    fn region(
+        &mut self,
+        id: FuncId,
+        callees: &mut dyn Callees,
+        input: &Input<'_>,
+    ) -> Result<Code, CompileError> {
         let signature = translate::signature(input.facts.own, self.convention);
         self.function(id, input.region.entry, signature, |function, builder, target| {
             translate::translate(function, builder, callees, input, target);
@@ -229,7 +247,12 @@ impl Compiler<'_> {
     }
 
     /// Compiles its entry thunk.
-    fn thunk(&mut self, id: FuncId, callees: &mut dyn Callees, input: &Input<'_>) -> Result<Code, CompileError> {
+    fn thunk(
+        &mut self,
+        id: FuncId,
+        callees: &mut dyn Callees,
+        input: &Input<'_>,
+    ) -> Result<Code, CompileError> {
         let (entry, own) = (input.region.entry, input.facts.own);
         let signature = translate::thunk_signature(self.convention);
         self.function(id, entry, signature, |function, builder, target| {
@@ -255,7 +278,12 @@ impl Compiler<'_> {
                 .compile(self.target, &mut self.control)
                 .map_err(|error| CompileError::Cranelift(format!("{entry:#x}: {:?}", error.inner)))?;
             let code = context.compiled_code().expect("it was compiled");
-            if code.buffer.frame_layout().map_or(0, |frame| frame.frame_to_fp_offset) > MAX_FRAME_BYTES {
+            if code
+                .buffer
+                .frame_layout()
+                .map_or(0, |frame| frame.frame_to_fp_offset)
+                > MAX_FRAME_BYTES
+            {
                 return Err(CompileError::Frame { entry });
             }
             let relocations = code
@@ -285,16 +313,18 @@ impl Compiler<'_> {
     }
 }
 
-/// Source locations are guest addresses.
+/// Source locations are guest addresses. Code without one is what Cranelift rewrote: it computes such values right before
+/// their first use, so that their place is the one that follows.
 fn places(locations: &[cranelift_codegen::MachSrcLoc<cranelift_codegen::Final>]) -> Vec<Place> {
-    let mut places: Vec<Place> = locations
-        .iter()
-        .filter(|location| !location.loc.is_default())
-        .map(|location| Place {
-            offset: location.start,
+    let mut places: Vec<Place> = Vec::new();
+    let mut end = 0;
+    for location in locations.iter().filter(|location| !location.loc.is_default()) {
+        places.push(Place {
+            offset: end,
             pc: location.loc.bits(),
-        })
-        .collect();
+        });
+        end = location.end;
+    }
     places.dedup_by_key(|place| place.pc);
     places
 }
@@ -309,7 +339,10 @@ fn link(
 ) -> Result<Batch, CompileError> {
     // Alignment and room for veneers, which targets with short calls take from the same memory.
     let room = |code: &Code| code.bytes.len() + code.alignment as usize + 64 + 24 * code.relocations.len();
-    let bytes = compiled.iter().map(|code| room(&code.function) + room(&code.thunk)).sum();
+    let bytes = compiled
+        .iter()
+        .map(|code| room(&code.function) + room(&code.thunk))
+        .sum();
     let failed = |error: &dyn std::fmt::Display| CompileError::Memory(error.to_string());
     let (provider, finished) = Provider::new(bytes).map_err(|error| failed(&error))?;
     builder.memory_provider(Box::new(provider));
@@ -349,6 +382,7 @@ fn link(
             offset,
             len: code.function.bytes.len() as u32,
             thunk: (thunk - memory.start()) as u32,
+            thunk_len: code.thunk.bytes.len() as u32,
             instructions: region.len() as u32,
             places: code.function.places.into(),
             is_real: code.is_real,
@@ -362,7 +396,11 @@ fn link(
 fn stack_checks(regions: &[Region]) -> Vec<bool> {
     /// Longest chain of calls between two functions that look.
     const CHAIN: u32 = 8;
-    let indices: BTreeMap<u32, usize> = regions.iter().enumerate().map(|(i, region)| (region.entry, i)).collect();
+    let indices: BTreeMap<u32, usize> = regions
+        .iter()
+        .enumerate()
+        .map(|(i, region)| (region.entry, i))
+        .collect();
     // Height above the deepest call, once everything called is known; unknown while that has not been settled, which
     // stays so for whoever takes part in a cycle.
     let mut heights: Vec<Option<u32>> = vec![None; regions.len()];
@@ -371,10 +409,10 @@ fn stack_checks(regions: &[Region]) -> Vec<bool> {
     let mut checks = vec![false; regions.len()];
     for (i, region) in regions.iter().enumerate() {
         for block in &region.blocks {
-            if super::dataflow::calls_unknown(block) {
+            if summary::calls_unknown(block) {
                 checks[i] = true;
             }
-            for callee in super::dataflow::callees(block) {
+            for callee in summary::callees(block) {
                 if let Some(&callee) = indices.get(&callee) {
                     callers[callee].push(i);
                     open[i] += 1;

@@ -3,9 +3,11 @@
 //! Compilers keep addresses of tables in registers across loops. Inside a block the translator sees constants anyway;
 //! this carries them over block borders.
 
-use super::dataflow::{SP, Summaries};
+use std::collections::BTreeSet;
+
 use super::flow::{Block, Ending, RA, Region, Step};
 use super::registers::Registers;
+use super::summary::{SP, Summaries};
 use crate::isa::Op;
 
 /// What is known of x0 to x31.
@@ -17,16 +19,14 @@ const NOTHING: Known = {
     known
 };
 
-/// Most visits of a block; what is not settled by then is taken for unknown.
-const VISITS: u8 = 4;
-
 /// Constants at the start of each block.
 pub(crate) fn at_starts(region: &Region, summaries: &Summaries) -> Vec<Known> {
     let mut starts: Vec<Option<Known>> = vec![None; region.blocks.len()];
-    let mut visits = vec![0_u8; region.blocks.len()];
     starts[0] = Some(NOTHING);
-    let mut work = vec![0];
-    while let Some(id) = work.pop() {
+    // In reverse postorder, so that most blocks are visited once or twice. Joining only ever forgets, so there are at most
+    // as many visits as a block has registers to forget.
+    let mut work = BTreeSet::from([0]);
+    while let Some(id) = work.pop_first() {
         let mut known = starts[id].unwrap_or(NOTHING);
         let block = &region.blocks[id];
         for step in &block.steps {
@@ -36,13 +36,11 @@ pub(crate) fn at_starts(region: &Region, summaries: &Summaries) -> Vec<Known> {
         for next in block.successors() {
             let joined = match starts[next] {
                 None => known,
-                Some(_) if visits[next] >= VISITS => NOTHING,
                 Some(before) => std::array::from_fn(|i| before[i].filter(|_| before[i] == known[i])),
             };
             if starts[next] != Some(joined) {
                 starts[next] = Some(joined);
-                visits[next] = visits[next].saturating_add(1);
-                work.push(next);
+                work.insert(next);
             }
         }
     }
@@ -76,7 +74,9 @@ fn end(block: &Block, summaries: &Summaries, known: &mut Known) {
         Ending::Call { callee, link, .. } => (summaries.of(*callee).writes, Some(*link)),
         Ending::CallIndirect { link, .. } => (!Registers::NONE, Some(*link)),
         Ending::Ecall { .. } => (Registers::of(&[10, 11]), None),
-        Ending::JumpIndirect { link, .. } => (link.map_or(Registers::NONE, |(rd, _)| Registers::one(rd)), None),
+        Ending::JumpIndirect { link, .. } => {
+            (link.map_or(Registers::NONE, |(rd, _)| Registers::one(rd)), None)
+        }
         _ => (Registers::NONE, None),
     };
     for register in changed.iter() {

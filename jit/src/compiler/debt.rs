@@ -52,9 +52,10 @@ impl Debts {
                 Ending::Jump(Target::Away(_))
                 | Ending::Call { .. }
                 | Ending::CallIndirect { .. }
-                | Ending::JumpIndirect { .. }
                 | Ending::Return
                 | Ending::Ecall { .. } => true,
+                // A jump table pays on its edges, which mostly lead back to one loop.
+                Ending::JumpIndirect { candidates, .. } => candidates.is_empty(),
                 Ending::Trap => false,
             };
             if pays {

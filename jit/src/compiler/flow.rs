@@ -435,12 +435,7 @@ impl Visit<'_> {
         }
     }
 
-    fn finish(
-        &self,
-        raw: RawBlock,
-        target: impl Fn(u64) -> Target,
-        ids: &BTreeMap<u32, BlockId>,
-    ) -> Block {
+    fn finish(&self, raw: RawBlock, target: impl Fn(u64) -> Target, ids: &BTreeMap<u32, BlockId>) -> Block {
         let ending_pc = match raw.ending {
             RawEnding::Step { step, .. } => step.pc,
             _ => raw.steps.last().map_or(raw.start, |step| step.pc),

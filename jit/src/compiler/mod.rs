@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Reading order: [`flow`] recovers a region, what becomes one native function; [`plan`] decides which regions there
-//! are; [`registers`], [`dataflow`] and [`debt`] say what is stored, loaded and paid where; [`translate`] writes CLIF;
+//! are; [`registers`], [`summary`], [`dataflow`], [`constants`] and [`debt`] say what is known, stored, loaded and paid where; [`translate`] writes CLIF;
 //! [`backend`] has it compiled and linked.
 //!
 //! Invariants:
@@ -23,6 +23,7 @@ mod debt;
 mod flow;
 mod plan;
 mod registers;
+mod summary;
 mod translate;
 
 use thiserror::Error;
@@ -31,21 +32,33 @@ use crate::image::{Permissions, Program, Segment};
 use crate::runtime::native::Batch;
 use flow::{Region, Text};
 pub(crate) use plan::Survey;
-pub(crate) use translate::Protection;
+pub use translate::Protection;
 
-/// How to compile.
+/// How to compile. Decides speed, and never a result.
 #[derive(Clone, Debug)]
-pub(crate) struct Options {
+pub struct CompileOptions {
     /// How faults are found.
-    pub(crate) protection: Protection,
+    pub protection: Protection,
     /// Run Cranelift's verifier over what is given to it.
-    pub(crate) verify: bool,
-    /// Use what this host's processor has beyond the baseline.
-    pub(crate) host_features: bool,
+    pub verify: bool,
+    /// Use what this host's processor has beyond the baseline of its architecture.
+    pub host_features: bool,
     /// Keep which guest instruction native code was made for.
-    pub(crate) places: bool,
-    /// Refuse the region at this entry, to test what happens then.
-    pub(crate) refuse: Option<u32>,
+    pub places: bool,
+    /// Keep frame pointers, for profilers that walk host frames.
+    pub frame_pointers: bool,
+    /// Take the function with this number, in the order of their addresses, for one that Cranelift refuses: to test that
+    /// nothing depends on what can be compiled.
+    pub refuse: Option<usize>,
+}
+
+impl CompileOptions {
+    /// What suits this process: faults by signals, where the handlers can be installed and the host's pages are the
+    /// guest's, else explicit checks.
+    #[must_use]
+    pub fn for_this_process() -> Self {
+        crate::runtime::native::options()
+    }
 }
 
 /// Why there is no native code.
@@ -55,13 +68,17 @@ pub enum CompileError {
     #[error("Cranelift refused: {0}; the program runs in tier 0 with equal results; please report it")]
     Cranelift(String),
     /// Cranelift panicked.
-    #[error("Cranelift panicked on the function at {entry:#x}; it runs in tier 0 with equal results; please report it")]
+    #[error(
+        "Cranelift panicked on the function at {entry:#x}; it runs in tier 0 with equal results; please report it"
+    )]
     Panicked {
         /// Guest address of the function.
         entry: u32,
     },
     /// A function needs too much of the host's stack.
-    #[error("the native frame of the function at {entry:#x} is too large; it runs in tier 0 with equal results")]
+    #[error(
+        "the native frame of the function at {entry:#x} is too large; it runs in tier 0 with equal results"
+    )]
     Frame {
         /// Guest address of the function.
         entry: u32,
@@ -95,7 +112,11 @@ pub(crate) fn survey(program: &Program) -> Survey {
 ///
 /// # Errors
 /// [`CompileError`], where nothing can be compiled at all.
-pub(crate) fn compile_program(program: &Program, survey: &Survey, options: &Options) -> Result<Batch, CompileError> {
+pub(crate) fn compile_program(
+    program: &Program,
+    survey: &Survey,
+    options: &CompileOptions,
+) -> Result<Batch, CompileError> {
     let regions = plan::whole_program(text_of(program), survey);
     compile(program, &regions, options)
 }
@@ -109,14 +130,14 @@ pub(crate) fn compile_around(
     survey: &Survey,
     root: u32,
     instructions: usize,
-    options: &Options,
+    options: &CompileOptions,
 ) -> Result<Batch, CompileError> {
     let has_code = |pc: u32| program.native().entry(u64::from(pc)) != 0;
     let regions = plan::around(text_of(program), survey, root, instructions, has_code);
     compile(program, &regions, options)
 }
 
-fn compile(program: &Program, regions: &[Region], options: &Options) -> Result<Batch, CompileError> {
+fn compile(program: &Program, regions: &[Region], options: &CompileOptions) -> Result<Batch, CompileError> {
     let read_only: Vec<(u32, &[u8])> = program
         .segments()
         .iter()
@@ -125,6 +146,3 @@ fn compile(program: &Program, regions: &[Region], options: &Options) -> Result<B
         .collect();
     backend::compile(text_of(program), &read_only, regions, options)
 }
-
-#[cfg(test)]
-mod debug_tests;

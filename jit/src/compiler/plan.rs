@@ -83,7 +83,7 @@ pub(crate) fn around(
             break;
         }
         left = left.saturating_sub(region.len());
-        for callee in region.blocks.iter().flat_map(super::dataflow::callees) {
+        for callee in region.blocks.iter().flat_map(super::summary::callees) {
             if text.contains(u64::from(callee)) && !has_code(callee) && seen.insert(callee) {
                 queue.push_back(callee);
             }
@@ -133,7 +133,12 @@ fn called(text: Text<'_>, roots: impl Iterator<Item = u32>, candidates: &[u32]) 
     let mut work: Vec<u32> = entries.iter().copied().collect();
     let mut seen = BTreeSet::new();
     // Jump tables lead to code that calls as well.
-    work.extend(candidates.iter().copied().filter(|&pc| text.contains(u64::from(pc))));
+    work.extend(
+        candidates
+            .iter()
+            .copied()
+            .filter(|&pc| text.contains(u64::from(pc))),
+    );
     while let Some(start) = work.pop() {
         let mut pc = start;
         let mut before: Option<Step> = None;

@@ -6,6 +6,7 @@
 //! exceeds [`MAX_DWARF_WORK`].
 
 use std::cell::OnceCell;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use addr2line::Context;
@@ -21,6 +22,8 @@ use crate::machine::Machine;
 const MAX_NAME: usize = 1024;
 const MAX_SECTIONS: usize = 4096;
 const MAX_DWARF_WORK: u64 = 1 << 32;
+/// Functions inlined into each other at one address, that are looked at.
+const MAX_INLINED: usize = 64;
 
 type Elf = FileHeader64<ElfLittleEndian>;
 type Slice<'a> = EndianSlice<'a, LittleEndian>;
@@ -54,6 +57,25 @@ pub struct Location {
     pub line: u32,
     /// Column, from 1; 0 where the compiler knew none.
     pub column: u32,
+}
+
+impl Location {
+    fn of(location: &addr2line::Location<'_>) -> Option<Self> {
+        Some(Self {
+            file: location.file?.to_owned(),
+            line: location.line.unwrap_or(0),
+            column: location.column.unwrap_or(0),
+        })
+    }
+}
+
+/// A function at an address, and where in its source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// The function's name, demangled where it is a Rust name.
+    pub function: Option<String>,
+    /// The place in its source.
+    pub location: Option<Location>,
 }
 
 /// Symbols and lines of one file. Borrows the file, so that a [`crate::Program`] need not keep it.
@@ -120,19 +142,78 @@ impl<'a> Debug<'a> {
         })
     }
 
+    /// The functions that `pc` lies in, innermost first: those that the compiler inlined, then the one that they were
+    /// inlined into. Empty where nothing is known; without debug information, the symbol alone.
+    #[must_use]
+    pub fn frames_at(&self, pc: u64) -> Vec<Frame> {
+        let mut frames = self.inlined_at(pc).unwrap_or_default();
+        let symbol = self.symbol_at(pc);
+        match frames.last_mut() {
+            // The symbol's name is the one that everything else shows.
+            Some(outermost) => {
+                outermost.function = symbol.map(|symbol| symbol.name).or(outermost.function.take())
+            }
+            None => frames.extend(symbol.map(|symbol| Frame {
+                function: Some(symbol.name),
+                location: None,
+            })),
+        }
+        frames
+    }
+
+    fn inlined_at(&self, pc: u64) -> Option<Vec<Frame>> {
+        let context = self.lines()?;
+        contain(|| {
+            let mut found = context.find_frames(pc).skip_all_loads().ok()?;
+            let mut frames = Vec::new();
+            while let Some(frame) = found.next().ok()? {
+                if frames.len() == MAX_INLINED {
+                    break;
+                }
+                let function = frame
+                    .function
+                    .and_then(|name| Some(name.demangle().ok()?.into_owned()));
+                let location = frame.location.as_ref().and_then(Location::of);
+                frames.push(Frame { function, location });
+            }
+            Some(frames)
+        })
+    }
+
+    /// Passes every range of addresses with its place in source code, of those between `start` and `end`.
+    pub(crate) fn for_each_line(&self, start: u32, end: u32, mut found: impl FnMut(Range<u32>, &str, u32)) {
+        let Some(context) = self.lines() else { return };
+        contain(|| {
+            let ranges = context
+                .find_location_range(u64::from(start), u64::from(end))
+                .ok()?;
+            for (address, len, location) in ranges {
+                let first = u32::try_from(address).ok()?;
+                let after = u32::try_from(address.saturating_add(len)).ok()?;
+                if let Some(file) = location.file {
+                    found(first..after, file, location.line.unwrap_or(0));
+                }
+            }
+            Some(())
+        });
+    }
+
+    /// Address and bytes of a section; no bytes where it is missing or compressed.
+    pub(crate) fn section(&self, name: &str) -> (u64, &'a [u8]) {
+        let elf = self.elf;
+        contain(|| Some(section(&sections(elf)?, elf, name))).unwrap_or_default()
+    }
+
+    fn lines(&self) -> Option<&Context<Slice<'a>>> {
+        let elf = self.elf;
+        self.lines.get_or_init(|| contain(|| dwarf(elf))).as_ref()
+    }
+
     /// The place in source code that `pc` was compiled from.
     #[must_use]
     pub fn line_at(&self, pc: u64) -> Option<Location> {
-        let elf = self.elf;
-        let context = self.lines.get_or_init(|| contain(|| dwarf(elf))).as_ref()?;
-        contain(|| {
-            let location = context.find_location(pc).ok()??;
-            Some(Location {
-                file: location.file?.to_owned(),
-                line: location.line.unwrap_or(0),
-                column: location.column.unwrap_or(0),
-            })
-        })
+        let context = self.lines()?;
+        contain(|| Location::of(&context.find_location(pc).ok()??))
     }
 
     fn name(&self, entry: Entry) -> String {
@@ -206,18 +287,26 @@ fn entry(symbol: &Sym64<ElfLittleEndian>, sections: &SectionTable<'_, Elf>, stri
     })
 }
 
+/// Address and bytes of a section that is there and not compressed.
+fn section<'a>(sections: &SectionTable<'a, Elf>, elf: &'a [u8], name: &str) -> (u64, &'a [u8]) {
+    let found = sections.section_by_name(ElfLittleEndian, name.as_bytes());
+    let plain = found.map(|(_, section)| section).filter(|section| {
+        !section.sh_flags(ElfLittleEndian).contains(SHF_COMPRESSED)
+            && section.sh_type(ElfLittleEndian) != SHT_NOBITS
+    });
+    plain
+        .and_then(|section| {
+            Some((
+                section.sh_addr(ElfLittleEndian),
+                section.data(ElfLittleEndian, elf).ok()?,
+            ))
+        })
+        .unwrap_or_default()
+}
+
 fn dwarf(elf: &[u8]) -> Option<Context<Slice<'_>>> {
     let sections = sections(elf)?;
-    let bytes = |name: &str| -> &[u8] {
-        let found = sections.section_by_name(ElfLittleEndian, name.as_bytes());
-        let plain = found.map(|(_, section)| section).filter(|section| {
-            !section.sh_flags(ElfLittleEndian).contains(SHF_COMPRESSED)
-                && section.sh_type(ElfLittleEndian) != SHT_NOBITS
-        });
-        plain
-            .and_then(|section| section.data(ElfLittleEndian, elf).ok())
-            .unwrap_or_default()
-    };
+    let bytes = |name: &str| section(&sections, elf, name).1;
     let load = |id: gimli::SectionId| Ok::<_, gimli::Error>(EndianSlice::new(bytes(id.name()), LittleEndian));
     let dwarf = gimli::Dwarf::load(load).ok()?;
     let scanned = dwarf.debug_abbrev.reader().len()

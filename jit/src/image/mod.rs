@@ -17,6 +17,6 @@ mod error;
 mod header;
 mod program;
 
-pub use debug::{Debug, Function, Location, Symbol};
+pub use debug::{Debug, Frame, Function, Location, Symbol};
 pub use error::ImageError;
 pub use program::{OwnedSegment, Permissions, Program, Segment};

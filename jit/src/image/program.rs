@@ -1,13 +1,14 @@
 //! From loadable segments to a validated program, by the rules of the machine's version.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::debug::Debug as Names;
 use super::error::ImageError;
 use super::header::{self, Load};
-use crate::compiler::{self, CompileError, Options, Survey};
+use crate::compiler::{self, CompileError, CompileOptions, Survey};
 use crate::interpreter::Code;
 use crate::machine::{Machine, PAGE_BYTES};
+use crate::profile::Guest;
 use crate::runtime::Template;
 use crate::runtime::native::{Heat, NativeCode};
 
@@ -70,6 +71,8 @@ pub struct Program {
     heat: OnceLock<Heat>,
     native: OnceLock<NativeCode>,
     template: OnceLock<Template>,
+    /// What a profile shows of it, if there is one.
+    guest: Option<Arc<Guest>>,
     /// Whether the whole program has been compiled, and what came of it.
     compiled: OnceLock<Result<(), CompileError>>,
 }
@@ -82,8 +85,13 @@ impl Program {
     pub fn load(elf: &[u8], machine: &'static Machine) -> Result<Self, ImageError> {
         let (entry, loads) = header::parse(elf, machine.limits.max_program_headers)?;
         let mut program = Self::validate(&loads, entry, machine)?;
-        let hints = Names::new(elf, machine).function_addresses().filter(|pc| pc.is_multiple_of(2)).collect();
+        let hints = Names::new(elf, machine)
+            .function_addresses()
+            .filter(|pc| pc.is_multiple_of(2))
+            .collect();
         program.function_hints = hints;
+        let (start, text) = program.text();
+        program.guest = Guest::of(elf, start, text, machine);
         Ok(program)
     }
 
@@ -111,7 +119,18 @@ impl Program {
                 data: &segment.data,
             })
             .collect();
-        Self::validate(&loads, u64::from(entry), machine)
+        let mut program = Self::validate(&loads, u64::from(entry), machine)?;
+        let (start, text) = program.text();
+        program.guest = Guest::of(&[], start, text, machine);
+        Ok(program)
+    }
+
+    /// How a profile tells it from other programs, such as a file's name. The first label stays, and symbols given for
+    /// its text ([`crate::profile::add_symbols`]) have theirs. Nothing is done, or asked for, without a profile.
+    pub fn set_label(&self, label: impl FnOnce() -> String) {
+        if let Some(guest) = &self.guest {
+            guest.set_label(&label());
+        }
     }
 
     fn validate(loads: &[Load<'_>], entry: u64, machine: &'static Machine) -> Result<Self, ImageError> {
@@ -151,11 +170,13 @@ impl Program {
     }
 
     /// Most bytes of memory that the program comes to take, shared by all its instances: what its file fills, and its
-    /// text decoded.
+    /// text decoded and compiled.
     #[must_use]
     pub fn most_memory_bytes(&self) -> usize {
         let data: usize = self.segments.iter().map(|segment| segment.data.len()).sum();
-        data + self.text_len() as usize * Code::MOST_BYTES_PER_TEXT_BYTE
+        let profiled = self.guest.as_ref().map_or(0, |guest| guest.bytes());
+        data + self.text_len() as usize * (Code::MOST_BYTES_PER_TEXT_BYTE + NativeCode::BYTES_PER_TEXT_BYTE)
+            + profiled
     }
 
     /// 4 KiB pages of writable image (data, bss) and stack: what entry charges for and what counts as live.
@@ -182,7 +203,14 @@ impl Program {
 
     /// The program's native code, as far as there is some.
     pub(crate) fn native(&self) -> &NativeCode {
-        self.native.get_or_init(|| NativeCode::new(self.text.1, self.text.2))
+        self.native
+            .get_or_init(|| NativeCode::new(self.text.1, self.text.2, self.guest.clone()))
+    }
+
+    /// Bytes of native code that it has come to have.
+    #[must_use]
+    pub fn native_code_bytes(&self) -> usize {
+        self.native.get().map_or(0, NativeCode::code_bytes)
     }
 
     /// How hot its addresses are in tier 0.
@@ -199,7 +227,7 @@ impl Program {
     ///
     /// # Errors
     /// [`CompileError`]; the program runs in tier 0 then, with equal results.
-    pub(crate) fn compile(&self, options: &Options) -> Result<(), &CompileError> {
+    pub fn compile(&self, options: &CompileOptions) -> Result<(), &CompileError> {
         let compiled = self.compiled.get_or_init(|| {
             let batch = compiler::compile_program(self, self.survey(), options)?;
             self.native().publish(batch);
@@ -372,6 +400,7 @@ impl Builder {
             heat: OnceLock::new(),
             native: OnceLock::new(),
             template: OnceLock::new(),
+            guest: None,
             compiled: OnceLock::new(),
         })
     }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::host::Host;
 use super::memory::{InstanceError, Memory};
 use super::native;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Trap, TrapKind};
+use super::replay::{Record, Recorder};
 use crate::compiler::CompileError;
 use crate::image::Program;
 use crate::interpreter::{self, Hart};
@@ -34,6 +35,10 @@ pub struct Instance {
     stack_pointer: u64,
     registers: [u64; 32],
     interpreted_gas: u64,
+    /// Whether runs are recorded; only the first can be, which starts from memory that is known.
+    records: bool,
+    has_run: bool,
+    record: Option<Record>,
 }
 
 impl Instance {
@@ -62,6 +67,9 @@ impl Instance {
             stack_pointer,
             registers: [0; 32],
             interpreted_gas: 0,
+            records: false,
+            has_run: false,
+            record: None,
         })
     }
 
@@ -98,6 +106,9 @@ impl Instance {
             gas_limit <= MAX_GAS_LIMIT,
             "a gas limit of {gas_limit} passes the maximum of {MAX_GAS_LIMIT}"
         );
+        self.record = (self.records && !self.has_run)
+            .then(|| Record::new(self.stack_pointer, gas_limit, &mut self.memory));
+        self.has_run = true;
         let mut hart = Hart::new(u64::from(self.program.entry()), self.stack_pointer, gas_limit);
         let is_native = match tier {
             Tier::Interpreter => false,
@@ -105,6 +116,14 @@ impl Instance {
             Tier::Jit => self.prepare(tier).is_ok(),
         };
         if is_native && native::has_room() {
+            let mut recorder;
+            let host: &mut dyn Host = match &mut self.record {
+                Some(record) => {
+                    recorder = Recorder { inner: host, record };
+                    &mut recorder
+                }
+                None => host,
+            };
             let ran = native::run::run(hart, &self.program, tier == Tier::Auto, &mut self.memory, host);
             self.registers = ran.registers;
             self.interpreted_gas = ran.interpreted;
@@ -114,6 +133,31 @@ impl Instance {
         self.registers = hart.registers();
         self.interpreted_gas = outcome.gas_used;
         outcome
+    }
+
+    /// From now on notes what hosts answer and write, so that [`Instance::diagnose`] can tell what a trap was. To be called
+    /// before anything is written to memory; costs a little at each host call.
+    pub fn record(&mut self) {
+        self.records = true;
+        self.memory.start_recording();
+    }
+
+    /// What a trap of the last run was. Native code reports [`TrapKind::Undetermined`]; for a recorded run this runs it
+    /// again in the reference interpreter, with the recorded answers of its host, and gives kind and pc; memory and
+    /// registers are then as the trap found them. That takes as long as the interpreter takes. Any other trap is given
+    /// back as it is, and so is one that was not recorded.
+    pub fn diagnose(&mut self, trap: &Trap) -> Trap {
+        let replayed = match &self.record {
+            Some(record) if trap.kind == TrapKind::Undetermined => record.replay(&self.program),
+            _ => None,
+        };
+        let Some(replayed) = replayed else {
+            return trap.clone();
+        };
+        let memory = std::mem::replace(&mut *self.memory, replayed.memory);
+        memory.give_back(&self.program);
+        self.registers = replayed.registers;
+        replayed.trap
     }
 
     /// Gas that the last run used in tier 0, host calls made from there included. Unspecified after a trap.

@@ -13,6 +13,7 @@ mod memory;
 pub(crate) mod native;
 mod outcome;
 mod pool;
+mod replay;
 
 pub use host::{Ecall, Flow, Host};
 pub use instance::{Instance, Tier};

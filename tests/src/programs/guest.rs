@@ -7,6 +7,7 @@ use millrace_jit::Program;
 use millrace_jit::isa::decode;
 use millrace_jit::machine::machine;
 
+use super::choices::Choices;
 use super::code::{Assembled, Chunk, Dangling, Item, Label, assemble};
 use crate::elf;
 
@@ -116,8 +117,6 @@ pub struct Guest {
     pub for_qemu: bool,
     /// It keeps its stack in data instead of the machine's own.
     pub own_stack: bool,
-    /// Text is replaced by this: what fuzzers make up.
-    pub text: Option<Vec<u8>>,
     /// Upper bound of the instructions it executes, if it ends by itself.
     pub most_instructions: u64,
 }
@@ -138,10 +137,7 @@ impl Guest {
     /// If code was cut that is still needed.
     pub fn image(&self) -> Result<Image, Dangling> {
         let chunks: Vec<&Chunk> = self.chunks.iter().collect();
-        let mut text = assemble(&chunks, self.labels, self.layout.text, self.for_qemu)?;
-        if let Some(bytes) = &self.text {
-            text.bytes.clone_from(bytes);
-        }
+        let text = assemble(&chunks, self.labels, self.layout.text, self.for_qemu)?;
         let (mut rodata, mut data) = (self.rodata.clone(), self.data.clone());
         for fixup in &self.fixups {
             let place = |label: Label| text.labels[label.0];
@@ -169,6 +165,33 @@ impl Guest {
             segments,
             entry,
         })
+    }
+
+    /// The program with bits of some instructions changed: it does anything.
+    #[must_use]
+    pub fn damaged(&self, choices: &mut Choices) -> Self {
+        let mut damaged = self.clone();
+        for _ in 0..choices.magnitude(30) {
+            let chunk = choices.below(damaged.chunks.len() as u64) as usize;
+            let items = &mut damaged.chunks[chunk].items;
+            if items.is_empty() {
+                continue;
+            }
+            let index = choices.below(items.len() as u64) as usize;
+            let (word, len) = match items[index] {
+                Item::Word(form, word) => (word, form.length()),
+                Item::Bytes(word, len) => (word, len),
+                _ => continue,
+            };
+            // Lengths stay, the two lowest bits with them.
+            let bits = u64::from(len) * 8 - 2;
+            let mut word = word;
+            for _ in 0..choices.between(1, 3) {
+                word ^= 4 << choices.below(bits);
+            }
+            items[index] = Item::Bytes(word, len);
+        }
+        damaged
     }
 
     /// The program without one of its pieces.
@@ -217,6 +240,23 @@ impl Image {
     pub fn program(&self) -> Arc<Program> {
         let machine = machine(1).expect("version 1 is part of every build");
         Arc::new(Program::load(&self.elf(), machine).expect("generated programs are valid"))
+    }
+
+    /// Names of the forms of text, decoded from its start.
+    #[must_use]
+    pub fn forms(&self) -> Vec<&'static str> {
+        let bytes = &self.text.bytes;
+        let mut found = Vec::new();
+        let mut offset = 0;
+        while offset + 1 < bytes.len() {
+            let word = bytes[offset..].iter().take(4).rev();
+            let word = word.fold(0, |word, byte| word << 8 | u32::from(*byte));
+            offset += decode(word).map_or(2, |instruction| {
+                found.push(instruction.form.name);
+                usize::from(instruction.length())
+            });
+        }
+        found
     }
 
     /// Text around `pc`, or all of it, one instruction per line and chunks by name.

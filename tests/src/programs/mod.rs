@@ -15,6 +15,7 @@
 pub mod check;
 pub mod choices;
 pub mod code;
+pub mod fuzz;
 pub mod generate;
 pub mod guest;
 pub mod host;

@@ -56,7 +56,11 @@ impl Run {
 pub fn run(program: &Arc<Program>, tier: Tier, setting: &Setting) -> Run {
     let mut instance = Instance::new(Arc::clone(program));
     let mut host = Recorder::new(setting.layout, setting.script);
-    let outcome = instance.run(tier, setting.gas_limit, &mut host);
+    instance.record();
+    let mut outcome = instance.run(tier, setting.gas_limit, &mut host);
+    if let millrace_jit::End::Trapped(trap) = &mut outcome.end {
+        *trap = instance.diagnose(trap);
+    }
     let trapped = matches!(outcome.end, millrace_jit::End::Trapped(_));
     let memory = (!trapped).then(|| digest(program, &instance));
     Run {

@@ -47,6 +47,9 @@ pub(crate) struct ProgramCache {
 /// What an entry counts beside its program, so that many tiny programs are bounded too.
 const ENTRY_BYTES: usize = 4096;
 
+/// Bytes of a code hash that profiles tell programs apart by.
+const LABEL_BYTES: usize = 4;
+
 impl ProgramCache {
     /// A cache for programs that take at most `capacity_bytes` together. A larger single program is used and not kept.
     pub(crate) fn new(capacity_bytes: usize) -> Self {
@@ -71,6 +74,7 @@ impl ProgramCache {
             return Ok(loaded);
         }
         let program = Program::load(code, machine)?;
+        program.set_label(|| format!("code_{}", hex(&code_hash.0[..LABEL_BYTES])));
         let loaded = Code {
             hash: *code_hash,
             len: code.len() as u64,
@@ -125,6 +129,10 @@ impl ProgramCache {
     fn tick(&self) -> u64 {
         self.uses.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn read_only_pages(program: &Program) -> u32 {

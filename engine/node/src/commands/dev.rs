@@ -17,6 +17,7 @@ use millrace_types::{Amount, ChainSpec, Hash};
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::commands::profile::{ProfileArgs, TierName, choose_tier};
 use crate::commands::{print_json, run_async};
 use crate::failure::Failure;
 use crate::load::{Load, LoadKind, LoadPlan};
@@ -99,6 +100,11 @@ pub struct DevArgs {
     /// Where the RPC listens.
     #[arg(long, env = "MILLRACE_RPC__LISTEN", default_value = "127.0.0.1:4860")]
     rpc_listen: std::net::SocketAddr,
+    /// How contracts are executed; the results are the same [default: interpreter, with --profile auto].
+    #[arg(long, value_enum)]
+    tier: Option<TierName>,
+    #[command(flatten)]
+    profile: ProfileArgs,
     /// Prints JSON: one object when the chain is ready, one when it ends.
     #[arg(long)]
     json: bool,
@@ -176,7 +182,10 @@ impl DevArgs {
             "empty_blocks": if self.blocks.is_some() { "always" } else { "when_needed" },
         });
         let rpc = RpcConfig::default().fitting(&spec.limits);
+        let profile = self.profile.plan();
+        let tier = choose_tier(self.tier, profile.as_ref().map(|plan| plan.kind), TierName::Auto)?;
         Ok(Settings {
+            profile,
             spec,
             data_directory: self.data_dir.clone(),
             plugin: match &self.plugin {
@@ -192,6 +201,7 @@ impl DevArgs {
             },
             engine: EngineConfig {
                 pipelining: self.pipelining == Switch::On,
+                tier: tier.tier(),
                 slow_execution_ms: self.slow_execution,
                 queue_blocks: usize::try_from(self.queue_blocks).expect("at most 4096"),
                 ..EngineConfig::default()

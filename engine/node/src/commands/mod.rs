@@ -6,6 +6,7 @@ mod inspect;
 mod keys;
 mod light;
 mod node;
+pub mod profile;
 mod program;
 mod run;
 mod tx;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::dev::interrupted;
+use crate::commands::profile::ProfileArgs;
 use crate::commands::{print_json, run_async};
 use crate::failure::Failure;
 use crate::node::RunningNode;
@@ -22,6 +23,8 @@ pub struct NodeCommandArgs {
     /// Prints one JSON object when the node is ready.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    profile: ProfileArgs,
 }
 
 impl NodeCommandArgs {
@@ -30,7 +33,8 @@ impl NodeCommandArgs {
     /// # Errors
     /// When it cannot start or stop.
     pub fn run(self) -> Result<(), Failure> {
-        let settings = Settings::read(&self.config).map_err(|error| Failure::new(error.to_string()))?;
+        let settings = Settings::read(&self.config, self.profile.plan())
+            .map_err(|error| Failure::new(error.to_string()))?;
         if self.check {
             println!("configuration is valid; chain spec hash {}", settings.spec.hash());
             return Ok(());

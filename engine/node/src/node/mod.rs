@@ -19,6 +19,7 @@ use millrace_rpc::shapes::PluginView;
 use millrace_rpc::{Methods, NodeFacts, Pages, RpcServer};
 use millrace_types::codec;
 
+use crate::commands::profile;
 use crate::failure::Failure;
 use consensus::Bridge;
 use settings::Settings;
@@ -44,6 +45,10 @@ impl RunningNode {
     /// # Errors
     /// Whatever part refuses, by its own message.
     pub async fn start(settings: Settings) -> Result<Self, Failure> {
+        // Before anything is executed, or read for it.
+        if let Some(profile) = &settings.profile {
+            profile.start()?;
+        }
         let metrics = metrics::install()?;
         let ledger = open_ledger(&settings)?;
         let spec = settings.spec.clone();
@@ -79,7 +84,9 @@ impl RunningNode {
             .map_err(|error| Failure::new(format!("stopping ended: {error}")))?;
         finish(&engine).await?;
         rpc.stop().await;
-        plugin_stopped.map_err(|error| Failure::new(error.to_string()))
+        let profiled = profile::finish();
+        plugin_stopped.map_err(|error| Failure::new(error.to_string()))?;
+        profiled
     }
 }
 

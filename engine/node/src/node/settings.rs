@@ -16,6 +16,8 @@ use millrace_types::chain_spec::Limits;
 use millrace_types::{ChainSpec, hex};
 use serde::{Deserialize, Serialize};
 
+use crate::commands::profile::{ProfileName, ProfilePlan, TierName, choose_tier};
+
 /// The file's format, to be raised when a key changes its meaning.
 pub const CONFIG_VERSION: u32 = 1;
 
@@ -80,6 +82,9 @@ pub struct File {
     /// The engine.
     #[serde(default)]
     pub engine: EngineFile,
+    /// How contracts are executed.
+    #[serde(default)]
+    pub execution: ExecutionFile,
 }
 
 /// `[plugin]`.
@@ -136,6 +141,20 @@ pub struct EngineFile {
     pub retention_blocks: Option<u64>,
 }
 
+/// `[execution]`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExecutionFile {
+    /// The tier.
+    pub tier: Option<TierName>,
+    /// Whom guests are shown to.
+    pub profile: Option<ProfileName>,
+    /// Where a jitdump goes.
+    pub profile_directory: Option<PathBuf>,
+    /// ELF files with the symbols of programs that were stripped of theirs.
+    pub profile_symbols: Option<Vec<PathBuf>>,
+}
+
 /// What the node runs with.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -155,14 +174,17 @@ pub struct Settings {
     pub rpc: RpcConfig,
     /// The engine.
     pub engine: EngineConfig,
+    /// The profile to be made.
+    pub profile: Option<ProfilePlan>,
 }
 
 impl Settings {
-    /// Reads and checks the file at `path`; relative paths in it start from its directory.
+    /// Reads and checks the file at `path`; relative paths in it start from its directory. `profile` goes before the
+    /// file's.
     ///
     /// # Errors
     /// [`SettingsError`], naming key, value and what is allowed.
-    pub fn read(path: &Path) -> Result<Self, SettingsError> {
+    pub fn read(path: &Path, profile: Option<ProfilePlan>) -> Result<Self, SettingsError> {
         let parse = |reason: String| SettingsError::Parse {
             path: path.to_owned(),
             reason,
@@ -178,7 +200,7 @@ impl Settings {
                     "engine.pipelining",
                 ]));
         let file: File = figment.extract().map_err(|error| parse(describe(&error)))?;
-        file.resolve(path)
+        file.resolve(path, profile)
     }
 }
 
@@ -217,7 +239,7 @@ fn describe(error: &figment::Error) -> String {
 }
 
 impl File {
-    fn resolve(self, path: &Path) -> Result<Settings, SettingsError> {
+    fn resolve(self, path: &Path, profile: Option<ProfilePlan>) -> Result<Settings, SettingsError> {
         if self.version > CONFIG_VERSION {
             return Err(SettingsError::Newer {
                 path: path.to_owned(),
@@ -279,7 +301,18 @@ impl File {
             ));
         }
         let rpc = self.rpc.resolve(&spec.limits, &value)?;
+        let profile = profile.or_else(|| self.execution.profile_plan(base));
+        let kind = profile.as_ref().map(|plan| plan.kind);
+        let tier = choose_tier(self.execution.tier, kind, TierName::Auto).map_err(|_| {
+            value(
+                "execution.tier",
+                "\"interpreter\"".to_owned(),
+                "\"jit\" or \"auto\" with a profile, which shows native code",
+            )
+        })?;
+        engine.tier = tier.tier();
         Ok(Settings {
+            profile,
             spec,
             data_directory: Some(base.join(&self.data_directory)),
             plugin: base.join(&self.plugin.path),
@@ -288,6 +321,17 @@ impl File {
             plugin_patience: Duration::from_millis(self.plugin.patience_ms),
             rpc,
             engine,
+        })
+    }
+}
+
+impl ExecutionFile {
+    fn profile_plan(&self, base: &Path) -> Option<ProfilePlan> {
+        let symbols = self.profile_symbols.iter().flatten();
+        Some(ProfilePlan {
+            kind: self.profile?,
+            directory: base.join(self.profile_directory.as_deref().unwrap_or(Path::new("."))),
+            symbols: symbols.map(|path| base.join(path)).collect(),
         })
     }
 }

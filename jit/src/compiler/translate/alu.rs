@@ -1,7 +1,7 @@
 //! Operations that only compute.
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{AbiParam, InstBuilder as _, Signature, Value, types};
+use cranelift_codegen::ir::{self, AbiParam, InstBuilder as _, Signature, Value, types};
 
 use super::Translator;
 use crate::compiler::flow::Step;
@@ -63,8 +63,17 @@ impl Translator<'_> {
                 let (a, b) = (self.get(step.rs1), self.get(step.rs2));
                 self.single_bit(step.op, a, b)
             }
-            Op::Clz | Op::Ctz | Op::Cpop | Op::Clzw | Op::Ctzw | Op::Cpopw | Op::SextB | Op::SextH | Op::ZextH
-            | Op::OrcB | Op::Rev8 => {
+            Op::Clz
+            | Op::Ctz
+            | Op::Cpop
+            | Op::Clzw
+            | Op::Ctzw
+            | Op::Cpopw
+            | Op::SextB
+            | Op::SextH
+            | Op::ZextH
+            | Op::OrcB
+            | Op::Rev8 => {
                 let a = self.get(step.rs1);
                 self.unary(step.op, a)
             }
@@ -102,12 +111,40 @@ impl Translator<'_> {
         self.builder.ins().uextend(types::I64, less)
     }
 
+    /// Whether a value is known to be less than 2^32.
+    pub(super) fn fits_word(&self, value: Value) -> bool {
+        let dfg = &self.builder.func.dfg;
+        let Some(inst) = dfg.value_def(dfg.resolve_aliases(value)).inst() else {
+            return false;
+        };
+        let constant = |value: Value| {
+            let inst = dfg.value_def(dfg.resolve_aliases(value)).inst()?;
+            match dfg.insts[inst] {
+                ir::InstructionData::UnaryImm { imm, .. } => Some(imm.bits()),
+                _ => None,
+            }
+        };
+        match dfg.insts[inst].opcode() {
+            ir::Opcode::Uload8 | ir::Opcode::Uload16 | ir::Opcode::Uload32 | ir::Opcode::Uextend => true,
+            ir::Opcode::Iconst => u32::try_from(constant(value).unwrap_or(-1)).is_ok(),
+            ir::Opcode::Band => dfg
+                .inst_args(inst)
+                .iter()
+                .any(|&mask| constant(mask).is_some_and(|mask| u32::try_from(mask).is_ok())),
+            ir::Opcode::Ushr => constant(dfg.inst_args(inst)[1]).is_some_and(|by| (32..64).contains(&by)),
+            _ => false,
+        }
+    }
+
     pub(super) fn low_word(&mut self, value: Value) -> Value {
         self.builder.ins().ireduce(types::I32, value)
     }
 
     /// zext32 of a register's value.
     pub(super) fn zero_extended(&mut self, value: Value) -> Value {
+        if self.fits_word(value) {
+            return value;
+        }
         let low = self.low_word(value);
         self.builder.ins().uextend(types::I64, low)
     }

@@ -30,7 +30,11 @@ impl Translator<'_> {
         let zero = self.constant(0);
         let misaligned = self.compare(IntCC::NotEqual, low_bits, zero);
         self.trap_if(misaligned);
-        let (load, store) = if is_double { (Op::Ld, Op::Sd) } else { (Op::Lw, Op::Sw) };
+        let (load, store) = if is_double {
+            (Op::Ld, Op::Sd)
+        } else {
+            (Op::Lw, Op::Sw)
+        };
         match step.op {
             Op::LrW | Op::LrD => {
                 let place = self.place(step.rs1, 0, bytes, false);

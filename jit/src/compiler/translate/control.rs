@@ -2,19 +2,19 @@
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    self, AbiParam, InstBuilder as _, MemFlagsData, SigRef, Signature, SourceLoc, Value,
-    types,
+    self, AbiParam, BlockArg, InstBuilder as _, JumpTableData, MemFlagsData, SigRef, Signature, SourceLoc,
+    Value, types,
 };
 
 use cranelift_frontend::Switch;
 
 use super::switch::Shapes;
+use super::wide::Halves;
 use super::{GUEST_TRAP, OUT_OF_GAS, Protection, Translator, UNREACHABLE};
-use crate::compiler::dataflow::{
-    DIRTY_AFTER_UNKNOWN, HOST_VISIBLE, Summary, dirty_after_call, dirty_at_ending, is_tail_call,
-};
+use crate::compiler::dataflow::{DIRTY_AFTER_UNKNOWN, dirty_after_call, dirty_at_ending};
 use crate::compiler::flow::{BlockId, Ending, RA, Target};
 use crate::compiler::registers::Registers;
+use crate::compiler::summary::{HOST_VISIBLE, Summary, is_tail_call};
 use crate::isa::Op;
 use crate::runtime::layout::{self, ExitReason};
 
@@ -36,7 +36,11 @@ impl Translator<'_> {
         for (register, &value) in own.passed.iter().zip(&parameters[1..]) {
             self.set(register, value);
         }
-        self.blocks = region.blocks.iter().map(|_| self.builder.create_block()).collect();
+        self.blocks = region
+            .blocks
+            .iter()
+            .map(|_| self.builder.create_block())
+            .collect();
         if self.input.checks_stack {
             self.check_stack();
         }
@@ -47,8 +51,9 @@ impl Translator<'_> {
             self.enter(self.blocks[id]);
             self.shapes = Shapes::new(self.input.constants[id]);
             self.pending = self.postponed[id];
-            for step in &block.steps {
-                self.step(step);
+            self.halves = Halves::default();
+            for (i, step) in block.steps.iter().enumerate() {
+                self.step(step, &block.steps[i + 1..]);
             }
             let pending = std::mem::replace(&mut self.pending, Registers::NONE);
             self.reload(pending);
@@ -215,7 +220,12 @@ impl Translator<'_> {
     }
 
     /// The block to go to for an edge: the target itself, or a new one for what the edge asks for, which is noted.
-    fn edge_block(&mut self, from: BlockId, target: Target, edges: &mut Vec<(ir::Block, Target)>) -> ir::Block {
+    fn edge_block(
+        &mut self,
+        from: BlockId,
+        target: Target,
+        edges: &mut Vec<(ir::Block, Target)>,
+    ) -> ir::Block {
         match target {
             Target::Block(to) if self.is_bare(from, to) => {
                 self.load_for(to, self.input.facts.loaded_on_edge(from, to));
@@ -248,7 +258,7 @@ impl Translator<'_> {
         self.reload(callee.passed - held);
         self.spill(dirty - callee.passed);
         self.call_function(next, callee);
-        let held = (held | callee.passed) - callee.writes | callee.returned;
+        let held = ((held | callee.passed) - callee.writes) | callee.returned;
         // ra goes back to the caller as it comes, or is what it was at entry.
         self.return_(dirty_after_call(dirty, callee) & held, held);
     }
@@ -429,27 +439,45 @@ impl Translator<'_> {
             .iter()
             .map(|&(address, to)| (address, self.edge_block(from, Target::Block(to), &mut edges)))
             .collect();
-        let mut switch = Switch::new();
-        let index = match self.switch(register, imm) {
-            Some(table) => {
-                for (i, address) in table.targets.iter().enumerate() {
-                    if let Ok(found) = blocks.binary_search_by_key(address, |&(address, _)| address) {
-                        switch.set_entry(i as u128, blocks[found].1);
-                    }
-                }
-                table.index
-            }
+        match self.switch(register, imm) {
+            Some(table) => self.dispatch(&table, &blocks, misses),
             None => {
+                let mut switch = Switch::new();
                 for &(address, block) in &blocks {
                     switch.set_entry(u128::from(address), block);
                 }
-                target
+                switch.emit(&mut self.builder, target, misses);
             }
-        };
-        switch.emit(&mut self.builder, index, misses);
+        }
         self.enter(misses);
+        self.pay(self.debts.on_exit(from));
         self.leave(dirty, target);
         self.finish_edges(from, edges, dirty);
+    }
+
+    /// Jumps by the index of a jump table; what is not in it goes to `misses`.
+    fn dispatch(&mut self, table: &super::switch::Switch, blocks: &[(u32, ir::Block)], misses: ir::Block) {
+        let mut find = |address: &u32| {
+            let found = blocks.binary_search_by_key(address, |&(address, _)| address);
+            let block = found.map_or(misses, |found| blocks[found].1);
+            self.builder.func.dfg.block_call(block, &[] as &[BlockArg])
+        };
+        let entries: Vec<_> = table.targets.iter().map(&mut find).collect();
+        let default = find(&0);
+        let entries_len = entries.len() as u64;
+        let data = self
+            .builder
+            .create_jump_table(JumpTableData::new(default, &entries));
+        // `br_table` looks at 32 bits of the index.
+        if !self.fits_word(table.index) {
+            let len = self.constant(entries_len);
+            let inside = self.compare(IntCC::UnsignedLessThan, table.index, len);
+            let jumps = self.builder.create_block();
+            self.builder.ins().brif(inside, jumps, &[], misses, &[]);
+            self.enter(jumps);
+        }
+        let index = self.low_word(table.index);
+        self.builder.ins().br_table(index, data);
     }
 
     /// Calls the host, which sees and changes what `ecall` allows.

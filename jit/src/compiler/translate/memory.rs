@@ -17,11 +17,18 @@ pub(super) struct Place {
 }
 
 impl Translator<'_> {
-    /// Flags of guest accesses: they may fault, and they are little endian at any alignment.
-    fn guest_flags(&self) -> MemFlagsData {
-        MemFlagsData::new()
-            .with_endianness(Endianness::Little)
-            .with_alias_region(Some(self.guest))
+    /// Flags of guest accesses: they may fault, at any alignment.
+    ///
+    /// Hosts are little endian, as guests are. Loads say so and stores do not, because Cranelift removes a store of what
+    /// was just loaded from the same place when both look alike; but a page may be readable and not writable, and then
+    /// the store has to fault.
+    fn store_flags(&self) -> MemFlagsData {
+        const { assert!(cfg!(target_endian = "little")) };
+        MemFlagsData::new().with_alias_region(Some(self.guest))
+    }
+
+    fn load_flags(&self) -> MemFlagsData {
+        self.store_flags().with_endianness(Endianness::Little)
     }
 
     /// The place of an access of `bytes` at zext32(base register) + imm.
@@ -54,10 +61,17 @@ impl Translator<'_> {
         let last_outside = self.compare(IntCC::UnsignedGreaterThanOrEqual, last, space_end);
         self.trap_if(last_outside);
         let table = self.load_context(layout::PERMISSIONS);
-        let bit = if writes { layout::WRITE_BIT } else { layout::READ_BIT };
+        let bit = if writes {
+            layout::WRITE_BIT
+        } else {
+            layout::READ_BIT
+        };
         let mut both = None;
         for address in [first, last] {
-            let page = self.builder.ins().ushr_imm_u(address, i64::from(PAGE_BYTES.trailing_zeros()));
+            let page = self
+                .builder
+                .ins()
+                .ushr_imm_u(address, i64::from(PAGE_BYTES.trailing_zeros()));
             let entry = self.builder.ins().iadd(table, page);
             let flags = MemFlagsData::trusted().with_alias_region(Some(self.context));
             let permissions = self.builder.ins().uload8(types::I64, flags, entry, 0);
@@ -91,7 +105,7 @@ impl Translator<'_> {
     }
 
     pub(super) fn load_at(&mut self, op: Op, place: Place) -> Value {
-        let flags = self.guest_flags();
+        let flags = self.load_flags();
         let Place { address, offset } = place;
         let ins = self.builder.ins();
         match op {
@@ -118,7 +132,7 @@ impl Translator<'_> {
     }
 
     pub(super) fn store_at(&mut self, op: Op, place: Place, value: Value) {
-        let flags = self.guest_flags();
+        let flags = self.store_flags();
         let Place { address, offset } = place;
         let ins = self.builder.ins();
         match op {

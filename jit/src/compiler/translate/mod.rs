@@ -1,7 +1,7 @@
 //! From a region to Cranelift IR.
 //!
 //! `control` lays out blocks and writes calls, returns and exits; `alu`, `memory` and `atomic` translate what computes.
-//! Everything is one CLIF function per region, whose signature follows from its summary ([`super::dataflow`]), and an
+//! Everything is one CLIF function per region, whose signature follows from its summary ([`super::summary`]), and an
 //! entry thunk for callers that know nothing but its address:
 //!
 //! ```text
@@ -18,24 +18,27 @@ mod atomic;
 mod control;
 mod memory;
 mod switch;
+mod wide;
 
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    self, AbiParam, AliasRegion, AliasRegionData, InstBuilder as _, MemFlagsData, SigRef, Signature, SourceLoc,
-    TrapCode, Value, types,
+    self, AbiParam, AliasRegion, AliasRegionData, InstBuilder as _, MemFlagsData, SigRef, Signature,
+    SourceLoc, TrapCode, Value, types,
 };
 use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 
 use super::constants::Known;
-use super::dataflow::{Facts, Summaries, Summary};
+use super::dataflow::Facts;
 use super::debt::Debts;
 use super::flow::{Region, Step, Text};
 use super::registers::Registers;
+use super::summary::{Summaries, Summary};
 use crate::isa::Op;
 use crate::runtime::layout;
 use switch::Shapes;
+use wide::{Carry, Halves};
 
 /// Trap of a payment that carries.
 pub(crate) const OUT_OF_GAS: TrapCode = TrapCode::unwrap_user(1);
@@ -46,7 +49,7 @@ pub(crate) const UNREACHABLE: TrapCode = TrapCode::unwrap_user(3);
 
 /// How native code finds out about accesses outside what is mapped, and about gas running out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Protection {
+pub enum Protection {
     /// By hardware faults and trap instructions, which a signal handler turns into exits.
     Signals,
     /// By explicit checks that leave through the exit stub: needs no handler.
@@ -64,7 +67,11 @@ pub(crate) fn thunk_signature(convention: CallConv) -> Signature {
 /// The signature of a region's function. Functions without calls keep the host's callee-saved registers, so that
 /// callers need not save around them; others gain more by returning values in many registers.
 pub(crate) fn signature(summary: Summary, convention: CallConv) -> Signature {
-    let convention = if summary.is_leaf { convention } else { CallConv::Tail };
+    let convention = if summary.is_leaf {
+        convention
+    } else {
+        CallConv::Tail
+    };
     let mut signature = Signature::new(convention);
     signature.params = vec![AbiParam::new(types::I64); 1 + summary.passed.iter().count()];
     signature.returns = vec![AbiParam::new(types::I64); 1 + summary.returned.iter().count()];
@@ -88,21 +95,36 @@ pub(crate) fn thunk(
     let flags = MemFlagsData::trusted();
     let mut arguments = vec![gas];
     for register in summary.passed.iter() {
-        arguments.push(builder.ins().load(types::I64, flags, base, layout::register(register)));
+        arguments.push(
+            builder
+                .ins()
+                .load(types::I64, flags, base, layout::register(register)),
+        );
     }
     let restored: Vec<(u8, Value)> = summary
         .restored
         .iter()
-        .map(|register| (register, builder.ins().load(types::I64, flags, base, layout::register(register))))
+        .map(|register| {
+            (
+                register,
+                builder
+                    .ins()
+                    .load(types::I64, flags, base, layout::register(register)),
+            )
+        })
         .collect();
     let call = builder.ins().call(callee, &arguments);
     let results = builder.inst_results(call).to_vec();
     let base = builder.ins().get_pinned_reg(types::I64);
     for (register, value) in restored {
-        builder.ins().store(flags, value, base, layout::register(register));
+        builder
+            .ins()
+            .store(flags, value, base, layout::register(register));
     }
     for (register, &value) in summary.returned.iter().zip(&results[1..]) {
-        builder.ins().store(flags, value, base, layout::register(register));
+        builder
+            .ins()
+            .store(flags, value, base, layout::register(register));
     }
     builder.ins().return_(&results[..1]);
     builder.seal_all_blocks();
@@ -181,6 +203,8 @@ pub(crate) fn translate(
         postponed: Vec::new(),
         pending: Registers::NONE,
         shapes: Shapes::new([None; 32]),
+        halves: Halves::default(),
+        carry_to_note: None,
         callees,
         builder,
     };
@@ -216,6 +240,9 @@ struct Translator<'a> {
     pending: Registers,
     /// What is known of registers in the current block.
     shapes: Shapes,
+    /// Halves of 128-bit operations in the current block.
+    halves: Halves,
+    carry_to_note: Option<Carry>,
 }
 
 impl Translator<'_> {
@@ -311,7 +338,8 @@ impl Translator<'_> {
         self.builder.ins().icmp(condition, a, b)
     }
 
-    fn step(&mut self, step: &Step) {
+    /// Translates an instruction; `following` is the rest of its block.
+    fn step(&mut self, step: &Step, following: &[Step]) {
         self.builder.set_srcloc(SourceLoc::new(step.pc));
         self.note_shape(step);
         match step.op {
@@ -321,7 +349,11 @@ impl Translator<'_> {
             Op::Fence | Op::FenceI => {}
             _ => {
                 if step.rd != 0 {
-                    let value = self.compute(step);
+                    let value = match self.wide(step, following) {
+                        Some(value) => value,
+                        None => self.compute(step),
+                    };
+                    self.keep_carry(value);
                     self.set(step.rd, value);
                 }
             }

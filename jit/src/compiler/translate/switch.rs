@@ -72,7 +72,11 @@ impl Translator<'_> {
         match step.op {
             Op::Slli | Op::SlliUw if matches!(step.imm, 2 | 3) => {
                 let index = self.get(step.rs1);
-                let index = if step.op == Op::SlliUw { self.zero_extended(index) } else { index };
+                let index = if step.op == Op::SlliUw {
+                    self.zero_extended(index)
+                } else {
+                    index
+                };
                 Some(Shape::Scaled {
                     index,
                     shift: step.imm as u8,
@@ -83,7 +87,11 @@ impl Translator<'_> {
                 let index = self.get(step.rs1);
                 let is_word = matches!(step.op, Op::Sh2addUw | Op::Sh3addUw);
                 let index = if is_word { self.zero_extended(index) } else { index };
-                let shift = if matches!(step.op, Op::Sh2add | Op::Sh2addUw) { 2 } else { 3 };
+                let shift = if matches!(step.op, Op::Sh2add | Op::Sh2addUw) {
+                    2
+                } else {
+                    3
+                };
                 Some(Shape::Row { index, shift, table })
             }
             Op::Add => {
@@ -96,7 +104,11 @@ impl Translator<'_> {
                             shift,
                             table: constant,
                         }),
-                        Shape::Entry { index, shift: 2, table } => Some(Shape::Target {
+                        Shape::Entry {
+                            index,
+                            shift: 2,
+                            table,
+                        } => Some(Shape::Target {
                             index,
                             table,
                             base: constant,
@@ -115,11 +127,13 @@ impl Translator<'_> {
                 _ => None,
             },
             Op::Lw | Op::Ld => match shape(self, step.rs1)? {
-                Shape::Row { index, shift, table } if (shift == 2) == (step.op == Op::Lw) => Some(Shape::Entry {
-                    index,
-                    shift,
-                    table: table.wrapping_add(i64::from(step.imm).cast_unsigned()),
-                }),
+                Shape::Row { index, shift, table } if (shift == 2) == (step.op == Op::Lw) => {
+                    Some(Shape::Entry {
+                        index,
+                        shift,
+                        table: table.wrapping_add(i64::from(step.imm).cast_unsigned()),
+                    })
+                }
                 _ => None,
             },
             _ => None,
@@ -143,11 +157,19 @@ impl Translator<'_> {
             self.input.text.contains(target).then_some(target as u32)
         };
         let entries: Vec<Option<u32>> = if shift == 2 {
-            bytes.as_chunks::<4>().0.iter().take(MAX_ENTRIES as usize)
+            bytes
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .take(MAX_ENTRIES as usize)
                 .map(|word| target_of(i64::from(i32::from_le_bytes(*word)).cast_unsigned()))
                 .collect()
         } else {
-            bytes.as_chunks::<8>().0.iter().take(MAX_ENTRIES as usize)
+            bytes
+                .as_chunks::<8>()
+                .0
+                .iter()
+                .take(MAX_ENTRIES as usize)
                 .map(|word| target_of(u64::from_le_bytes(*word)))
                 .collect()
         };

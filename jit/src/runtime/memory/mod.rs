@@ -149,7 +149,6 @@ impl Memory {
 
     /// From now on every range that [`Memory::writable`] hands out and all growth of the heap are noted. Until then this
     /// costs them one branch.
-    #[allow(dead_code, reason = "for replaying runs of native code")]
     pub(crate) fn start_recording(&mut self) {
         self.recording.get_or_insert_default();
     }
@@ -158,7 +157,6 @@ impl Memory {
     ///
     /// # Panics
     /// Unless [`Memory::start_recording`] was called.
-    #[allow(dead_code, reason = "for replaying runs of native code")]
     pub(crate) fn take_recorded(&mut self, recorded: &mut Recorded) {
         recorded.heap_pages = 0;
         recorded.written.clear();

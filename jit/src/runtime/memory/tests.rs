@@ -345,7 +345,7 @@ fn host_writes_and_heap_growth_are_recorded_once_switched_on() {
     let stack = u64::from(program.machine().layout.stack_bottom());
     memory.write(stack, b"before").unwrap();
     memory.start_recording();
-    memory.write(stack + 1 | 7 << 32, b"seen").unwrap();
+    memory.write((stack + 1) | (7 << 32), b"seen").unwrap();
     memory.write(stack, b"").unwrap();
     memory.check_writable(stack, 9).unwrap();
     memory.writable(0, 1).unwrap_err();

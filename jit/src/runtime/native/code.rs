@@ -4,9 +4,11 @@
 //! The table and the list of batches are read without a lock: by native code itself and by the signal handler.
 
 use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use super::memory::CodeMemory;
+use crate::profile::{self, Guest, Registered};
 
 /// All native code of one program.
 #[derive(Debug)]
@@ -18,11 +20,15 @@ pub(crate) struct NativeCode {
     entries: Box<[AtomicUsize]>,
     /// Newest batch first.
     newest: AtomicPtr<Batch>,
+    /// What a profile shows of the program, if there is one.
+    guest: Option<Arc<Guest>>,
 }
 
 /// Functions that were compiled together.
 #[derive(Debug)]
 pub(crate) struct Batch {
+    /// What a debugger knows of it: before the memory, which is freed after it.
+    registered: Option<Registered>,
     memory: CodeMemory,
     /// Offsets of instructions that may trap, ascending.
     traps: Box<[u32]>,
@@ -42,6 +48,8 @@ pub(crate) struct Function {
     pub(crate) len: u32,
     /// First byte of its entry thunk, from the same start.
     pub(crate) thunk: u32,
+    /// Bytes of the thunk.
+    pub(crate) thunk_len: u32,
     /// Guest instructions that it was made of.
     pub(crate) instructions: u32,
     /// Which guest instruction the code from an offset on, from the function's start, was made for; ascending. Empty
@@ -71,6 +79,7 @@ impl Batch {
         traps.sort_unstable();
         functions.sort_unstable_by_key(|function| function.entry);
         Self {
+            registered: None,
             memory,
             traps: traps.into(),
             functions: functions.into(),
@@ -80,7 +89,10 @@ impl Batch {
 
     /// Guest instructions that it was made of.
     pub(crate) fn instructions(&self) -> usize {
-        self.functions.iter().map(|function| function.instructions as usize).sum()
+        self.functions
+            .iter()
+            .map(|function| function.instructions as usize)
+            .sum()
     }
 
     /// Bytes of code.
@@ -105,13 +117,18 @@ impl Batch {
 }
 
 impl NativeCode {
+    /// Bytes of memory that a byte of text comes to take when all of it is compiled: 4 for the table of entries, 1 for
+    /// counts of heat, and 20 for code, which is about seven times its text and may be compiled up to three times.
+    pub(crate) const BYTES_PER_TEXT_BYTE: usize = 25;
+
     /// No code yet, for text of these bytes.
-    pub(crate) fn new(start: u32, len: u32) -> Self {
+    pub(crate) fn new(start: u32, len: u32, guest: Option<Arc<Guest>>) -> Self {
         Self {
             start,
             len,
             entries: (0..=len / 2).map(|_| AtomicUsize::new(0)).collect(),
             newest: AtomicPtr::new(ptr::null_mut()),
+            guest,
         }
     }
 
@@ -132,7 +149,11 @@ impl NativeCode {
     }
 
     /// Adds a batch and makes its functions known. Where an address has a function already, that one stays.
-    pub(crate) fn publish(&self, batch: Batch) {
+    pub(crate) fn publish(&self, mut batch: Batch) {
+        batch.registered = self
+            .guest
+            .as_ref()
+            .and_then(|guest| profile::publish(guest, &batch));
         let batch = Box::into_raw(Box::new(batch));
         let mut newest = self.newest.load(Ordering::Acquire);
         loop {

@@ -63,7 +63,10 @@ impl JITMemoryProvider for Provider {
         let map = self.writable.as_mut().ok_or_else(full)?;
         let align = usize::try_from(align).map_err(|_| full())?;
         let start = self.used.next_multiple_of(align.max(1));
-        let end = start.checked_add(size).filter(|&end| end <= map.len()).ok_or_else(full)?;
+        let end = start
+            .checked_add(size)
+            .filter(|&end| end <= map.len())
+            .ok_or_else(full)?;
         self.used = end;
         Ok(map[start..].as_mut_ptr())
     }

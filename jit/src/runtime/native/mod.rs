@@ -12,13 +12,14 @@ mod trampoline;
 pub(crate) use code::{Batch, Function, NativeCode, Place};
 pub(crate) use tiers::Heat;
 
-use crate::compiler::{Options, Protection};
+use crate::compiler::{CompileOptions, Protection};
+use crate::profile;
 
 /// How native code is made for this process: with faults by signals, where handlers can be installed and the host's
 /// pages are the guest's, else with explicit checks.
-pub(crate) fn options() -> Options {
+pub(crate) fn options() -> CompileOptions {
     let by_signals = signals::install() && crate::runtime::Memory::host_protected();
-    Options {
+    CompileOptions {
         protection: if by_signals {
             Protection::Signals
         } else {
@@ -26,7 +27,8 @@ pub(crate) fn options() -> Options {
         },
         verify: cfg!(debug_assertions),
         host_features: true,
-        places: true,
+        places: profile::has_lines(),
+        frame_pointers: profile::walks_frames(),
         refuse: None,
     }
 }

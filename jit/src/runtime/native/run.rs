@@ -10,8 +10,8 @@
 //! ```
 
 use std::any::Any;
-use std::sync::Arc;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 
 use super::layout::{Context, ExitReason};
 use super::tiers::Tiering;
@@ -86,7 +86,11 @@ pub(crate) fn run(
             // SAFETY: the memory is live and borrowed by this run alone.
             let memory = unsafe { &mut *memory };
             let before = hart.gas;
-            let mut tiering = Tiering { program, code, compiles };
+            let mut tiering = Tiering {
+                program,
+                code,
+                compiles,
+            };
             let end = interpreter::advance(hart, program, memory, &mut *run.host, &mut tiering);
             interpreted += before - hart.gas;
             match end {

@@ -134,9 +134,13 @@ fn queue() -> Option<&'static SyncSender<Request>> {
 
 fn serve(requests: &Receiver<Request>) {
     while let Ok(Request { program, pc }) = requests.recv() {
-        let Some(program) = program.upgrade() else { continue };
+        let Some(program) = program.upgrade() else {
+            continue;
+        };
         let (start, _) = program.text();
-        let Some(count) = program.heat().count(start, u64::from(pc)) else { continue };
+        let Some(count) = program.heat().count(start, u64::from(pc)) else {
+            continue;
+        };
         if count.swap(SETTLED, Ordering::Relaxed) != SETTLED {
             compile(&program, pc);
         }

@@ -76,7 +76,7 @@ impl Generator<'_> {
             match *need {
                 Need::Count { register, most, each } => {
                     let most = most.min(self.room() / (each + 1)).max(1);
-                    let depth = if self.choices.chance(30) {
+                    let depth = if self.shape.deepest || self.choices.chance(30) {
                         most
                     } else {
                         self.choices.magnitude(most)

@@ -225,7 +225,13 @@ impl Generator<'_> {
     fn unwinding(&mut self, switch: &Switch) {
         let buffer = self.context(0);
         let turns = self.choices.magnitude((self.room() / 200).clamp(1, 50));
-        let kept = self.scope.kept & !switch.saved();
+        // What is restored may be written on the way down only if nobody comes back up by returning.
+        let always = self.choices.chance(60);
+        let kept = if always {
+            self.scope.kept & !switch.saved()
+        } else {
+            self.scope.kept
+        };
         if switch.written() & kept != 0 {
             return;
         }
@@ -248,7 +254,7 @@ impl Generator<'_> {
                 this.statements(2);
                 match next {
                     Some((callee, link)) => this.jump(link, callee),
-                    None => this.throw(switch, buffer),
+                    None => this.throw(switch, buffer, always),
                 }
                 if this.choices.chance(50) {
                     this.statements(1);
@@ -283,10 +289,10 @@ impl Generator<'_> {
         self.scope.written |= written & !bit(SP) | switch.written();
     }
 
-    /// Leaves to the buffer, most times.
-    fn throw(&mut self, switch: &Switch, buffer: u64) {
+    /// Leaves to the buffer, always or on some data.
+    fn throw(&mut self, switch: &Switch, buffer: u64, always: bool) {
         let stay = self.label();
-        if self.choices.chance(40) {
+        if !always {
             self.branch_any(stay);
         }
         self.set(switch.from, buffer);

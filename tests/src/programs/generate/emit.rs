@@ -222,7 +222,7 @@ impl Generator<'_> {
             self.tables += len.next_multiple_of(8);
             (offset as usize, self.layout.data + offset)
         };
-        debug_assert!(TABLES_END <= DATA_LEN);
+        const { assert!(TABLES_END <= DATA_LEN) };
         for (index, &target) in entries.iter().enumerate() {
             self.fixups.push(Fixup {
                 constant,

@@ -12,6 +12,8 @@ const RECURSION_UNITS: u32 = 50;
 const UNIT: u64 = 256;
 /// The most deep memory a program has.
 const MOST_DEEP: u64 = 24 << 20;
+/// From this depth on a recursion has the smallest frames and no way out but its end.
+const DEEP: u64 = 100_000;
 
 /// A stack frame, and an epilogue that takes it down.
 #[derive(Clone, Debug)]
@@ -414,8 +416,17 @@ impl Generator<'_> {
         )
     }
 
-    /// Calls itself, or itself by way of another, as long as there is fuel in its count.
     fn recursion(&mut self) {
+        let mutual = self.choices.chance(35);
+        let style = *self
+            .choices
+            .pick(&[Style::Stack, Style::DeepStack, Style::DeepArray]);
+        let each_budget = self.choices.magnitude((self.shape.budget / 40).max(20));
+        self.recursion_of(mutual, style, each_budget);
+    }
+
+    /// Calls itself, or itself by way of another, as long as there is fuel in its count.
+    pub(super) fn recursion_of(&mut self, mutual: bool, style: Style, each_budget: u64) {
         let usable = ALL & !bit(self.home) & !bit(SP);
         let (link, other_link) = (self.link(), self.link());
         let links = bit(link) | bit(other_link);
@@ -425,12 +436,7 @@ impl Generator<'_> {
         let Some(pointer) = self.choices.register(usable & !links & !bit(count)) else {
             return;
         };
-        let mutual = self.choices.chance(35);
-        let style = *self
-            .choices
-            .pick(&[Style::Stack, Style::DeepStack, Style::DeepArray]);
         let allowed = self.allowed();
-        let each_budget = self.choices.magnitude((self.shape.budget / 40).max(20));
         let parts = if mutual { 2 } else { 1 };
         let labels: Vec<Label> = (0..parts).map(|_| self.label()).collect();
         let (mut written, mut cost, mut calls, mut largest) = (0, 0, 1, 0);
@@ -525,13 +531,13 @@ impl Generator<'_> {
         let frame = match shape.style {
             Style::DeepArray => None,
             Style::Stack | Style::DeepStack => {
-                let saved = if self.shape.depth > 100_000 {
+                let saved = if self.shape.depth >= DEEP {
                     0
                 } else {
                     self.allowed() & self.allowed()
                 };
                 let mut frame = self.new_frame(link, saved & !self.scope.kept & !bit(shape.next_link));
-                if self.shape.depth > 100_000 {
+                if self.shape.depth >= DEEP {
                     (frame.size, frame.saved) = (16, vec![(link, 8)]);
                 }
                 Some(frame)
@@ -548,7 +554,7 @@ impl Generator<'_> {
                 self.op("sd", 0, shape.pointer, link, 0);
             }
         }
-        self.scope.exit = Some(exit);
+        self.scope.exit = (self.shape.depth < DEEP).then_some(exit);
         let calls = self.choices.between(1, 10).saturating_sub(7).max(1);
         for _ in 0..calls {
             let piece = self.open();
@@ -593,7 +599,7 @@ impl Generator<'_> {
 
 /// Where a recursion keeps its links.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Style {
+pub(super) enum Style {
     /// On the stack as it is.
     Stack,
     /// On a stack in the deep memory.

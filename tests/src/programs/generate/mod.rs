@@ -1,7 +1,7 @@
 //! Making programs: functions are made callees first, so that what a function may cost and write is known where it is
 //! called; every loop and recursion counts down, so that every program ends.
 //!
-//! - [`emit`](self): single instructions, with what they may write and what they cost noted in the [`Scope`];
+//! - `emit`: single instructions, with what they may write and what they cost noted in the `Scope`;
 //! - `straight`: code without control flow: random instructions, memory, atomics, idioms that compilers make;
 //! - `flow`: branches, loops, graphs of blocks, tables, overlapping decodes;
 //! - `calls`: calls of every kind, and `functions`: what is called;
@@ -35,6 +35,8 @@ pub struct Shape {
     pub for_qemu: bool,
     /// Something in it traps.
     pub traps: bool,
+    /// Recursions always go as deep as they may.
+    pub deepest: bool,
     /// Statements in a body, at most.
     pub statements: u64,
 }
@@ -47,7 +49,29 @@ impl Shape {
         depth: 20_000,
         for_qemu: true,
         traps: false,
+        deepest: false,
         statements: 5,
+    };
+
+    /// The same for our own tiers alone: what qemu settles otherwise is in it too.
+    pub const OURS: Self = Self {
+        for_qemu: false,
+        ..Self::WHOLE
+    };
+
+    /// Long runs.
+    pub const LONG: Self = Self {
+        budget: 4_000_000,
+        depth: 100_000 - 1,
+        ..Self::OURS
+    };
+
+    /// Something in it traps.
+    pub const TRAPS: Self = Self {
+        budget: 20_000,
+        depth: 2000,
+        traps: true,
+        ..Self::OURS
     };
 
     /// Few instructions, for runs at every gas limit.
@@ -57,6 +81,7 @@ impl Shape {
         depth: 6,
         for_qemu: false,
         traps: false,
+        deepest: false,
         statements: 3,
     };
 }
@@ -65,6 +90,27 @@ impl Shape {
 #[must_use]
 pub fn generate(choices: &mut Choices, shape: Shape, origin: String) -> Guest {
     Generator::new(choices, shape, origin).whole()
+}
+
+/// A program that calls itself so many times without returning, two million at most, at some 30 instructions each.
+#[must_use]
+pub fn generate_deep(choices: &mut Choices, depth: u64, for_qemu: bool, origin: String) -> Guest {
+    let shape = Shape {
+        functions: 1,
+        budget: depth.saturating_mul(2000),
+        depth,
+        for_qemu,
+        traps: false,
+        deepest: true,
+        statements: 1,
+    };
+    Generator::new(choices, shape, origin).deep()
+}
+
+/// A program of these bytes, behind code that sets all registers to numbers and addresses of data.
+#[must_use]
+pub fn raw(choices: &mut Choices, bytes: &[u8], origin: String) -> Guest {
+    Generator::new(choices, Shape::SMALL, origin).raw(bytes)
 }
 
 /// What a function needs to be given beside its link.

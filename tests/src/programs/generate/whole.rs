@@ -3,14 +3,16 @@
 use millrace_jit::isa::Op;
 
 use super::super::choices::Choices;
-use super::super::code::Chunk;
+use super::super::code::{Chunk, Item, Label};
 use super::super::guest::{DATA_LEN, Guest, HOME, LAYOUTS, REGISTERS, SCRATCH, SCRATCH_END, STACK_TOP};
-use super::functions::STACK_UNITS;
+use super::functions::{STACK_UNITS, Style};
 use super::{A0, A7, Generator, SP, Scope, Shape};
 use crate::asm::value;
 
 const WRITE: u64 = 64;
 const EXIT: u64 = 93;
+/// Traps in a program that has any, at most.
+const TRAPS: u32 = 3;
 
 impl<'a> Generator<'a> {
     pub(super) fn new(choices: &'a mut Choices, shape: Shape, origin: String) -> Self {
@@ -59,7 +61,7 @@ impl<'a> Generator<'a> {
             switch: None,
             millicode: None,
             tables: 0,
-            traps_left: if shape.traps { 3 } else { 0 },
+            traps_left: if shape.traps { TRAPS } else { 0 },
             runoff: None,
         }
     }
@@ -69,11 +71,44 @@ impl<'a> Generator<'a> {
         for _ in 0..functions {
             self.function();
         }
+        self.with_main(Self::statements_of_main)
+    }
+
+    pub(super) fn deep(mut self) -> Guest {
+        let style = *self.choices.pick(&[Style::DeepStack, Style::DeepArray]);
+        let mutual = self.choices.chance(30);
+        while self.functions.is_empty() {
+            self.recursion_of(mutual, style, 30);
+        }
+        self.with_main(|this, _| this.call())
+    }
+
+    pub(super) fn raw(mut self, bytes: &[u8]) -> Guest {
+        for start in (0..REGISTERS as usize).step_by(16) {
+            let address = self.layout.data + SCRATCH + 8 * self.choices.below(0x400);
+            self.data[start..start + 8].copy_from_slice(&address.to_le_bytes());
+        }
+        let scope = self.scope(0, 1000);
+        self.aside("raw", scope, |this| {
+            this.set_registers();
+            for halfword in bytes.chunks(2) {
+                let [low, high] = [halfword[0], halfword.get(1).copied().unwrap_or(0)];
+                let word = u32::from(low) | u32::from(high) << 8;
+                this.chunk.items.push(Item::Bytes(word, 2));
+                let index = this.chunk.items.len() - 1;
+                this.chunk.pieces.push(index..index + 1);
+            }
+        });
+        self.guest(0)
+    }
+
+    /// A program of the functions so far and a `main` that does this.
+    fn with_main(mut self, make: impl FnOnce(&mut Self, Label)) -> Guest {
         let main = self.label();
         let scope = self.scope(0, self.shape.budget);
         let done = self.aside("main", scope, |this| {
             this.here(main);
-            this.main();
+            this.main(make);
         });
         // The entry is where text begins; everything else lies in any order.
         let scope = self.scope(0, 0);
@@ -93,12 +128,16 @@ impl<'a> Generator<'a> {
                 }
                 if this.choices.chance(40) {
                     // Half an instruction.
-                    this.chunk.items.push(super::super::code::Item::Bytes(0x0013, 2));
+                    this.chunk.items.push(Item::Bytes(0x0013, 2));
                 } else {
                     this.computation(0);
                 }
             });
         }
+        self.guest(done.cost + 10_000)
+    }
+
+    fn guest(self, most_instructions: u64) -> Guest {
         Guest {
             origin: self.origin,
             layout: self.layout,
@@ -110,21 +149,48 @@ impl<'a> Generator<'a> {
             deep_len: self.deep_len,
             for_qemu: self.shape.for_qemu,
             own_stack: self.own_stack,
-            text: None,
-            most_instructions: done.cost + 10_000,
+            most_instructions,
         }
     }
 
-    /// Sets every register, does things, stores every register, writes all of it out and exits.
-    fn main(&mut self) {
-        const FRAME: i32 = 128;
+    fn set_registers(&mut self) {
         let home = self.home;
         let address = self.layout.data + HOME;
         self.set(home, address);
         for register in (1..32).filter(|register| ![SP, home].contains(register)) {
             let off = 8 * i32::from(register) - HOME as i32;
+            let piece = self.open();
             self.op("ld", register, home, 0, off);
+            self.close(piece);
         }
+    }
+
+    fn statements_of_main(&mut self, out: Label) {
+        for turn in 0..40 {
+            if turn >= self.shape.statements && self.room() < self.shape.budget / 4 {
+                break;
+            }
+            let piece = self.open();
+            match self.choices.below(10) {
+                0..6 => self.call(),
+                6 => self.host_call(),
+                _ => self.statement(),
+            }
+            self.close(piece);
+            if turn == 2 && self.choices.chance(20) {
+                self.branch(Op::Beq, A0, A0 + 1, out);
+            }
+        }
+        if self.traps_left == TRAPS {
+            self.trap();
+        }
+    }
+
+    /// Sets every register, does things, stores every register, writes all of it out and exits.
+    fn main(&mut self, make: impl FnOnce(&mut Self, Label)) {
+        const FRAME: i32 = 128;
+        let home = self.home;
+        self.set_registers();
         if self.own_stack {
             let top = self.layout.data + STACK_TOP;
             self.set(SP, top);
@@ -132,28 +198,13 @@ impl<'a> Generator<'a> {
         self.op("addi", SP, SP, 0, -FRAME);
         self.scope.locals = Some((0, FRAME));
         let out = self.label();
-        for turn in 0..40 {
-            if turn >= self.shape.statements && self.room() < self.shape.budget / 4 {
-                break;
-            }
-            let piece = self.open();
-            if self.choices.chance(60) {
-                self.call();
-            } else {
-                self.statement();
-            }
-            self.close(piece);
-            if turn == 2 && self.choices.chance(20) {
-                self.branch(Op::Beq, A0, A0 + 1, out);
-            }
-        }
-        if self.traps_left == 3 {
-            self.trap();
-        }
+        make(self, out);
         self.here(out);
         for register in 1..32 {
             let off = 8 * i32::from(register) - HOME as i32;
+            let piece = self.open();
             self.op("sd", 0, home, register, off);
+            self.close(piece);
         }
         let stack = if self.own_stack {
             STACK_TOP - 0x800
@@ -162,11 +213,13 @@ impl<'a> Generator<'a> {
         };
         for (start, end) in [(0, SCRATCH_END), (stack, stack + 0x800)] {
             let start = self.layout.data + start;
+            let piece = self.open();
             self.set(A0, 1);
             self.set(A0 + 1, start);
             self.set(A0 + 2, end - (start - self.layout.data));
             self.set(A7, WRITE);
             self.op4("ecall", 0, 0, 0, 0);
+            self.close(piece);
         }
         self.set(A0, 0);
         self.set(A7, EXIT);
