@@ -33,7 +33,7 @@ fn programs_agree_with_qemu() {
 
 #[test]
 fn programs_agree_between_tiers() {
-    let mut volume = Volume::new("tiers", 1500, 15);
+    let mut volume = Volume::new("tiers", 500, 15);
     while let Some(seed) = volume.next() {
         let guest = program(&volume, seed, Shape::OURS);
         let setting = setting(&guest);
