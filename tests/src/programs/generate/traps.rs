@@ -162,7 +162,15 @@ impl Generator<'_> {
         };
         let address = (place & !7) + self.choices.between(1, width - 1);
         self.set(t, address);
-        self.op4(name, u, t, 0, 0);
+        // x0 as well: then most of these change nothing, and have to fault all the same.
+        let any = self.any();
+        let source = if name.starts_with("lr") || self.choices.chance(30) {
+            0
+        } else {
+            any
+        };
+        let rd = if self.choices.chance(15) { 0 } else { u };
+        self.op4(name, rd, t, source, 0);
     }
 
     fn faulting_atomic(&mut self, t: u8, u: u8) {
@@ -178,7 +186,15 @@ impl Generator<'_> {
             let load = format!("lr{suffix}");
             self.op4(&load, u, t, 0, 0);
         }
-        self.op4(name, u, t, 0, 0);
+        // x0 as well: then most of these change nothing, and have to fault all the same.
+        let any = self.any();
+        let source = if name.starts_with("lr") || self.choices.chance(30) {
+            0
+        } else {
+            any
+        };
+        let rd = if self.choices.chance(15) { 0 } else { u };
+        self.op4(name, rd, t, source, 0);
     }
 
     fn illegal(&mut self) {
