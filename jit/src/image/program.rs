@@ -169,14 +169,15 @@ impl Program {
         self.text.2
     }
 
-    /// Most bytes of memory that the program comes to take, shared by all its instances: what its file fills, and its
-    /// text decoded and compiled.
+    /// Most bytes of memory that the program comes to take, shared by all its instances: what its file fills, twice
+    /// where instances map it, and its text decoded and compiled.
     #[must_use]
     pub fn most_memory_bytes(&self) -> usize {
         let data: usize = self.segments.iter().map(|segment| segment.data.len()).sum();
         let profiled = self.guest.as_ref().map_or(0, |guest| guest.bytes());
         data + self.text_len() as usize * (Code::MOST_BYTES_PER_TEXT_BYTE + NativeCode::BYTES_PER_TEXT_BYTE)
             + profiled
+            + Template::file_bytes(self)
     }
 
     /// 4 KiB pages of writable image (data, bss) and stack: what entry charges for and what counts as live.

@@ -36,10 +36,20 @@ impl Template {
     pub(crate) fn new(program: &Program) -> Self {
         static FILES: AtomicUsize = AtomicUsize::new(0);
         let mut file = None;
-        if host_page_bytes() == PAGE_BYTES as usize && file_bytes(program) >= MAPPED_FROM_BYTES {
+        if Self::file_bytes(program) > 0 {
             file = SealedFile::new(program, &FILES);
         }
         Self(Arc::new(Layout::new(program, file)))
+    }
+
+    /// Bytes of the file that a program's template takes, if it gets one.
+    pub(crate) fn file_bytes(program: &Program) -> usize {
+        let bytes = filled_bytes(program);
+        if host_page_bytes() == PAGE_BYTES as usize && bytes >= MAPPED_FROM_BYTES {
+            bytes as usize
+        } else {
+            0
+        }
     }
 
     pub(in crate::runtime) fn layout(&self) -> &Arc<Layout> {
@@ -177,7 +187,7 @@ fn filled(segment: &Segment) -> u64 {
     (segment.data.len() as u64).next_multiple_of(u64::from(PAGE_BYTES))
 }
 
-fn file_bytes(program: &Program) -> u64 {
+fn filled_bytes(program: &Program) -> u64 {
     program.segments().iter().map(filled).sum()
 }
 
@@ -217,7 +227,7 @@ impl Drop for SealedFile {
 fn sealed(program: &Program) -> io::Result<File> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file = File::from(memfd_create("millrace-program", flags)?);
-    file.set_len(file_bytes(program))?;
+    file.set_len(filled_bytes(program))?;
     let mut offset = 0;
     for segment in program.segments() {
         file.write_all_at(&segment.data, offset)?;
