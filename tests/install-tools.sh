@@ -20,9 +20,12 @@ need qemu-riscv64 qemu-user
 need riscv64-unknown-elf-gcc gcc-riscv64-unknown-elf
 need clang-19 clang-19
 need ld.lld-19 lld-19
+need gdb gdb
 # Debian's own Rust: its library sources rebuild contracts without a downloaded target. Ubuntu has no such package.
 want rustc-web
 want rust-web-src
+# Without it the session of docs/profiling.md is not run.
+want linux-perf
 
 if [ -z "$packages$optional" ]; then
     echo "install-tools: everything is there"

@@ -22,4 +22,8 @@ const fn column(name: &'static str, tier: Tier, most_rounds: usize) -> Column {
 }
 
 /// Every tier, one line each.
-pub const ALL: &[Column] = &[column("interpreter", Tier::Interpreter, 2)];
+pub const ALL: &[Column] = &[
+    column("jit", Tier::Jit, 20),
+    column("auto", Tier::Auto, 20),
+    column("interpreter", Tier::Interpreter, 2),
+];

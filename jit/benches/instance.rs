@@ -113,6 +113,24 @@ fn main() {
     });
     drop(programs);
 
+    // As many as the pool keeps for one program at least.
+    let count = 200;
+    let refill = |alive: &mut Vec<_>| {
+        let start = now();
+        alive.extend((0..count).map(|_| Instance::new(Arc::clone(&program))));
+        (start.elapsed(), count)
+    };
+    report("new, pooled", || {
+        alive.clear();
+        refill(&mut alive)
+    });
+    report("drop of the same", || {
+        alive.clear();
+        refill(&mut alive);
+        let start = now();
+        alive.clear();
+        (start.elapsed(), count)
+    });
     pooled("new and drop, pooled, untouched", &program, |_| ());
     for pages in [1, 4, 16, 64] {
         let name = format!("new, {pages} pages of stack written, drop");

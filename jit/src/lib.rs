@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`machine`] (versions: weights, limits, layout), [`isa`] (decode, names, disassembly), [`image`]
 //! (ELF to validated [`Program`]; symbols and lines), [`interpreter`] (the reference semantics), [`runtime`]
-//! (instances: memory, registers, gas, host calls, ends), [`profile`] (names and lines of guests for perf and gdb).
+//! (instances: memory, registers, gas, host calls, ends; native code and the tiers), `compiler` (RISC-V to native code
+//! by Cranelift), [`profile`] (names and lines of guests for perf and gdb).
 //!
 //! ```text
 //!        ELF file                        Host (the caller's: contracts, or the bare host)
@@ -10,7 +11,8 @@
 //!           ▼                               │
 //!  image ─ Program ──► runtime ─ Instance ──┤
 //!           │           Memory, gas, ends   ▼ Flow: continue, return, revert, trap, abort
-//!           └── text ─► isa ─► interpreter (Tier)
+//!           └── text ─► isa ─┬► interpreter ◄──┤ Tier: where an address has native code it runs,
+//!                            └► compiler ─► native code      and the interpreter everywhere else
 //! ```
 //!
 //! The rules are those of `docs/spec/machine.md`, the prices those of `docs/spec/gas.md`. What decides validity, gas
@@ -24,7 +26,10 @@ pub mod machine;
 pub mod profile;
 pub mod runtime;
 
-pub use compiler::CompileError;
+pub use compiler::{CompileError, CompileOptions, Protection};
 pub use image::{ImageError, Program};
 pub use machine::Machine;
-pub use runtime::{Ecall, End, Flow, Host, Instance, InstanceError, Memory, Outcome, Tier, Trap, TrapKind};
+pub use runtime::{
+    Ecall, End, Flow, Host, Instance, InstanceError, Memory, NATIVE_STACK_BYTES, Outcome, Tier, Trap,
+    TrapKind,
+};

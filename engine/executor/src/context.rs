@@ -41,6 +41,8 @@ pub(crate) struct Rules<'a> {
     pub(crate) schedule: &'static GasSchedule,
     pub(crate) machine: &'static Machine,
     pub(crate) tier: Tier,
+    /// Whether to find out what traps of native code were, which takes a run in the interpreter.
+    pub(crate) diagnoses_traps: bool,
     pub(crate) programs: &'a ProgramCache,
     pub(crate) block: &'a BlockContext,
 }

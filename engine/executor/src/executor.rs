@@ -131,7 +131,12 @@ impl Executor {
         call: &ReadOnlyCall,
         state: &dyn StateReader,
     ) -> Result<ReadOnlyOutcome, ExecutionError> {
-        crate::read_only::call_read_only(self.rules(block), call, state)
+        let rules = Rules {
+            // Somebody waits for the reason.
+            diagnoses_traps: true,
+            ..self.rules(block)
+        };
+        crate::read_only::call_read_only(rules, call, state)
     }
 
     fn rules<'a>(&'a self, block: &'a BlockContext) -> Rules<'a> {
@@ -142,6 +147,7 @@ impl Executor {
             schedule: schedule(versions.gas).expect("the spec's versions were checked at the start"),
             machine: machine(versions.machine).expect("the spec's versions were checked at the start"),
             tier: self.tier,
+            diagnoses_traps: false,
             programs: &self.programs,
             block,
         }

@@ -162,7 +162,7 @@ fn enter(execution: &mut Execution<'_>, request: FrameRequest) -> Result<(End, V
     let pages = live_pages(&code, &input);
     take_pages(execution, pages)?;
     execution.journal.note_run(&code.hash);
-    let tier = execution.rules.tier;
+    let (tier, diagnoses) = (execution.rules.tier, execution.rules.diagnoses_traps);
     let mut frame = Frame {
         execution,
         kind,
@@ -175,7 +175,14 @@ fn enter(execution: &mut Execution<'_>, request: FrameRequest) -> Result<(End, V
         output: Vec::new(),
         pages,
     };
-    let outcome = Instance::new(code.program).run(tier, gas, &mut frame);
+    let mut instance = Instance::new(code.program);
+    if diagnoses {
+        instance.record();
+    }
+    let mut outcome = instance.run(tier, gas, &mut frame);
+    if let End::Trapped(trap) = &mut outcome.end {
+        *trap = instance.diagnose(trap);
+    }
     let Frame {
         execution,
         output,

@@ -164,9 +164,19 @@ fn traps_end_with_134_and_say_where() {
 fn a_jump_out_of_text_has_a_pc_but_no_function() {
     let output = run(&[], &["far"]);
     assert_eq!(output.status.code(), Some(134));
-    assert_eq!(
-        text(&output.stderr),
-        "to stderr\nmillrace: trap: jump outside text, pc 0x8\n"
+    let errors = text(&output.stderr);
+    let mut lines = errors.lines();
+    let expected = [
+        "to stderr",
+        "millrace: trap: jump outside text, pc 0x8",
+        "guest backtrace:",
+        "   0: 0x8",
+    ];
+    assert_eq!(lines.by_ref().take(4).collect::<Vec<_>>(), expected);
+    let caller = lines.next().expect("who jumped there");
+    assert!(
+        caller.contains(" start at ") && caller.contains("echo.c:"),
+        "{caller}"
     );
     assert_eq!(
         text(&output.stdout),

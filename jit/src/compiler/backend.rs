@@ -17,16 +17,21 @@ use super::dataflow::Facts;
 use super::flow::{Block, Ending, Region, Target, Text};
 use super::summary::{self, Summaries};
 use super::translate::{self, Callees, Input};
-use super::{CompileError, Options};
+use super::{CompileError, CompileOptions};
 use crate::runtime::native::memory::Provider;
 use crate::runtime::native::{Batch, Function, Place};
 
-/// Frames of native functions are smaller than this, so that functions which do not look at the host's stack cannot
-/// pass its reserve. Larger ones stay in tier 0.
-const MAX_FRAME_BYTES: u32 = 16 << 10;
+/// Frames of native functions are smaller than this; functions with larger ones stay in tier 0.
+const MAX_FRAME_BYTES: u32 = 8 << 10;
+
+/// Longest chain of calls between two functions that look at the host's stack.
+const CHAIN: u32 = 8;
+
+/// Most stack that functions which do not look at it use together.
+pub(crate) const MAX_UNCHECKED_STACK_BYTES: usize = (MAX_FRAME_BYTES * (CHAIN + 1)) as usize;
 
 /// A Cranelift target with our settings.
-fn target(options: &Options) -> Result<OwnedTargetIsa, CompileError> {
+fn target(options: &CompileOptions) -> Result<OwnedTargetIsa, CompileError> {
     let mut flags = settings::builder();
     let mut set = |name: &str, value: &str| {
         flags
@@ -101,7 +106,7 @@ pub(crate) fn compile(
     text: Text<'_>,
     read_only: &[(u32, &[u8])],
     regions: &[Region],
-    options: &Options,
+    options: &CompileOptions,
 ) -> Result<Batch, CompileError> {
     let target = target(options)?;
     let convention = CallConv::triple_default(target.triple());
@@ -128,7 +133,7 @@ pub(crate) fn compile(
         control: ControlPlane::default(),
     };
     let mut compiled = Vec::with_capacity(regions.len());
-    for (region, &checks_stack) in regions.iter().zip(&checks) {
+    for (number, (region, &checks_stack)) in regions.iter().zip(&checks).enumerate() {
         let facts = Facts::of(region, &summaries);
         let input = Input {
             text,
@@ -146,8 +151,7 @@ pub(crate) fn compile(
             functions: &functions,
         };
         let ids = functions[&region.entry];
-        let refuses = options.refuse.is_some_and(|refused| refused == region.entry);
-        let code = if refuses {
+        let code = if options.refuse == Some(number) {
             Err(CompileError::Cranelift("told to refuse".into()))
         } else {
             compiler.region(ids.function, &mut callees, &input)
@@ -395,8 +399,6 @@ fn link(
 /// Which regions have to look at the host's stack: those that may come to call themselves, call what is not known, or
 /// stand at the end of a long chain of calls.
 fn stack_checks(regions: &[Region]) -> Vec<bool> {
-    /// Longest chain of calls between two functions that look.
-    const CHAIN: u32 = 8;
     let indices: BTreeMap<u32, usize> = regions
         .iter()
         .enumerate()

@@ -30,25 +30,36 @@ use thiserror::Error;
 
 use crate::image::{Permissions, Program, Segment};
 use crate::runtime::native::Batch;
+pub(crate) use backend::MAX_UNCHECKED_STACK_BYTES;
 use flow::{Region, Text};
 pub(crate) use plan::Survey;
-pub(crate) use translate::Protection;
+pub use translate::Protection;
 
-/// How to compile.
+/// How to compile. Decides speed, and never a result.
 #[derive(Clone, Debug)]
-pub(crate) struct Options {
+pub struct CompileOptions {
     /// How faults are found.
-    pub(crate) protection: Protection,
+    pub protection: Protection,
     /// Run Cranelift's verifier over what is given to it.
-    pub(crate) verify: bool,
-    /// Use what this host's processor has beyond the baseline.
-    pub(crate) host_features: bool,
+    pub verify: bool,
+    /// Use what this host's processor has beyond the baseline of its architecture.
+    pub host_features: bool,
     /// Keep which guest instruction native code was made for.
-    pub(crate) places: bool,
-    /// Keep a frame pointer in every function, for who walks the native stack.
-    pub(crate) frame_pointers: bool,
-    /// Refuse the region at this entry, to test what happens then.
-    pub(crate) refuse: Option<u32>,
+    pub places: bool,
+    /// Keep frame pointers, for profilers that walk host frames.
+    pub frame_pointers: bool,
+    /// Take the function with this number, in the order of their addresses, for one that Cranelift refuses: to test that
+    /// nothing depends on what can be compiled.
+    pub refuse: Option<usize>,
+}
+
+impl CompileOptions {
+    /// What suits this process: faults by signals, where the handlers can be installed and the host's pages are the
+    /// guest's, else explicit checks.
+    #[must_use]
+    pub fn for_this_process() -> Self {
+        crate::runtime::native::options()
+    }
 }
 
 /// Why there is no native code.
@@ -105,7 +116,7 @@ pub(crate) fn survey(program: &Program) -> Survey {
 pub(crate) fn compile_program(
     program: &Program,
     survey: &Survey,
-    options: &Options,
+    options: &CompileOptions,
 ) -> Result<Batch, CompileError> {
     let regions = plan::whole_program(text_of(program), survey);
     compile(program, &regions, options)
@@ -120,14 +131,14 @@ pub(crate) fn compile_around(
     survey: &Survey,
     root: u32,
     instructions: usize,
-    options: &Options,
+    options: &CompileOptions,
 ) -> Result<Batch, CompileError> {
     let has_code = |pc: u32| program.native().entry(u64::from(pc)) != 0;
     let regions = plan::around(text_of(program), survey, root, instructions, has_code);
     compile(program, &regions, options)
 }
 
-fn compile(program: &Program, regions: &[Region], options: &Options) -> Result<Batch, CompileError> {
+fn compile(program: &Program, regions: &[Region], options: &CompileOptions) -> Result<Batch, CompileError> {
     let read_only: Vec<(u32, &[u8])> = program
         .segments()
         .iter()

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::debug::Debug as Names;
 use super::error::ImageError;
 use super::header::{self, Load};
-use crate::compiler::{self, CompileError, Options, Survey};
+use crate::compiler::{self, CompileError, CompileOptions, Survey};
 use crate::interpreter::Code;
 use crate::machine::{Machine, PAGE_BYTES};
 use crate::profile::Guest;
@@ -227,7 +227,7 @@ impl Program {
     ///
     /// # Errors
     /// [`CompileError`]; the program runs in tier 0 then, with equal results.
-    pub(crate) fn compile(&self, options: &Options) -> Result<(), &CompileError> {
+    pub fn compile(&self, options: &CompileOptions) -> Result<(), &CompileError> {
         let compiled = self.compiled.get_or_init(|| {
             let batch = compiler::compile_program(self, self.survey(), options)?;
             self.native().publish(batch);

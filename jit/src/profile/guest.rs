@@ -52,7 +52,7 @@ impl SymbolFile {
             label: label.to_owned(),
             elf: elf.into(),
             start,
-            text: text.into(),
+            text: code(text).into(),
             is_used: false,
         })
     }
@@ -73,7 +73,7 @@ impl Guest {
         let mut known = SYMBOLS.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known
             .iter_mut()
-            .find(|file| file.start == start && *file.text == *text);
+            .find(|file| file.start == start && *file.text == *code(text));
         let elf = match known {
             Some(file) => {
                 file.is_used = true;
@@ -169,6 +169,19 @@ impl Guest {
             text: 0..u32::MAX,
             tables: OnceLock::from(tables),
         }
+    }
+}
+
+/// Text without the file's own headers, which some linkers put before it and which stripping changes.
+fn code(text: &[u8]) -> &[u8] {
+    const HEADER: usize = 64;
+    const PROGRAM_HEADER: usize = 56;
+    match text.first_chunk::<HEADER>() {
+        Some(header) if header.starts_with(b"\x7fELF") => {
+            let count = usize::from(u16::from_le_bytes([header[56], header[57]]));
+            text.get(HEADER + count * PROGRAM_HEADER..).unwrap_or_default()
+        }
+        _ => text,
     }
 }
 

@@ -154,7 +154,7 @@ pub fn unused_symbols() -> Vec<String> {
 pub fn finish() -> Result<(), ProfileError> {
     match PROFILE.get() {
         None | Some(Profile::Gdb) => Ok(()),
-        Some(Profile::PerfMap(map)) => Written::finish(map, |_| Ok(())),
+        Some(Profile::PerfMap(map)) => Written::finish(map, PerfMap::close),
         Some(Profile::JitDump(dump)) => Written::finish(dump, JitDump::close),
     }
 }

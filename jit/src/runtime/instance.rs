@@ -143,15 +143,21 @@ impl Instance {
     }
 
     /// What a trap of the last run was. Native code reports [`TrapKind::Undetermined`]; for a recorded run this runs it
-    /// again in the reference interpreter, with the recorded answers of its host, and gives kind and pc. That takes as
-    /// long as the interpreter takes. Any other trap is given back as it is, and so is one that was not recorded.
-    #[must_use]
-    pub fn diagnose(&self, trap: &Trap) -> Trap {
+    /// again in the reference interpreter, with the recorded answers of its host, and gives kind and pc; memory and
+    /// registers are then as the trap found them. That takes as long as the interpreter takes. Any other trap is given
+    /// back as it is, and so is one that was not recorded.
+    pub fn diagnose(&mut self, trap: &Trap) -> Trap {
         let replayed = match &self.record {
             Some(record) if trap.kind == TrapKind::Undetermined => record.replay(&self.program),
             _ => None,
         };
-        replayed.unwrap_or_else(|| trap.clone())
+        let Some(replayed) = replayed else {
+            return trap.clone();
+        };
+        let memory = std::mem::replace(&mut *self.memory, replayed.memory);
+        memory.give_back(&self.program);
+        self.registers = replayed.registers;
+        replayed.trap
     }
 
     /// Gas that the last run used in tier 0, host calls made from there included. Unspecified after a trap.

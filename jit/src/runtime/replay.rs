@@ -81,7 +81,7 @@ impl Record {
 
     /// Runs the program again, up to its trap. `None` where the record is not whole, the host has no memory for another
     /// instance, or the run does not trap, which would be a fault of a tier.
-    pub(super) fn replay(&self, program: &Arc<Program>) -> Option<Trap> {
+    pub(super) fn replay(&self, program: &Arc<Program>) -> Option<Replayed> {
         if self.is_full {
             return None;
         }
@@ -93,12 +93,25 @@ impl Record {
         let mut hart = Hart::new(u64::from(program.entry()), self.stack_pointer, self.gas_limit);
         let laid_out = player.apply(&mut memory).is_some();
         let outcome = interpreter::run(&mut hart, program, &mut memory, &mut player);
-        memory.give_back(program);
         match outcome.end {
-            End::Trapped(trap) if laid_out => Some(trap),
-            _ => None,
+            End::Trapped(trap) if laid_out => Some(Replayed {
+                trap,
+                memory,
+                registers: hart.registers(),
+            }),
+            _ => {
+                memory.give_back(program);
+                None
+            }
         }
     }
+}
+
+/// What a replay came to: memory and registers as the trap found them.
+pub(super) struct Replayed {
+    pub(super) trap: Trap,
+    pub(super) memory: Memory,
+    pub(super) registers: [u64; 32],
 }
 
 /// A host that records what it hands on.

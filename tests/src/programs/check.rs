@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 
-use millrace_jit::{End, Program, Tier, Trap, TrapKind};
+use millrace_jit::{CompileOptions, End, Program, Protection, Tier, Trap, TrapKind};
 
 use super::guest::{Guest, REGISTERS, SCRATCH_END};
 use super::host::{Ending, Script};
@@ -168,6 +168,29 @@ impl Loaded {
             reference: make(),
             tiers: TIERS.iter().map(|&tier| (tier, make())).collect(),
         }
+    }
+
+    /// The same with native code compiled in ways that this process would not choose: with explicit checks instead of
+    /// signals, without the processor's extensions, and with one function after the other refused.
+    pub fn compiled_otherwise(mut make: impl FnMut() -> Arc<Program>, refused: usize) -> Self {
+        let usual = CompileOptions::for_this_process();
+        let checked = CompileOptions {
+            protection: Protection::Checked,
+            host_features: false,
+            ..usual.clone()
+        };
+        let refusing = (0..refused).map(|number| CompileOptions {
+            refuse: Some(number),
+            ..usual.clone()
+        });
+        let compile = |options: CompileOptions| {
+            let program = make();
+            program.compile(&options).expect("what is refused is left out");
+            (Tier::Jit, program)
+        };
+        let tiers = std::iter::once(checked).chain(refusing).map(compile).collect();
+        let reference = make();
+        Self { reference, tiers }
     }
 
     /// Runs it on all tiers and compares them with the reference.

@@ -113,7 +113,7 @@ fn file_cases() -> Vec<Case> {
             "configuration: unknown key",
             "[plugin]",
             "colour = 1\n[plugin]",
-            "configuration {dir}/node.toml: there is no key `colour`; there are version, chain_spec, data_directory, plugin, rpc, engine",
+            "configuration {dir}/node.toml: there is no key `colour`; there are version, chain_spec, data_directory, plugin, rpc, engine, execution",
         ),
         with(
             "configuration: unknown key in a table",
@@ -123,7 +123,17 @@ fn file_cases() -> Vec<Case> {
         with(
             "configuration: unknown table",
             "[colour]\nred = 1",
-            "configuration {dir}/node.toml: there is no key `colour`; there are version, chain_spec, data_directory, plugin, rpc, engine",
+            "configuration {dir}/node.toml: there is no key `colour`; there are version, chain_spec, data_directory, plugin, rpc, engine, execution",
+        ),
+        with(
+            "configuration: unknown profile",
+            "[execution]\nprofile = \"perf\"",
+            "configuration {dir}/node.toml: `execution.profile` is \"perf\": allowed is one of perfmap, jitdump, gdb",
+        ),
+        with(
+            "configuration: a profile without native code",
+            "[execution]\nprofile = \"gdb\"\ntier = \"interpreter\"",
+            "configuration {dir}/node.toml: execution.tier = \"interpreter\": allowed is \"jit\" or \"auto\" with a profile, which shows native code",
         ),
         changed(
             "configuration: no chain spec named",

@@ -1,7 +1,7 @@
 //! Valid programs that end.
 
 use millrace_jit::End;
-use millrace_tests::programs::check::check_qemu;
+use millrace_tests::programs::check::{Loaded, check_qemu};
 use millrace_tests::programs::choices::Choices;
 use millrace_tests::programs::generate::{Shape, generate_deep};
 use millrace_tests::programs::minimise::report_qemu;
@@ -38,6 +38,19 @@ fn programs_agree_between_tiers() {
         let guest = program(&volume, seed, Shape::OURS);
         let setting = setting(&guest);
         let checked = load(&guest).check(&setting);
+        volume.count(&guest, &setting, &checked);
+    }
+}
+
+#[test]
+fn programs_agree_however_they_are_compiled() {
+    let mut volume = Volume::new("compiled otherwise", 60, 0);
+    while let Some(seed) = volume.next() {
+        let guest = program(&volume, seed, Shape::OURS);
+        let setting = setting(&guest);
+        let image = guest.image().expect("whole programs have their labels");
+        let loaded = Loaded::compiled_otherwise(|| image.program(), 8);
+        let checked = loaded.check(&setting);
         volume.count(&guest, &setting, &checked);
     }
 }

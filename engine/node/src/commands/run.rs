@@ -129,6 +129,7 @@ fn execute(args: &Args, tier: TierName) -> Report {
     program.set_label(|| profile::label(&args.program));
     let program = Arc::new(program);
     let mut instance = Instance::new(program.clone());
+    instance.record();
     let words = std::iter::once(args.program.as_os_str()).chain(args.args.iter().map(OsString::as_os_str));
     let words: Vec<_> = words.map(OsStrExt::as_bytes).collect();
     if let Err(error) = lay_out_stack(&mut instance, program::current_machine(), &words) {
@@ -146,8 +147,12 @@ fn execute(args: &Args, tier: TierName) -> Report {
     };
     let mut host = BareHost::new(io::stdout(), io::stderr(), io::stdout().is_terminal());
     let executing = now();
-    let outcome = instance.run(tier.tier(), args.gas, &mut host);
+    let mut outcome = instance.run(tier.tier(), args.gas, &mut host);
     let execute_ns = nanoseconds(executing);
+    let interpreted_gas = instance.interpreted_gas();
+    if let End::Trapped(trap) = &mut outcome.end {
+        *trap = instance.diagnose(trap);
+    }
     let flushed = host.flush();
     let mut report = judge(&outcome, host.exit_status(), &elf, &program, &instance);
     if let (Err(error), None) = (flushed, &report.message) {
@@ -162,6 +167,7 @@ fn execute(args: &Args, tier: TierName) -> Report {
     }
     if let Value::Object(details) = &mut report.details {
         details.insert("gas_used".into(), outcome.gas_used.into());
+        details.insert("interpreted_gas".into(), interpreted_gas.into());
         details.insert("instructions".into(), outcome.instructions.into());
         details.insert("load_ns".into(), load_ns.into());
         details.insert("compile_ns".into(), compile_ns.into());
@@ -203,6 +209,7 @@ fn judge(
 
 fn trapped(trap: &Trap, elf: &[u8], program: &Program, instance: &Instance) -> Report {
     if trap.kind == TrapKind::Undetermined {
+        // Too long to be recorded, or no memory to run it again.
         let message = format!("{}; --tier interpreter says which and where", trap.kind);
         return Report {
             status: TRAPPED,

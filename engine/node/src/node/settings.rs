@@ -224,6 +224,9 @@ fn describe(error: &figment::Error) -> String {
             };
             format!("`{key}` is {found}: allowed is {expected}")
         }
+        Kind::UnknownVariant(found, known) => {
+            format!("`{key}` is {found:?}: allowed is one of {}", known.join(", "))
+        }
         other if key.is_empty() => other.to_string(),
         other => format!("`{key}`: {other}"),
     };

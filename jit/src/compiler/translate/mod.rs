@@ -49,7 +49,7 @@ pub(crate) const UNREACHABLE: TrapCode = TrapCode::unwrap_user(3);
 
 /// How native code finds out about accesses outside what is mapped, and about gas running out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Protection {
+pub enum Protection {
     /// By hardware faults and trap instructions, which a signal handler turns into exits.
     Signals,
     /// By explicit checks that leave through the exit stub: needs no handler.

@@ -23,7 +23,7 @@ use crate::image::Program;
 use crate::machine::PAGE_BYTES;
 
 /// Bytes of the stack's top that are zeroed by hand between two uses. For as little that costs less than having the kernel
-/// drop the pages and fault them in again: one page that comes back costs as much as zeroing 64 KiB.
+/// drop the pages and fault them in again: one page that comes back took as long as zeroing 100 KiB and more.
 const RESTORED_STACK_BYTES: u32 = 32 << 10;
 
 /// The same for the heap's start, as far as it was granted.

@@ -278,6 +278,43 @@ fn maps_of_a_slot_do_not_add_up() {
     assert!(most[0] <= 8 && most[1] <= 14, "{most:?}");
 }
 
+/// Bytes of guest memory that this process holds pages for.
+fn resident(slot: &Slot) -> u64 {
+    let base = slot.reservation.base() as u64;
+    let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let (mut inside, mut kib) = (false, 0);
+    for line in smaps.lines() {
+        let word = line.split_whitespace().next().unwrap_or_default();
+        if let Some((start, _)) = word.split_once('-') {
+            let start = u64::from_str_radix(start, 16).unwrap();
+            inside = (base..base + SPACE as u64).contains(&start);
+        } else if inside && word == "Rss:" {
+            kib += line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap();
+        }
+    }
+    kib << 10
+}
+
+#[test]
+fn what_a_slot_keeps_from_the_host_is_little() {
+    for laid in [
+        Laid::new(small()),
+        Laid::new(large()),
+        Laid::without_file(large()),
+    ] {
+        let mut slot = laid.slot();
+        let at_first = resident(&slot);
+        slot.grow_heap(1000).unwrap();
+        dirty_everything(&mut slot);
+        slot.reset(&laid.program).unwrap();
+        let kept = resident(&slot);
+        assert!(kept <= at_first + (96 << 10), "{at_first} {kept}");
+        slot.blank().unwrap();
+        let kept = resident(&slot);
+        assert!(kept <= 32 << 10, "{kept}: the stack's top and nothing else");
+    }
+}
+
 #[test]
 fn files_are_for_programs_that_are_large() {
     assert!(small().template().layout().file.is_none());

@@ -10,16 +10,17 @@ mod tiers;
 mod trampoline;
 
 pub(crate) use code::{Batch, Function, NativeCode, Place};
+pub use stack::NATIVE_STACK_BYTES;
 pub(crate) use tiers::Heat;
 
-use crate::compiler::{Options, Protection};
+use crate::compiler::{CompileOptions, Protection};
 use crate::profile;
 
 /// How native code is made for this process: with faults by signals, where handlers can be installed and the host's
 /// pages are the guest's, else with explicit checks.
-pub(crate) fn options() -> Options {
+pub(crate) fn options() -> CompileOptions {
     let by_signals = signals::install() && crate::runtime::Memory::host_protected();
-    Options {
+    CompileOptions {
         protection: if by_signals {
             Protection::Signals
         } else {

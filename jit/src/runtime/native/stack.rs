@@ -5,13 +5,20 @@
 
 use std::cell::Cell;
 
-/// Most bytes of stack that one entry into native code takes. Beyond it, the cost of starting over is spread over
-/// thousands of calls.
-const SHARE: usize = 256 << 10;
+/// Bytes of stack that functions of one run may use before they leave to start over. The cost of that is spread over
+/// hundreds of calls.
+const SHARE: usize = 64 << 10;
 
-/// Bytes that always remain below the limit: for frames of functions that do not look, and for the host calls and
-/// nested runs that start there.
-pub(super) const RESERVE: usize = 192 << 10;
+/// Bytes that functions which do not look at the stack may use below the limit: as many as may call each other, of the
+/// largest frames that there are.
+const UNCHECKED: usize = crate::compiler::MAX_UNCHECKED_STACK_BYTES;
+
+/// Most bytes of the host's stack that one run takes beyond what the interpreter would take, from its entry to a host
+/// call.
+pub const NATIVE_STACK_BYTES: usize = SHARE + UNCHECKED + (4 << 10);
+
+/// Bytes that have to be left beyond that, for a host call.
+const RESERVE: usize = 64 << 10;
 
 thread_local! {
     static LOWEST: Cell<usize> = const { Cell::new(0) };
@@ -19,20 +26,17 @@ thread_local! {
 
 /// The limit for native code that is entered from here.
 pub(super) fn limit() -> usize {
-    let here = 0_u8;
-    let here = (&raw const here) as usize;
-    let lowest = lowest();
-    here.saturating_sub(SHARE).max(lowest.saturating_add(RESERVE))
+    here().saturating_sub(SHARE)
 }
 
-/// Least bytes between an entry and its limit: more than any frame of a native function takes.
-const LEAST: usize = 64 << 10;
-
-/// Whether native code that is entered from here could make calls. Without room it would leave at each of them and come
-/// to nothing; tier 0 needs no stack.
+/// Whether there is room for a run that is entered from here. Otherwise tier 0 runs, which needs little.
 pub(super) fn has_room() -> bool {
+    here().saturating_sub(lowest()) >= NATIVE_STACK_BYTES + RESERVE
+}
+
+fn here() -> usize {
     let here = 0_u8;
-    ((&raw const here) as usize).saturating_sub(limit()) >= LEAST
+    (&raw const here) as usize
 }
 
 /// The lowest address of this thread's stack.
@@ -51,7 +55,7 @@ fn ask() -> usize {
     let mut address = std::ptr::null_mut();
     let mut size = 0;
     // SAFETY: the attributes are initialised by the first call and destroyed by the last; failure leaves the address
-    // null, and the limit is then the share alone.
+    // null, as if the stack had no end.
     unsafe {
         let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
         if libc::pthread_getattr_np(libc::pthread_self(), &raw mut attributes) == 0 {
