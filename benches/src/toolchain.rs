@@ -79,24 +79,34 @@ pub fn c_sources() -> PathBuf {
 
 fn build_c(name: &str, target: Target, directory: &Path) -> PathBuf {
     let output = directory.join(format!("{name}.{}", target.name()));
-    let clang = tools::find("clang-19", "clang-19");
     let linker = tools::find("ld.lld-19", "lld-19");
-    let common = "-O2 -ffreestanding -fno-pie -static -nostdlib";
-    let result = Command::new(clang)
-        .args(common.split_whitespace())
-        .arg(format!("--ld-path={}", linker.display()))
-        .args(target.clang_flags().split_whitespace())
-        .arg(c_sources().join(format!("{name}.c")))
+    let flags = format!(
+        "-fno-pie -static --ld-path={} {}",
+        linker.display(),
+        target.clang_flags()
+    );
+    clang(&[c_sources().join(format!("{name}.c"))], &flags, &output);
+    output
+}
+
+/// Compiles and links with the options that every C program is built with, and `flags`.
+///
+/// # Panics
+/// If the compiler is missing (the message says how to get it) or refuses the source.
+pub fn clang(sources: &[PathBuf], flags: &str, output: &Path) {
+    let result = Command::new(tools::find("clang-19", "clang-19"))
+        .args(["-O2", "-ffreestanding", "-nostdlib"])
+        .args(flags.split_whitespace())
+        .args(sources)
         .arg("-o")
-        .arg(&output)
+        .arg(output)
         .output()
         .expect("the compiler starts");
     assert!(
         result.status.success(),
-        "{name}.c does not compile for {target:?}:\n{}",
+        "{sources:?} does not compile with {flags}:\n{}",
         String::from_utf8_lossy(&result.stderr)
     );
-    output
 }
 
 /// Builds every program of `guests-rust` with the distribution's own compiler, whose library sources let the library
