@@ -4,7 +4,7 @@
 //
 //   riscv64  a guest of the bare host, or a Linux program for qemu: `ecall`
 //   x86-64   its native twin, a static Linux program
-//   wasm32   exports `run` and nothing else
+//   wasm32   exports `run` and nothing else; so does every target with `-DKERNEL_ONLY`, as `exported_run`
 //
 // Where the system has a clock, the CPU time of `run` in nanoseconds goes to descriptor 2; the bare host has none.
 
@@ -34,9 +34,21 @@ void *memcpy(void *restrict to, const void *restrict from, __SIZE_TYPE__ size) {
     return to;
 }
 
-#if defined(__wasm__)
+#if defined(__wasm__) || defined(KERNEL_ONLY)
 
-__attribute__((export_name("run"))) u64 exported_run(u64 work) {
+#if defined(__wasm__)
+// What clang makes of 64 x 64 to 128 bits where the target has no such product.
+u128 __multi3(u128 a, u128 b) {
+    u64 a_low = (u32)a, a_high = (u64)a >> 32, b_low = (u32)b, b_high = (u64)b >> 32;
+    u64 low = a_low * b_low, first = a_high * b_low + (low >> 32), second = a_low * b_high + (u32)first;
+    u64 high = a_high * b_high + (first >> 32) + (second >> 32);
+    high += (u64)a * (u64)(b >> 64) + (u64)(a >> 64) * (u64)b;
+    return (u128)high << 64 | (second << 32 | (u32)low);
+}
+
+__attribute__((export_name("run")))
+#endif
+u64 exported_run(u64 work) {
     return run(work);
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use millrace_jit::machine::{MAX_GAS_LIMIT, machine};
 use millrace_jit::{Ecall, End, Flow, Host, Instance, Program, Tier};
-use rustix::time::{ClockId, clock_gettime};
+
+use crate::host::cpu_time;
 
 const WRITE: u64 = 64;
 const EXIT: u64 = 93;
@@ -74,12 +75,6 @@ fn instance(program: &Arc<Program>, work: u64) -> Instance {
     memory.write(pointer, &laid_out).expect("the stack is mapped");
     instance.set_stack_pointer(pointer);
     instance
-}
-
-/// Time that this thread has spent on a CPU: other work on the machine disturbs it less than it disturbs a clock.
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(time).expect("CPU time is not negative")
 }
 
 /// Runs a fresh instance of `program` in `tier`, with gas that does not run out.

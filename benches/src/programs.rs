@@ -5,6 +5,8 @@
 pub enum Language {
     /// One file of `guests/`.
     C,
+    /// One binary of `guests-rust/`, around a crate from crates.io.
+    Rust,
 }
 
 /// One program. Its only input is `work`, its only output a digest of everything that it computed.
@@ -32,6 +34,16 @@ const fn c(name: &'static str, stresses: &'static str, work: u64, small: u64) ->
     }
 }
 
+const fn rust(name: &'static str, stresses: &'static str, work: u64, small: u64) -> Program {
+    Program {
+        name,
+        language: Language::Rust,
+        stresses,
+        work,
+        small,
+    }
+}
+
 /// Every program.
 pub const ALL: &[Program] = &[
     c("calls", "calls, returns", 450, 2),
@@ -47,6 +59,18 @@ pub const ALL: &[Program] = &[
     c("sieve", "short loops of stores", 100, 1),
     c("matrix", "multiply and add, strides", 20, 1),
     c("sha256", "straight lines, rotations", 90_000, 300),
+    rust("k256", "signature check, 64-bit limbs", 400, 1),
+    rust("ed25519-dalek", "signature check, 51-bit limbs", 800, 2),
+    rust("bls12_381", "pairings, many-word products", 12, 1),
+    rust("ruint", "256-bit integers of an EVM", 150_000, 500),
+    rust("sha2", "hash: 32-bit rotations", 400, 4),
+    rust("tiny-keccak", "hash: 64-bit logic, registers", 600, 4),
+    rust("blake3", "hash: straight lines", 1000, 4),
+    rust("serde_json", "parsing, trees, allocation", 600, 4),
+    rust("regex-automata", "a lazy automaton over bytes", 500, 4),
+    rust("miniz_oxide", "unpacking bits", 200, 2),
+    rust("lz4_flex", "packing, short copies", 500, 2),
+    rust("wasmi", "an interpreter in the machine", 16, 1),
 ];
 
 /// The program called `name`.
