@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use socket2::SockRef;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -20,8 +21,14 @@ pub struct Answer {
     pub body: String,
 }
 
+/// A kernel may let its own buffer grow to tens of megabytes: whoever does not read would not be noticed for as long.
+const RECEIVE_BUFFER: usize = 64 << 10;
+
 fn connect(address: &str) -> TcpStream {
     let stream = TcpStream::connect(address).unwrap();
+    SockRef::from(&stream)
+        .set_recv_buffer_size(RECEIVE_BUFFER)
+        .unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
