@@ -176,11 +176,8 @@ fn enter(execution: &mut Execution<'_>, request: FrameRequest) -> Result<(End, V
         pages,
     };
     let mut instance = Instance::new(code.program);
-    if diagnoses {
-        instance.record();
-    }
     let mut outcome = instance.run(tier, gas, &mut frame);
-    if let End::Trapped(trap) = &mut outcome.end {
+    if diagnoses && let End::Trapped(trap) = &mut outcome.end {
         *trap = instance.diagnose(trap);
     }
     let Frame {

@@ -14,6 +14,7 @@ use cranelift_module::{FuncId, Linkage, Module, ModuleReloc};
 
 use super::constants;
 use super::dataflow::Facts;
+use super::liveness::Liveness;
 use super::flow::{Block, Ending, Region, Target, Text};
 use super::summary::{self, Summaries};
 use super::translate::{self, Callees, Input};
@@ -106,6 +107,7 @@ pub(crate) fn compile(
     text: Text<'_>,
     read_only: &[(u32, &[u8])],
     regions: &[Region],
+    liveness: &Liveness,
     options: &CompileOptions,
 ) -> Result<Batch, CompileError> {
     let target = target(options)?;
@@ -116,7 +118,7 @@ pub(crate) fn compile(
     );
     // Helpers go by the context: no name is ever looked up.
     builder.symbol_lookup_fn(Box::new(|_| None));
-    let summaries = Summaries::close(regions);
+    let summaries = Summaries::close(regions, liveness);
     let checks = stack_checks(regions);
 
     let mut declaring = JITModule::new(JITBuilder::with_isa(
@@ -134,6 +136,8 @@ pub(crate) fn compile(
     };
     let mut compiled = Vec::with_capacity(regions.len());
     for (number, (region, &checks_stack)) in regions.iter().zip(&checks).enumerate() {
+        // What liveness has not seen cannot be compiled by it.
+        let is_known = region.blocks.iter().all(|block| liveness.knows(u64::from(block.start)));
         let facts = Facts::of(region, &summaries);
         let input = Input {
             text,
@@ -151,8 +155,8 @@ pub(crate) fn compile(
             functions: &functions,
         };
         let ids = functions[&region.entry];
-        let code = if options.refuse == Some(number) {
-            Err(CompileError::Cranelift("told to refuse".into()))
+        let code = if options.refuse == Some(number) || !is_known {
+            Err(CompileError::Cranelift("refused before".into()))
         } else {
             compiler.region(ids.function, &mut callees, &input)
         };
@@ -164,7 +168,7 @@ pub(crate) fn compile(
                 let input = Input {
                     region: &stub,
                     facts: &facts,
-                    summaries: &Summaries::default(),
+                    summaries: &Summaries::none(liveness),
                     checks_stack: false,
                     constants: &[[None; 32]],
                     ..input
@@ -200,7 +204,7 @@ fn stub(entry: u32) -> Region {
 fn declare(
     module: &mut JITModule,
     regions: &[Region],
-    summaries: &Summaries,
+    summaries: &Summaries<'_>,
     convention: CallConv,
 ) -> Result<BTreeMap<u32, Ids>, CompileError> {
     let mut declare = |name: String, signature: &Signature| {
@@ -338,7 +342,7 @@ fn places(locations: &[cranelift_codegen::MachSrcLoc<cranelift_codegen::Final>])
 fn link(
     mut builder: JITBuilder,
     regions: &[Region],
-    summaries: &Summaries,
+    summaries: &Summaries<'_>,
     convention: CallConv,
     compiled: Vec<Compiled>,
 ) -> Result<Batch, CompileError> {

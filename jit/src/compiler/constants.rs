@@ -20,7 +20,7 @@ const NOTHING: Known = {
 };
 
 /// Constants at the start of each block.
-pub(crate) fn at_starts(region: &Region, summaries: &Summaries) -> Vec<Known> {
+pub(crate) fn at_starts(region: &Region, summaries: &Summaries<'_>) -> Vec<Known> {
     let mut starts: Vec<Option<Known>> = vec![None; region.blocks.len()];
     starts[0] = Some(NOTHING);
     // In reverse postorder, so that most blocks are visited once or twice. Joining only ever forgets, so there are at most
@@ -69,7 +69,7 @@ pub(crate) fn follow(step: &Step, known: &mut Known) {
 }
 
 /// What is known behind a block's ending.
-fn end(block: &Block, summaries: &Summaries, known: &mut Known) {
+fn end(block: &Block, summaries: &Summaries<'_>, known: &mut Known) {
     let (changed, link) = match &block.ending {
         Ending::Call { callee, link, .. } => (summaries.of(*callee).writes, Some(*link)),
         Ending::CallIndirect { link, .. } => (!Registers::NONE, Some(*link)),

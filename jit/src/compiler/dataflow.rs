@@ -34,8 +34,9 @@ struct Passage {
 
 impl Passage {
     /// Through an ending, given what is dirty before it. `own` is the region's summary.
-    fn through(ending: &Ending, dirty: Registers, own: Summary, summaries: &Summaries) -> Self {
+    fn through(ending: &Ending, dirty: Registers, own: Summary, summaries: &Summaries<'_>) -> Self {
         let ra = Registers::one(RA);
+        let liveness = summaries.liveness();
         let mut passage = Self {
             uses: operands(ending),
             may_use: Registers::NONE,
@@ -44,15 +45,16 @@ impl Passage {
             dirty,
         };
         match ending {
-            Ending::Call { callee, .. } => {
-                let callee = summaries.of(*callee);
-                passage.uses |= (dirty - ra) | (callee.passed - ra) | callee.restored;
+            Ending::Call { callee: target, .. } => {
+                let callee = summaries.of(*target);
+                passage.uses |= (dirty & liveness.at(*target)) | callee.passed | callee.restored;
+                passage.uses = passage.uses - ra;
                 passage.loses = callee.writes | ra;
                 passage.gains = callee.returned | ra;
                 passage.dirty = dirty_after_call(dirty, callee);
             }
             Ending::CallIndirect { .. } => {
-                passage.uses |= dirty - ra;
+                passage.uses |= (dirty & liveness.at_calls()) - ra;
                 passage.loses = !Registers::NONE;
                 passage.gains = ra;
                 passage.dirty = ra;
@@ -64,12 +66,13 @@ impl Passage {
                 passage.dirty = dirty - HOST_VISIBLE;
             }
             Ending::Return => {
-                passage.uses |= own.returned | (dirty & own.writes);
+                passage.uses |= own.returned | (dirty & own.writes & liveness.at_returns());
             }
             Ending::JumpIndirect { link, .. } => {
-                passage.may_use = dirty;
+                let wanted = dirty & liveness.at_jumps();
+                passage.may_use = wanted;
                 if is_tail_call(ending) {
-                    passage.uses |= dirty;
+                    passage.uses |= wanted;
                 }
                 if let Some((register, _)) = link {
                     passage.gains = Registers::one(*register);
@@ -78,7 +81,7 @@ impl Passage {
             }
             Ending::Jump(_) | Ending::Branch { .. } => {
                 for next in ways_out(ending) {
-                    passage.may_use |= dirty;
+                    passage.may_use |= dirty & liveness.at(next);
                     if summaries.knows(next) {
                         passage.may_use |= summaries.of(next).passed | own.returned;
                     }
@@ -110,7 +113,7 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    pub(crate) fn of(region: &Region, summaries: &Summaries) -> Self {
+    pub(crate) fn of(region: &Region, summaries: &Summaries<'_>) -> Self {
         let own = summaries.of(u64::from(region.entry));
         let own = if summaries.knows(u64::from(region.entry)) {
             own
@@ -208,7 +211,7 @@ struct Held {
 
 struct Solver<'a> {
     region: &'a Region,
-    summaries: &'a Summaries,
+    summaries: &'a Summaries<'a>,
     own: Summary,
 }
 

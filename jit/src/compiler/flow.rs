@@ -526,7 +526,7 @@ fn link_step(jal: &Step) -> Step {
 }
 
 /// `jalr x0, 0(ra)`: the one form of return that is predicted.
-fn is_return(step: &Step) -> bool {
+pub(crate) fn is_return(step: &Step) -> bool {
     step.rd == 0 && step.rs1 == RA && step.imm == 0
 }
 

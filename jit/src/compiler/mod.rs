@@ -21,6 +21,7 @@ mod constants;
 mod dataflow;
 mod debt;
 mod flow;
+mod liveness;
 mod plan;
 mod registers;
 mod summary;
@@ -29,9 +30,10 @@ mod translate;
 use thiserror::Error;
 
 use crate::image::{Permissions, Program, Segment};
-use crate::runtime::native::Batch;
+use crate::runtime::native::{Batch, NativeCode};
 pub(crate) use backend::MAX_UNCHECKED_STACK_BYTES;
 use flow::{Region, Text};
+pub(crate) use liveness::Liveness;
 pub(crate) use plan::Survey;
 pub use translate::Protection;
 
@@ -105,8 +107,12 @@ fn bytes_of(segment: &Segment) -> (u32, &[u8]) {
 /// Surveys a program's text.
 pub(crate) fn survey(program: &Program) -> Survey {
     let data: Vec<(u32, &[u8])> = program.segments().iter().map(bytes_of).collect();
-    let roots = program.function_hints().iter().copied().chain([program.entry()]);
-    Survey::of(text_of(program), roots, &data)
+    Survey::of(
+        text_of(program),
+        program.entry(),
+        program.function_hints(),
+        &data,
+    )
 }
 
 /// Compiles everything that can be found from a program's entry, its symbols and its calls.
@@ -116,10 +122,11 @@ pub(crate) fn survey(program: &Program) -> Survey {
 pub(crate) fn compile_program(
     program: &Program,
     survey: &Survey,
+    liveness: &Liveness,
     options: &CompileOptions,
 ) -> Result<Batch, CompileError> {
     let regions = plan::whole_program(text_of(program), survey);
-    compile(program, &regions, options)
+    compile(program, &regions, liveness, options)
 }
 
 /// Compiles the region at a hot address, and what it calls as far as `instructions` goes.
@@ -129,21 +136,27 @@ pub(crate) fn compile_program(
 pub(crate) fn compile_around(
     program: &Program,
     survey: &Survey,
+    code: &NativeCode,
     root: u32,
     instructions: usize,
     options: &CompileOptions,
 ) -> Result<Batch, CompileError> {
-    let has_code = |pc: u32| program.native().entry(u64::from(pc)) != 0;
+    let has_code = |pc: u32| code.entry(u64::from(pc)) != 0;
     let regions = plan::around(text_of(program), survey, root, instructions, has_code);
-    compile(program, &regions, options)
+    compile(program, &regions, code.liveness(survey), options)
 }
 
-fn compile(program: &Program, regions: &[Region], options: &CompileOptions) -> Result<Batch, CompileError> {
+fn compile(
+    program: &Program,
+    regions: &[Region],
+    liveness: &Liveness,
+    options: &CompileOptions,
+) -> Result<Batch, CompileError> {
     let read_only: Vec<(u32, &[u8])> = program
         .segments()
         .iter()
         .filter(|segment| segment.permissions != Permissions::ReadWrite)
         .map(bytes_of)
         .collect();
-    backend::compile(text_of(program), &read_only, regions, options)
+    backend::compile(text_of(program), &read_only, regions, liveness, options)
 }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::liveness::{Landings, Liveness};
 use super::flow::{Bounds, RA, Region, Step, Text, far_target, recover};
 use crate::isa::{Class, Op};
 
@@ -25,17 +26,59 @@ pub(crate) struct Survey {
     functions: BTreeSet<u32>,
     /// Addresses of text that data holds, ascending.
     candidates: Vec<u32>,
+    /// Which registers matter where.
+    liveness: Liveness,
 }
 
 impl Survey {
-    /// Surveys a program's text, from its roots on.
-    pub(crate) fn of(text: Text<'_>, roots: impl IntoIterator<Item = u32>, data: &[(u32, &[u8])]) -> Self {
-        let candidates = candidates(text, data);
-        let roots = roots.into_iter().filter(|&pc| text.contains(u64::from(pc)));
-        Self {
-            functions: called(text, roots, &candidates),
-            candidates,
+    /// Surveys a program's text, from its entry and the starts of functions that symbols name on.
+    pub(crate) fn of(text: Text<'_>, entry: u32, symbols: &[u32], data: &[(u32, &[u8])]) -> Self {
+        let made = materialised(text);
+        let words = words(text, data);
+        let mut candidates = words.clone();
+        for &base in &made {
+            table_at(text, data, base, &mut candidates);
+            if candidates.len() > MAX_CANDIDATES {
+                break;
+            }
         }
+        let listed: Vec<u32> = candidates.iter().copied().collect();
+        let roots = symbols.iter().copied().chain([entry]);
+        let roots = roots.filter(|&pc| text.contains(u64::from(pc)));
+        let functions = called(text, roots, &listed);
+        let mut labels = candidates;
+        labels.extend(made.into_iter().filter(|&pc| text.contains(u64::from(pc))));
+        let liveness = if symbols.is_empty() {
+            // Any address that is named may be a function's.
+            let mut starts = functions.clone();
+            starts.extend(words);
+            starts.extend(labels.iter().copied().filter(|pc| listed.binary_search(pc).is_err()));
+            Liveness::of(
+                text,
+                &Landings {
+                    functions: &starts,
+                    labels: &labels,
+                },
+            )
+        } else {
+            Liveness::of(
+                text,
+                &Landings {
+                    functions: &functions,
+                    labels: &labels,
+                },
+            )
+        };
+        Self {
+            functions,
+            candidates: listed,
+            liveness,
+        }
+    }
+
+    /// Which registers matter where, if jumps through registers lead where they are expected to.
+    pub(crate) fn liveness(&self) -> &Liveness {
+        &self.liveness
     }
 }
 
@@ -188,9 +231,9 @@ const MAX_CANDIDATES: usize = 1 << 16;
 /// Most entries of one table of displacements.
 const MAX_TABLE: usize = 1024;
 
-/// Even addresses of text that data holds, or that tables of displacements lead to: possible targets of indirect
-/// jumps, ascending. A guess that decides nothing but what is compiled ahead.
-fn candidates(text: Text<'_>, data: &[(u32, &[u8])]) -> Vec<u32> {
+/// Even addresses of text that data holds: possible targets of indirect jumps. None where there are too many. A guess
+/// that decides no result.
+fn words(text: Text<'_>, data: &[(u32, &[u8])]) -> BTreeSet<u32> {
     let mut found = BTreeSet::new();
     for &(address, bytes) in data {
         let skip = (address.wrapping_neg() % 4) as usize;
@@ -202,16 +245,10 @@ fn candidates(text: Text<'_>, data: &[(u32, &[u8])]) -> Vec<u32> {
             }
         }
         if found.len() > MAX_CANDIDATES {
-            return Vec::new();
+            return BTreeSet::new();
         }
     }
-    for base in materialised(text) {
-        table_at(text, data, base, &mut found);
-        if found.len() > MAX_CANDIDATES {
-            break;
-        }
-    }
-    found.into_iter().collect()
+    found
 }
 
 /// Addresses of data that `auipc`, `lui` and `addi` make, wherever they stand in text.

@@ -29,6 +29,16 @@ impl Registers {
         self.0 >> number & 1 != 0
     }
 
+    /// Bit n for xn.
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The set whose bits these are; bit 0 means nothing.
+    pub(crate) const fn of_bits(bits: u32) -> Self {
+        Self(bits & !1)
+    }
+
     /// Register numbers, ascending.
     pub(crate) fn iter(self) -> impl Iterator<Item = u8> {
         (1..32).filter(move |&number| self.contains(number))

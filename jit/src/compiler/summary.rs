@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use super::liveness::Liveness;
 use super::flow::{Block, Ending, RA, Region, Step, Target};
 use super::registers::Registers;
 use crate::isa::Op;
@@ -67,14 +68,25 @@ impl Summary {
     };
 }
 
-/// Summaries of all regions of a batch, by entry.
-#[derive(Debug, Default)]
-pub(crate) struct Summaries(BTreeMap<u32, Summary>);
+/// Summaries of all regions of a batch, by entry, and what is alive between regions.
+#[derive(Debug)]
+pub(crate) struct Summaries<'a> {
+    of: BTreeMap<u32, Summary>,
+    liveness: &'a Liveness,
+}
 
-impl Summaries {
+impl<'a> Summaries<'a> {
+    /// No summaries.
+    pub(crate) fn none(liveness: &'a Liveness) -> Self {
+        Self {
+            of: BTreeMap::new(),
+            liveness,
+        }
+    }
+
     /// Computes the closure over a batch.
-    pub(crate) fn close(regions: &[Region]) -> Self {
-        let mut summaries = Self::default();
+    pub(crate) fn close(regions: &[Region], liveness: &'a Liveness) -> Self {
+        let mut summaries = Self::none(liveness);
         let entries: BTreeMap<u32, usize> = regions
             .iter()
             .enumerate()
@@ -90,7 +102,7 @@ impl Summaries {
                     }
                 }
             }
-            summaries.0.insert(region.entry, summaries.without_writes(region));
+            summaries.of.insert(region.entry, summaries.without_writes(region));
         }
         // Writes grow from nothing, and so does the set of regions that move sp, until nothing changes.
         let mut work: Vec<usize> = (0..regions.len()).rev().collect();
@@ -99,7 +111,7 @@ impl Summaries {
             queued[i] = false;
             let region = &regions[i];
             let summary = summaries.of_region(region);
-            if summaries.0.insert(region.entry, summary) != Some(summary) {
+            if summaries.of.insert(region.entry, summary) != Some(summary) {
                 for &caller in &callers[i] {
                     if !std::mem::replace(&mut queued[caller], true) {
                         work.push(caller);
@@ -109,30 +121,37 @@ impl Summaries {
         }
         for region in regions {
             let summary = summaries.of(u64::from(region.entry));
-            let set = (set_at_returns(region) | (summary.passed & Registers::one(A0))) & summary.writes;
+            let set = (set_at_returns(region) | (summary.passed & Registers::one(A0)))
+                & summary.writes
+                & liveness.at_returns();
             let most = if summary.is_leaf {
                 MAX_RETURNED_BY_LEAF
             } else {
                 MAX_RETURNED
             };
             let returned = choose(&RETURNED_FIRST, set, most) | summary.returned;
-            summaries.0.insert(region.entry, Summary { returned, ..summary });
+            summaries.of.insert(region.entry, Summary { returned, ..summary });
         }
         summaries
+    }
+
+    /// What is alive between regions.
+    pub(crate) fn liveness(&self) -> &'a Liveness {
+        self.liveness
     }
 
     /// What a call to an address may change.
     pub(crate) fn of(&self, callee: u64) -> Summary {
         u32::try_from(callee)
             .ok()
-            .and_then(|callee| self.0.get(&callee))
+            .and_then(|callee| self.of.get(&callee))
             .copied()
             .unwrap_or(Summary::UNKNOWN)
     }
 
     /// Whether the address is an entry of the batch.
     pub(crate) fn knows(&self, callee: u64) -> bool {
-        u32::try_from(callee).is_ok_and(|callee| self.0.contains_key(&callee))
+        u32::try_from(callee).is_ok_and(|callee| self.of.contains_key(&callee))
     }
 
     fn of_region(&self, region: &Region) -> Summary {
@@ -237,7 +256,7 @@ pub(crate) fn calls_unknown(block: &Block) -> bool {
 }
 
 /// Whether sp has its first value again, by constant displacements alone, wherever the region returns.
-fn keeps_stack_pointer(region: &Region, summaries: &Summaries) -> bool {
+fn keeps_stack_pointer(region: &Region, summaries: &Summaries<'_>) -> bool {
     let mut offsets: Vec<Option<i64>> = vec![None; region.blocks.len()];
     let mut work = vec![0];
     offsets[0] = Some(0);

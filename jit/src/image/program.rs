@@ -1,5 +1,6 @@
 //! From loadable segments to a validated program, by the rules of the machine's version.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::debug::Debug as Names;
@@ -10,7 +11,7 @@ use crate::interpreter::Code;
 use crate::machine::{Machine, PAGE_BYTES};
 use crate::profile::Guest;
 use crate::runtime::Template;
-use crate::runtime::native::{Heat, NativeCode};
+use crate::runtime::native::NativeCode;
 
 const PF_X: u32 = 1;
 const PF_W: u32 = 2;
@@ -68,13 +69,14 @@ pub struct Program {
     /// Addresses that symbols name as functions, ascending: where the compiler looks first.
     function_hints: Box<[u32]>,
     survey: OnceLock<Survey>,
-    heat: OnceLock<Heat>,
     native: OnceLock<NativeCode>,
+    /// Native code that takes every register to be alive everywhere.
+    exact: OnceLock<NativeCode>,
+    /// Whether a run has jumped where its code did not expect it.
+    has_strayed: AtomicBool,
     template: OnceLock<Template>,
     /// What a profile shows of it, if there is one.
     guest: Option<Arc<Guest>>,
-    /// Whether the whole program has been compiled, and what came of it.
-    compiled: OnceLock<Result<(), CompileError>>,
 }
 
 impl Program {
@@ -202,21 +204,36 @@ impl Program {
         &self.function_hints
     }
 
-    /// The program's native code, as far as there is some.
+    /// The program's native code, as far as there is some: what new runs take.
     pub(crate) fn native(&self) -> &NativeCode {
+        if self.has_strayed.load(Ordering::Relaxed) {
+            return self.exact();
+        }
         self.native
-            .get_or_init(|| NativeCode::new(self.text.1, self.text.2, self.guest.clone()))
+            .get_or_init(|| NativeCode::new(self.text.1, self.text.2, false, self.guest.clone()))
+    }
+
+    /// Notes that a run strayed: from now on, new runs take exact code, which this gives.
+    pub(crate) fn stray(&self) -> &NativeCode {
+        self.has_strayed.store(true, Ordering::Relaxed);
+        self.exact()
+    }
+
+    /// Native code that keeps every register exact.
+    pub(crate) fn exact(&self) -> &NativeCode {
+        self.exact
+            .get_or_init(|| NativeCode::new(self.text.1, self.text.2, true, self.guest.clone()))
     }
 
     /// Bytes of native code that it has come to have.
     #[must_use]
     pub fn native_code_bytes(&self) -> usize {
-        self.native.get().map_or(0, NativeCode::code_bytes)
-    }
-
-    /// How hot its addresses are in tier 0.
-    pub(crate) fn heat(&self) -> &Heat {
-        self.heat.get_or_init(|| Heat::new(self.text.2))
+        let kinds = [&self.native, &self.exact];
+        kinds
+            .into_iter()
+            .filter_map(OnceLock::get)
+            .map(NativeCode::code_bytes)
+            .sum()
     }
 
     /// What its instances start from.
@@ -229,12 +246,21 @@ impl Program {
     /// # Errors
     /// [`CompileError`]; the program runs in tier 0 then, with equal results.
     pub fn compile(&self, options: &CompileOptions) -> Result<(), &CompileError> {
-        let compiled = self.compiled.get_or_init(|| {
-            let batch = compiler::compile_program(self, self.survey(), options)?;
-            self.native().publish(batch);
+        self.compile_as(self.native(), options)
+    }
+
+    /// Compiles the whole program as code of one kind, unless that has been done.
+    pub(crate) fn compile_as<'a>(
+        &self,
+        code: &'a NativeCode,
+        options: &CompileOptions,
+    ) -> Result<(), &'a CompileError> {
+        code.whole(|| {
+            let survey = self.survey();
+            let batch = compiler::compile_program(self, survey, code.liveness(survey), options)?;
+            code.publish(batch, survey);
             Ok(())
-        });
-        compiled.as_ref().copied()
+        })
     }
 
     /// What the compiler knows of the text as a whole.
@@ -398,11 +424,11 @@ impl Builder {
             code: Code::new(len as usize),
             function_hints: Box::default(),
             survey: OnceLock::new(),
-            heat: OnceLock::new(),
             native: OnceLock::new(),
+            exact: OnceLock::new(),
+            has_strayed: AtomicBool::new(false),
             template: OnceLock::new(),
             guest: None,
-            compiled: OnceLock::new(),
         })
     }
 }

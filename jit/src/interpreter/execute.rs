@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use super::arithmetic as math;
 use super::atomic::atomic;
 use super::code::{FAR, Leave, Slot, Text};
-use super::{Hart, Stop, Watch};
+use super::{Hart, SINK, Stop, Transfer, Watch};
 use crate::isa::Op;
 use crate::runtime::{AddressSpace, TrapKind};
 
@@ -275,6 +275,13 @@ pub(super) fn execute<W: Watch>(
                         let target = effective_address(a!(), imm!()) & !1;
                         link!();
                         next_pc = target;
+                        if W::ACTIVE {
+                            let rd = if slot.rd == SINK { 0 } else { slot.rd };
+                            let transfer = Transfer::of(rd, slot.rs1, i64::from(slot.imm));
+                            if !watch.permits(transfer, next_pc) {
+                                break 'page (Stop::Strayed, next_pc);
+                            }
+                        }
                         if watch.stops_at(next_pc) {
                             break 'page (Stop::Watched, next_pc);
                         }

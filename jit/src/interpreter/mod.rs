@@ -19,6 +19,7 @@ pub(crate) use code::Code;
 use crate::image::Program;
 use crate::runtime::{Ecall, End, Flow, Host, Memory, Outcome, Trap, TrapKind};
 
+const RA: u8 = 1;
 const SP: usize = 2;
 const A0: usize = 10;
 const A1: usize = 11;
@@ -131,6 +132,31 @@ pub(crate) enum Stop {
     Trap(TrapKind),
     /// At the target of a jump where the watch stops.
     Watched,
+    /// At the target of a jump through a register, which the watch did not expect.
+    Strayed,
+}
+
+/// What a jump through a register is meant to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Transfer {
+    /// `jalr x0, 0(ra)`.
+    Return,
+    /// `jalr ra, ...`.
+    Call,
+    /// Any other.
+    Jump,
+}
+
+impl Transfer {
+    /// What a `jalr` with these operands is.
+    #[inline]
+    pub(crate) const fn of(rd: u8, rs1: u8, imm: i64) -> Self {
+        match (rd, rs1, imm) {
+            (0, RA, 0) => Self::Return,
+            (RA, ..) => Self::Call,
+            _ => Self::Jump,
+        }
+    }
 }
 
 /// Somebody who wants to know where jumps go: the tiers, to go on in native code.
@@ -140,6 +166,9 @@ pub(crate) trait Watch {
 
     /// Told the target of each jump that is taken; whether to stop there.
     fn stops_at(&mut self, pc: u64) -> bool;
+
+    /// Told where a jump through a register leads, before `stops_at`; whether it may.
+    fn permits(&self, transfer: Transfer, pc: u64) -> bool;
 }
 
 /// Nobody.
@@ -152,35 +181,51 @@ impl Watch for Unwatched {
     fn stops_at(&mut self, _: u64) -> bool {
         false
     }
+
+    #[inline(always)]
+    fn permits(&self, _: Transfer, _: u64) -> bool {
+        true
+    }
 }
 
 /// Runs from the hart's pc until the call ends.
 pub(crate) fn run(hart: &mut Hart, program: &Program, memory: &mut Memory, host: &mut dyn Host) -> Outcome {
     loop {
-        if let Some(end) = advance(hart, program, memory, host, &mut Unwatched) {
+        if let Advance::Ended(end) = advance(hart, program, memory, host, &mut Unwatched) {
             return hart.outcome(end);
         }
     }
 }
 
-/// Runs until the call ends, which is given, or the watch stops.
+/// Why [`advance`] came back.
+pub(crate) enum Advance {
+    /// The call ended.
+    Ended(End),
+    /// The watch stops at the hart's pc.
+    Watched,
+    /// The watch does not permit the jump to the hart's pc.
+    Strayed,
+}
+
+/// Runs until the call ends or the watch stops.
 pub(crate) fn advance(
     hart: &mut Hart,
     program: &Program,
     memory: &mut Memory,
     host: &mut dyn Host,
     watch: &mut impl Watch,
-) -> Option<End> {
+) -> Advance {
     let text = code::Text::new(program);
     loop {
         match execute::execute(hart, &text, memory.address_space(), watch) {
-            Stop::Watched => return None,
-            Stop::Trap(kind) => return Some(End::Trapped(Trap { kind, pc: hart.pc })),
+            Stop::Watched => return Advance::Watched,
+            Stop::Strayed => return Advance::Strayed,
+            Stop::Trap(kind) => return Advance::Ended(End::Trapped(Trap { kind, pc: hart.pc })),
             Stop::Ecall => {
                 let flow = hart.ecall(memory, host);
                 match hart.end_of(flow) {
                     None => hart.pc += ECALL_BYTES,
-                    end => return end,
+                    Some(end) => return Advance::Ended(end),
                 }
             }
         }

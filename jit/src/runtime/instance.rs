@@ -7,7 +7,8 @@ use super::host::Host;
 use super::memory::{InstanceError, Memory};
 use super::native;
 use super::outcome::{Outcome, Trap, TrapKind};
-use super::replay::{Record, Recorder};
+use super::native::run::Ran;
+use super::replay::{Record, Recorder, Resumed};
 use crate::compiler::CompileError;
 use crate::image::Program;
 use crate::interpreter::{self, Hart};
@@ -35,9 +36,8 @@ pub struct Instance {
     stack_pointer: u64,
     registers: [u64; 32],
     interpreted_gas: u64,
-    /// Whether runs are recorded; only the first can be, which starts from memory that is known.
-    records: bool,
     has_run: bool,
+    /// What the host answered in the last run. Only the first is recorded, which starts from memory that is known.
     record: Option<Record>,
 }
 
@@ -59,7 +59,8 @@ impl Instance {
     /// # Errors
     /// What the host lacks.
     pub fn try_new(program: Arc<Program>) -> Result<Self, InstanceError> {
-        let memory = Memory::try_new(&program)?;
+        let mut memory = Memory::try_new(&program)?;
+        memory.start_recording();
         let stack_pointer = u64::from(program.machine().layout.stack_top);
         Ok(Self {
             program,
@@ -67,7 +68,6 @@ impl Instance {
             stack_pointer,
             registers: [0; 32],
             interpreted_gas: 0,
-            records: false,
             has_run: false,
             record: None,
         })
@@ -89,7 +89,8 @@ impl Instance {
         self.stack_pointer = sp;
     }
 
-    /// Registers x0 to x31 as the last run left them: for tests and debuggers. Unspecified after a trap.
+    /// Registers x0 to x31 as the last run left them: for tests and debuggers. Unspecified after a trap. After native code
+    /// only those that the last host call could see are specified: others may have been dead before.
     #[must_use]
     pub fn registers(&self) -> &[u64; 32] {
         &self.registers
@@ -100,52 +101,84 @@ impl Instance {
     /// Registers start as [`Instance::new`] says, memory as it is: a second run sees what the first one wrote.
     ///
     /// # Panics
-    /// If `gas_limit` is larger.
+    /// If `gas_limit` is larger; if the host cannot give the memory that a run needs to start over in other code, with
+    /// [`InstanceError`]'s words.
     pub fn run(&mut self, tier: Tier, gas_limit: u64, host: &mut dyn Host) -> Outcome {
         assert!(
             gas_limit <= MAX_GAS_LIMIT,
             "a gas limit of {gas_limit} passes the maximum of {MAX_GAS_LIMIT}"
         );
-        self.record = (self.records && !self.has_run)
-            .then(|| Record::new(self.stack_pointer, gas_limit, &mut self.memory));
-        self.has_run = true;
-        let mut hart = Hart::new(u64::from(self.program.entry()), self.stack_pointer, gas_limit);
+        let program = Arc::clone(&self.program);
+        // Only what starts from memory that is known can start over.
+        let is_first = !std::mem::replace(&mut self.has_run, true);
+        let code = if is_first { program.native() } else { program.exact() };
         let is_native = match tier {
             Tier::Interpreter => false,
             Tier::Auto => true,
-            Tier::Jit => self.prepare(tier).is_ok(),
+            Tier::Jit => program.compile_as(code, &native::options()).is_ok(),
         };
-        if is_native && native::has_room() {
-            let mut recorder;
-            let host: &mut dyn Host = match &mut self.record {
-                Some(record) => {
-                    recorder = Recorder { inner: host, record };
-                    &mut recorder
-                }
-                None => host,
-            };
-            let ran = native::run::run(hart, &self.program, tier == Tier::Auto, &mut self.memory, host);
-            self.registers = ran.registers;
-            self.interpreted_gas = ran.interpreted;
-            return ran.outcome;
+        self.record = None;
+        let mut hart = Hart::new(u64::from(program.entry()), self.stack_pointer, gas_limit);
+        if !is_native || !native::has_room() {
+            self.memory.stop_recording();
+            let outcome = interpreter::run(&mut hart, &program, &mut self.memory, host);
+            self.registers = hart.registers();
+            self.interpreted_gas = outcome.gas_used;
+            return outcome;
         }
-        let outcome = interpreter::run(&mut hart, &self.program, &mut self.memory, host);
-        self.registers = hart.registers();
-        self.interpreted_gas = outcome.gas_used;
-        outcome
+        let compiles = tier == Tier::Auto;
+        let ran = if is_first {
+            let mut record = Record::new(self.stack_pointer, gas_limit, &mut self.memory);
+            let mut recorder = Recorder::new(host, &mut record);
+            recorder.stops_when_full = !code.is_exact();
+            let ran = native::run::run(hart, &program, code, compiles, &mut self.memory, &mut recorder);
+            let ran = if recorder.stopped || ran.outcome.is_none() {
+                self.start_over(tier, gas_limit, &mut record, host)
+            } else {
+                ran
+            };
+            self.record = Some(record);
+            ran
+        } else {
+            self.memory.stop_recording();
+            native::run::run(hart, &program, code, compiles, &mut self.memory, host)
+        };
+        self.registers = ran.registers;
+        self.interpreted_gas = ran.interpreted;
+        ran.outcome.expect("exact code does not stray")
     }
 
-    /// From now on notes what hosts answer and write, so that [`Instance::diagnose`] can tell what a trap was. To be called
-    /// before anything is written to memory; costs a little at each host call.
-    pub fn record(&mut self) {
-        self.records = true;
-        self.memory.start_recording();
+    /// Runs again from the beginning, in code that makes no assumptions, with what the host answered so far.
+    #[cold]
+    fn start_over(&mut self, tier: Tier, gas_limit: u64, record: &mut Record, host: &mut dyn Host) -> Ran {
+        let program = Arc::clone(&self.program);
+        let code = program.stray();
+        if tier == Tier::Jit {
+            // Without native code the dispatcher stays in tier 0.
+            let _ = program.compile_as(code, &native::options());
+        }
+        let mut memory = Memory::try_new(&program).unwrap_or_else(|error| panic!("{error}"));
+        memory.start_recording();
+        std::mem::replace(&mut *self.memory, memory).give_back(&program);
+        let past = record.past();
+        let mut recorder = Recorder::new(host, record);
+        let mut resumed = Resumed::new(&past, &mut recorder, &mut self.memory)
+            .expect("what was laid out in fresh memory can be laid out again");
+        let hart = Hart::new(u64::from(program.entry()), self.stack_pointer, gas_limit);
+        native::run::run(
+            hart,
+            &program,
+            code,
+            tier == Tier::Auto,
+            &mut self.memory,
+            &mut resumed,
+        )
     }
 
-    /// What a trap of the last run was. Native code reports [`TrapKind::Undetermined`]; for a recorded run this runs it
-    /// again in the reference interpreter, with the recorded answers of its host, and gives kind and pc; memory and
-    /// registers are then as the trap found them. That takes as long as the interpreter takes. Any other trap is given
-    /// back as it is, and so is one that was not recorded.
+    /// What a trap of the last run was. Native code reports [`TrapKind::Undetermined`]; this runs it again in the reference
+    /// interpreter, with the recorded answers of its host, and gives kind and pc; memory and registers are then as the trap
+    /// found them. That takes as long as the interpreter takes. Any other trap is given back as it is, and so is that of a
+    /// second run on the same memory, or of one whose host calls took more than the record holds.
     pub fn diagnose(&mut self, trap: &Trap) -> Trap {
         let replayed = match &self.record {
             Some(record) if trap.kind == TrapKind::Undetermined => record.replay(&self.program),

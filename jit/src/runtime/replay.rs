@@ -1,8 +1,11 @@
-//! What a trap was, found out afterwards.
+//! Runs that happen again: to find out what a trap was, or in other code.
 //!
 //! Native code pays for gas a line at a time and lets the hardware find faults, so it knows that a run trapped but not
 //! by which instruction. The reference interpreter does: it runs the same program again in fresh memory, with the
 //! recorded results of its host calls in place of the host, and comes to the same trap, with its kind and pc.
+//!
+//! A run whose code made an assumption that did not hold starts over as well: with the recorded results as far as they go,
+//! and then with the host itself, which does not notice.
 
 use std::sync::Arc;
 
@@ -12,7 +15,8 @@ use super::outcome::{End, Trap};
 use crate::image::Program;
 use crate::interpreter::{self, Hart};
 
-/// Most bytes that a record takes; a run with more host calls than that is not replayed.
+/// Most bytes that a record takes, the last call apart. A run with more host calls than that is not replayed, and goes on
+/// in code that makes no assumptions.
 const MOST_BYTES: usize = 16 << 20;
 
 /// One host call, or what was laid out before the run.
@@ -32,7 +36,7 @@ pub(super) struct Record {
     gas_limit: u64,
     calls: Vec<Call>,
     bytes: Vec<u8>,
-    /// Whether it became too long to be kept.
+    /// Whether it became too long to be continued: no more is added, and it does not stand for the whole run.
     is_full: bool,
 }
 
@@ -69,13 +73,14 @@ impl Record {
             written: recorded.written,
         });
         let bytes = self.bytes.len() + self.calls.len() * size_of::<Call>();
-        if bytes > MOST_BYTES {
-            *self = Self {
-                calls: Vec::new(),
-                bytes: Vec::new(),
-                is_full: true,
-                ..*self
-            };
+        self.is_full = bytes > MOST_BYTES;
+    }
+
+    /// What was recorded, for a run to start over with.
+    pub(super) fn past(&self) -> Past {
+        Past {
+            calls: self.calls.clone(),
+            bytes: self.bytes.clone(),
         }
     }
 
@@ -118,6 +123,22 @@ pub(super) struct Replayed {
 pub(super) struct Recorder<'a> {
     pub(super) inner: &'a mut dyn Host,
     pub(super) record: &'a mut Record,
+    /// Whether the run ends, to be started over, when the record is full.
+    pub(super) stops_when_full: bool,
+    /// Whether it did.
+    pub(super) stopped: bool,
+}
+
+impl<'a> Recorder<'a> {
+    /// Goes on when the record is full.
+    pub(super) fn new(inner: &'a mut dyn Host, record: &'a mut Record) -> Self {
+        Self {
+            inner,
+            record,
+            stops_when_full: false,
+            stopped: false,
+        }
+    }
 }
 
 impl Host for Recorder<'_> {
@@ -126,7 +147,54 @@ impl Host for Recorder<'_> {
         if flow == Flow::Continue {
             let (results, gas_left) = (call.results, call.gas_left());
             self.record.add(results, gas_left, call.memory);
+            if self.stops_when_full && self.record.is_full {
+                self.stopped = true;
+                return Flow::Abort;
+            }
         }
+        flow
+    }
+}
+
+/// What a run got from its host before it started over.
+#[derive(Debug)]
+pub(super) struct Past {
+    calls: Vec<Call>,
+    bytes: Vec<u8>,
+}
+
+/// A host that repeats what another one did, and is that other one from there on.
+pub(super) struct Resumed<'a> {
+    past: Player<'a>,
+    present: &'a mut dyn Host,
+    /// What the past writes again, which is recorded already.
+    again: Recorded,
+}
+
+impl<'a> Resumed<'a> {
+    /// Lays out fresh memory as it was before the run. `None` where that cannot be done again.
+    pub(super) fn new(past: &'a Past, present: &'a mut dyn Host, memory: &mut Memory) -> Option<Self> {
+        let mut resumed = Self {
+            past: Player {
+                calls: &past.calls,
+                bytes: &past.bytes,
+            },
+            present,
+            again: Recorded::default(),
+        };
+        resumed.past.apply(memory)?;
+        memory.take_recorded(&mut resumed.again);
+        Some(resumed)
+    }
+}
+
+impl Host for Resumed<'_> {
+    fn ecall(&mut self, call: &mut Ecall<'_>) -> Flow {
+        if self.past.calls.is_empty() {
+            return self.present.ecall(call);
+        }
+        let flow = self.past.ecall(call);
+        call.memory.take_recorded(&mut self.again);
         flow
     }
 }

@@ -56,7 +56,6 @@ impl Run {
 pub fn run(program: &Arc<Program>, tier: Tier, setting: &Setting) -> Run {
     let mut instance = Instance::new(Arc::clone(program));
     let mut host = Recorder::new(setting.layout, setting.script);
-    instance.record();
     let mut outcome = instance.run(tier, setting.gas_limit, &mut host);
     if let millrace_jit::End::Trapped(trap) = &mut outcome.end {
         *trap = instance.diagnose(trap);

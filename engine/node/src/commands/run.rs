@@ -129,7 +129,6 @@ fn execute(args: &Args, tier: TierName) -> Report {
     program.set_label(|| profile::label(&args.program));
     let program = Arc::new(program);
     let mut instance = Instance::new(program.clone());
-    instance.record();
     let words = std::iter::once(args.program.as_os_str()).chain(args.args.iter().map(OsString::as_os_str));
     let words: Vec<_> = words.map(OsStrExt::as_bytes).collect();
     if let Err(error) = lay_out_stack(&mut instance, program::current_machine(), &words) {

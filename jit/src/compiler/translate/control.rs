@@ -13,6 +13,7 @@ use super::wide::Halves;
 use super::{GUEST_TRAP, OUT_OF_GAS, Protection, Translator, UNREACHABLE};
 use crate::compiler::dataflow::{DIRTY_AFTER_UNKNOWN, dirty_after_call, dirty_at_ending};
 use crate::compiler::flow::{BlockId, Ending, RA, Target};
+use crate::compiler::liveness::Liveness;
 use crate::compiler::registers::Registers;
 use crate::compiler::summary::{HOST_VISIBLE, Summary, is_tail_call};
 use crate::isa::Op;
@@ -94,7 +95,7 @@ impl Translator<'_> {
         self.builder.ins().brif(is_deep, leaves, &[], goes_on, &[]);
         self.enter(leaves);
         let pc = self.constant(u64::from(self.input.region.entry));
-        self.leave(self.input.facts.own.passed, pc);
+        self.leave(self.input.facts.own.passed, pc, ExitReason::Jump);
         self.enter(goes_on);
     }
 
@@ -153,11 +154,13 @@ impl Translator<'_> {
             }
             Ending::Call { callee, link, back } => {
                 let target = self.constant(*callee);
-                self.call_indirect(id, target, *link, *back, dirty);
+                let wanted = dirty & self.liveness().at(*callee);
+                self.call_indirect(id, target, *link, *back, wanted);
             }
             Ending::CallIndirect { rs1, imm, link, back } => {
                 let target = self.jump_target(*rs1, *imm);
-                self.call_indirect(id, target, *link, *back, dirty);
+                let wanted = dirty & self.liveness().at_calls();
+                self.call_indirect(id, target, *link, *back, wanted);
             }
             Ending::JumpIndirect {
                 rs1,
@@ -172,10 +175,11 @@ impl Translator<'_> {
                     self.set(*register, value);
                     dirty |= Registers::one(*register);
                 }
+                let wanted = dirty & self.liveness().at_jumps();
                 if is_tail_call(ending) {
-                    self.tail_call_indirect(target, dirty);
+                    self.tail_call_indirect(target, wanted);
                 } else if candidates.is_empty() {
-                    self.leave(dirty, target);
+                    self.leave(wanted, target, ExitReason::JumpIndirect);
                 } else {
                     self.jump_table(id, (*rs1, *imm), target, candidates, dirty);
                 }
@@ -250,13 +254,12 @@ impl Translator<'_> {
     /// Goes to another region: by a call that returns for this one, where it is known, else by the dispatcher.
     fn go_away(&mut self, from: BlockId, next: u64, dirty: Registers) {
         if !self.input.summaries.knows(next) {
-            let pc = self.constant(next);
-            return self.leave(dirty, pc);
+            return self.go_on_at(next, dirty);
         }
         let callee = self.input.summaries.of(next);
         let held = self.input.facts.held_at_ending[from];
         self.reload(callee.passed - held);
-        self.spill(dirty - callee.passed);
+        self.spill((dirty & self.liveness().at(next)) - callee.passed);
         self.call_function(next, callee);
         let held = ((held | callee.passed) - callee.writes) | callee.returned;
         // ra goes back to the caller as it comes, or is what it was at entry.
@@ -329,7 +332,7 @@ impl Translator<'_> {
     fn call(&mut self, from: BlockId, callee: u64, link: u64, back: Target, dirty: Registers) {
         let summary = self.input.summaries.of(callee);
         self.set_link(link);
-        self.spill((dirty | LINK) - summary.passed);
+        self.spill(((dirty & self.liveness().at(callee)) | LINK) - summary.passed);
         self.call_function(callee, summary);
         let dirty = dirty_after_call(dirty, summary);
         if summary.returned.contains(RA) {
@@ -350,7 +353,7 @@ impl Translator<'_> {
         self.enter(leaves);
         let address = self.zero_extended(ra);
         let pc = self.builder.ins().band_imm_s(address, -2);
-        self.leave(dirty, pc);
+        self.leave(dirty & self.liveness().at_returns(), pc, ExitReason::Return);
         self.enter(goes_on);
     }
 
@@ -359,16 +362,17 @@ impl Translator<'_> {
         self.set_link(link);
         match back {
             Target::Block(_) => self.jump(from, back, dirty),
-            Target::Away(next) => {
-                let pc = self.constant(next);
-                self.leave(dirty, pc);
-            }
+            Target::Away(next) => self.go_on_at(next, dirty),
         }
     }
 
-    /// The native function at a guest address. Where there is none, leaves for the dispatcher; `dirty` has to be stored
-    /// for that.
-    fn look_up(&mut self, target: Value, dirty: Registers) -> Value {
+    fn liveness(&self) -> &Liveness {
+        self.input.summaries.liveness()
+    }
+
+    /// The native function at a guest address. Where there is none that calls may lead to, leaves for the dispatcher for
+    /// `reason`, with everything in the context.
+    fn look_up(&mut self, target: Value, reason: ExitReason) -> Value {
         let text = self.input.text;
         let start = self.constant(u64::from(text.start));
         let offset = self.builder.ins().isub(target, start);
@@ -385,17 +389,21 @@ impl Translator<'_> {
         let slot = self.builder.ins().iadd(table, scaled);
         let flags = MemFlagsData::trusted().with_alias_region(Some(self.context));
         let native = self.builder.ins().load(types::I64, flags, slot, 0);
-        self.builder.ins().brif(native, found, &[], misses, &[]);
+        // None is 0, and what only the dispatcher may enter is negative.
+        let zero = self.constant(0);
+        let may_enter = self.compare(IntCC::SignedGreaterThan, native, zero);
+        self.builder.ins().brif(may_enter, found, &[], misses, &[]);
         self.enter(misses);
-        self.leave(dirty, target);
+        self.leave(Registers::NONE, target, reason);
         self.enter(found);
         native
     }
 
-    fn call_indirect(&mut self, from: BlockId, target: Value, link: u64, back: Target, dirty: Registers) {
+    /// A call to what is not in the batch. `wanted` is what is dirty and may be read there.
+    fn call_indirect(&mut self, from: BlockId, target: Value, link: u64, back: Target, wanted: Registers) {
         self.set_link(link);
-        self.spill(dirty | LINK);
-        let native = self.look_up(target, Registers::NONE);
+        self.spill(wanted | LINK);
+        let native = self.look_up(target, ExitReason::Call);
         self.call_thunk(native);
         self.reload(LINK);
         self.check_return(link, Registers::NONE);
@@ -403,9 +411,9 @@ impl Translator<'_> {
     }
 
     /// A jump through a register, made as a call that returns for this function.
-    fn tail_call_indirect(&mut self, target: Value, dirty: Registers) {
-        self.spill(dirty);
-        let native = self.look_up(target, Registers::NONE);
+    fn tail_call_indirect(&mut self, target: Value, wanted: Registers) {
+        self.spill(wanted);
+        let native = self.look_up(target, ExitReason::JumpIndirect);
         self.call_thunk(native);
         self.return_(Registers::NONE, Registers::NONE);
     }
@@ -413,7 +421,7 @@ impl Translator<'_> {
     /// Returns, with what is not held in the context. The caller looks at ra.
     fn return_(&mut self, dirty: Registers, held: Registers) {
         let own = self.input.facts.own;
-        self.spill((dirty & own.writes) - own.returned);
+        self.spill((dirty & own.writes & self.liveness().at_returns()) - own.returned);
         self.reload(own.returned - held);
         let mut results = vec![self.gas_value()];
         for register in own.returned.iter() {
@@ -451,7 +459,7 @@ impl Translator<'_> {
         }
         self.enter(misses);
         self.pay(self.debts.on_exit(from));
-        self.leave(dirty, target);
+        self.leave(dirty & self.liveness().at_jumps(), target, ExitReason::JumpIndirect);
         self.finish_edges(from, edges, dirty);
     }
 
@@ -503,20 +511,23 @@ impl Translator<'_> {
         self.set_gas(gas);
         match back {
             Target::Block(_) => self.jump(from, back, dirty - HOST_VISIBLE),
-            Target::Away(next) => {
-                let pc = self.constant(next);
-                self.leave(dirty - HOST_VISIBLE, pc);
-            }
+            Target::Away(next) => self.go_on_at(next, dirty - HOST_VISIBLE),
         }
     }
 
-    /// Goes on at `pc` by the dispatcher, with the context complete.
-    fn leave(&mut self, dirty: Registers, pc: Value) {
-        self.spill(dirty);
+    /// Goes on by the dispatcher at an address that is known.
+    fn go_on_at(&mut self, next: u64, dirty: Registers) {
+        let pc = self.constant(next);
+        self.leave(dirty & self.liveness().at(next), pc, ExitReason::Jump);
+    }
+
+    /// Goes on at `pc` by the dispatcher, which is told what kind of jump that is; `wanted` is stored before.
+    fn leave(&mut self, wanted: Registers, pc: Value, reason: ExitReason) {
+        self.spill(wanted);
         let gas = self.gas_value();
         self.store_context(layout::GAS, gas);
         self.store_context(layout::PC, pc);
-        self.exit(ExitReason::Jump);
+        self.exit(reason);
     }
 
     /// Drops the host stack and returns from the trampoline.

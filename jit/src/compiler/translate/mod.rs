@@ -136,7 +136,7 @@ pub(crate) struct Input<'a> {
     pub(crate) text: Text<'a>,
     pub(crate) region: &'a Region,
     pub(crate) facts: &'a Facts,
-    pub(crate) summaries: &'a Summaries,
+    pub(crate) summaries: &'a Summaries<'a>,
     pub(crate) protection: Protection,
     /// The host's convention, for thunks, helpers and functions without calls.
     pub(crate) convention: CallConv,

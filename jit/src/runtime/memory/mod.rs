@@ -153,6 +153,11 @@ impl Memory {
         self.recording.get_or_insert_default();
     }
 
+    /// Notes nothing any more.
+    pub(crate) fn stop_recording(&mut self) {
+        self.recording = None;
+    }
+
     /// Moves what was noted since the last time into `recorded`, whose allocation is used for what comes.
     ///
     /// # Panics

@@ -4,20 +4,33 @@
 //! The table and the list of batches are read without a lock: by native code itself and by the signal handler.
 
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
+use super::Heat;
 use super::memory::CodeMemory;
+use crate::compiler::{CompileError, Liveness, Survey};
+use crate::interpreter::Transfer;
 use crate::profile::{self, Guest, Registered};
 
-/// All native code of one program.
+/// Marks an entry that only the dispatcher may go to: its address is no function's, so that what is dead where functions
+/// are called may be alive there. The sign bit, which no address has.
+const DISPATCHED: usize = 1 << (usize::BITS - 1);
+
+/// All native code of one program, of one of two kinds: compiled by the program's liveness, or with everything alive.
 #[derive(Debug)]
 pub(crate) struct NativeCode {
     /// First address and bytes of text.
     start: u32,
     len: u32,
-    /// For each halfword of text, the native function that starts there, or 0.
+    /// For each halfword of text, the native function that starts there, or 0; with [`DISPATCHED`] where other native
+    /// code may not call it.
     entries: Box<[AtomicUsize]>,
+    /// Whether everything is taken to be alive everywhere.
+    is_exact: bool,
+    heat: Heat,
+    /// Whether the whole program has been compiled, and what came of it.
+    whole: OnceLock<Result<(), CompileError>>,
     /// Newest batch first.
     newest: AtomicPtr<Batch>,
     /// What a profile shows of the program, if there is one.
@@ -122,14 +135,45 @@ impl NativeCode {
     pub(crate) const BYTES_PER_TEXT_BYTE: usize = 25;
 
     /// No code yet, for text of these bytes.
-    pub(crate) fn new(start: u32, len: u32, guest: Option<Arc<Guest>>) -> Self {
+    pub(crate) fn new(start: u32, len: u32, is_exact: bool, guest: Option<Arc<Guest>>) -> Self {
         Self {
             start,
             len,
             entries: (0..=len / 2).map(|_| AtomicUsize::new(0)).collect(),
+            is_exact,
+            heat: Heat::new(len),
+            whole: OnceLock::new(),
             newest: AtomicPtr::new(ptr::null_mut()),
             guest,
         }
+    }
+
+    /// Whether everything is taken to be alive everywhere.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.is_exact
+    }
+
+    /// What it is compiled by.
+    pub(crate) fn liveness<'a>(&self, survey: &'a Survey) -> &'a Liveness {
+        static EVERYTHING: OnceLock<Liveness> = OnceLock::new();
+        if self.is_exact {
+            EVERYTHING.get_or_init(Liveness::everything)
+        } else {
+            survey.liveness()
+        }
+    }
+
+    /// How hot its addresses are in tier 0.
+    pub(crate) fn heat(&self) -> &Heat {
+        &self.heat
+    }
+
+    /// What came of compiling the whole program, which `compile` does unless it has been done.
+    pub(crate) fn whole(
+        &self,
+        compile: impl FnOnce() -> Result<(), CompileError>,
+    ) -> Result<(), &CompileError> {
+        self.whole.get_or_init(compile).as_ref().copied()
     }
 
     /// The table as native code reads it.
@@ -142,14 +186,14 @@ impl NativeCode {
     pub(crate) fn entry(&self, pc: u64) -> usize {
         let offset = pc.wrapping_sub(u64::from(self.start));
         if offset < u64::from(self.len) {
-            self.entries[(offset / 2) as usize].load(Ordering::Acquire)
+            self.entries[(offset / 2) as usize].load(Ordering::Acquire) & !DISPATCHED
         } else {
             0
         }
     }
 
     /// Adds a batch and makes its functions known. Where an address has a function already, that one stays.
-    pub(crate) fn publish(&self, mut batch: Batch) {
+    pub(crate) fn publish(&self, mut batch: Batch, survey: &Survey) {
         batch.registered = self
             .guest
             .as_ref()
@@ -171,8 +215,11 @@ impl NativeCode {
         let batch = unsafe { &*batch };
         for function in batch.functions.iter().filter(|function| function.is_real) {
             let slot = &self.entries[((function.entry - self.start) / 2) as usize];
-            let function = batch.memory.start() + function.thunk as usize;
-            let _ = slot.compare_exchange(0, function, Ordering::AcqRel, Ordering::Relaxed);
+            let mut thunk = batch.memory.start() + function.thunk as usize;
+            if !self.liveness(survey).permits(Transfer::Call, u64::from(function.entry)) {
+                thunk |= DISPATCHED;
+            }
+            let _ = slot.compare_exchange(0, thunk, Ordering::AcqRel, Ordering::Relaxed);
         }
     }
 

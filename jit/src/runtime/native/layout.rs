@@ -67,12 +67,18 @@ pub(crate) use crate::runtime::memory::{READ as READ_BIT, WRITE as WRITE_BIT};
 pub(crate) enum ExitReason {
     /// The function that the dispatcher called returned to the ra that it was given.
     Returned = 0,
-    /// Execution goes on at the context's pc.
+    /// Execution goes on at the context's pc, where the text says.
     Jump = 1,
     /// A trap.
     Trap = 2,
     /// A host call ended the run; the run knows how.
     Ended = 3,
+    /// A return to the context's pc, which was not predicted.
+    Return = 4,
+    /// A call through a register to the context's pc.
+    Call = 5,
+    /// Any other jump through a register to the context's pc.
+    JumpIndirect = 6,
 }
 
 impl ExitReason {
@@ -83,6 +89,9 @@ impl ExitReason {
             1 => Self::Jump,
             2 => Self::Trap,
             3 => Self::Ended,
+            4 => Self::Return,
+            5 => Self::Call,
+            6 => Self::JumpIndirect,
             _ => unreachable!("the trampoline returns reasons only"),
         }
     }

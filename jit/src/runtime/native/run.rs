@@ -13,11 +13,13 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
+use super::code::NativeCode;
 use super::layout::{Context, ExitReason};
 use super::tiers::Tiering;
 use super::{signals, stack, trampoline};
+use crate::compiler::Liveness;
 use crate::image::Program;
-use crate::interpreter::{self, Hart};
+use crate::interpreter::{self, Advance, Hart, Transfer};
 use crate::runtime::memory::CONTEXT_OFFSET;
 use crate::runtime::{End, Flow, Host, Memory, Outcome, Trap, TrapKind};
 
@@ -25,7 +27,9 @@ const RA: usize = 1;
 
 /// What a run came to.
 pub(crate) struct Ran {
-    pub(crate) outcome: Outcome,
+    /// `None` where it strayed: where a jump through a register led, registers that the code took for dead may matter. It
+    /// has to start over in exact code.
+    pub(crate) outcome: Option<Outcome>,
     /// x0 to x31 at the end.
     pub(crate) registers: [u64; 32],
     /// Gas that tier 0 and the host calls it made used, before what they gave back.
@@ -42,15 +46,15 @@ pub(crate) struct Run<'a> {
     panic: Option<Box<dyn Any + Send>>,
 }
 
-/// Runs `program` from `hart` until it ends, in native code where there is some.
+/// Runs `program` from `hart` until it ends, in native code where `code` has some.
 pub(crate) fn run(
     hart: Hart,
     program: &Arc<Program>,
+    code: &NativeCode,
     compiles: bool,
     memory: &mut Memory,
     host: &mut dyn Host,
 ) -> Ran {
-    let code = program.native();
     let base = memory.base();
     // It belongs to this memory alone, is large enough and aligned to a page.
     let context = memory.context().cast::<Context>();
@@ -78,6 +82,7 @@ pub(crate) fn run(
     // SAFETY: as above.
     unsafe { context.write(initial) };
     let mut interpreted = 0;
+    let mut liveness: Option<&Liveness> = None;
     let end = loop {
         // SAFETY: nobody else has a reference to the context while the dispatcher runs.
         let hart = unsafe { &mut (*context).hart };
@@ -89,15 +94,18 @@ pub(crate) fn run(
             let mut tiering = Tiering {
                 program,
                 code,
+                liveness,
                 compiles,
             };
             let end = interpreter::advance(hart, program, memory, &mut *run.host, &mut tiering);
             interpreted += before - hart.gas;
             match end {
-                None => continue,
-                Some(end) => break end,
+                Advance::Watched => continue,
+                Advance::Strayed => break None,
+                Advance::Ended(end) => break Some(end),
             }
         }
+        let alive = *liveness.get_or_insert_with(|| code.liveness(program.survey()));
         hart.gas = !hart.gas;
         let reason = {
             let _guard = signals::Guard::new(code, base);
@@ -108,33 +116,41 @@ pub(crate) fn run(
         // SAFETY: as above; native code has been left.
         let hart = unsafe { &mut (*context).hart };
         hart.gas = !hart.gas;
-        match reason {
+        let transfer = match reason {
             ExitReason::Returned => {
                 // To wherever ra says, which need not be what it was.
                 hart.pc = u64::from(hart.registers[RA] as u32) & !1;
+                Some(Transfer::Return)
             }
-            ExitReason::Jump => {}
+            ExitReason::Jump => None,
+            ExitReason::Return => Some(Transfer::Return),
+            ExitReason::Call => Some(Transfer::Call),
+            ExitReason::JumpIndirect => Some(Transfer::Jump),
             ExitReason::Trap => {
-                break End::Trapped(Trap {
+                break Some(End::Trapped(Trap {
                     kind: TrapKind::Undetermined,
                     pc: 0,
-                });
+                }));
             }
             ExitReason::Ended => {
                 if let Some(panic) = run.panic.take() {
                     resume_unwind(panic);
                 }
                 let flow = run.flow.take().expect("a host call ended the run");
-                break hart.end_of(flow).expect("it did not go on");
+                break Some(hart.end_of(flow).expect("it did not go on"));
             }
+        };
+        if transfer.is_some_and(|transfer| !alive.permits(transfer, hart.pc)) {
+            break None;
         }
     };
     // SAFETY: as above.
     let hart = unsafe { &(*context).hart };
-    let mut outcome = hart.outcome(end);
-    outcome.instructions = None;
     Ran {
-        outcome,
+        outcome: end.map(|end| Outcome {
+            instructions: None,
+            ..hart.outcome(end)
+        }),
         registers: hart.registers(),
         interpreted,
     }

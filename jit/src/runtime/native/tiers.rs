@@ -12,9 +12,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock, Weak};
 
 use super::code::NativeCode;
-use crate::compiler;
+use crate::compiler::{self, Liveness};
 use crate::image::Program;
-use crate::interpreter::Watch;
+use crate::interpreter::{Transfer, Watch};
 
 /// Jumps to an address until it is hot.
 const HOT: u16 = 500;
@@ -60,6 +60,8 @@ impl Heat {
 pub(super) struct Tiering<'a> {
     pub(super) program: &'a Arc<Program>,
     pub(super) code: &'a NativeCode,
+    /// What native code of this run went by, once there was some: until then registers are exact.
+    pub(super) liveness: Option<&'a Liveness>,
     /// Whether to ask for compilation, or only to change over to what is there.
     pub(super) compiles: bool,
 }
@@ -74,6 +76,12 @@ impl Watch for Tiering<'_> {
         }
         self.compiles && self.warm(pc)
     }
+
+    #[inline]
+    fn permits(&self, transfer: Transfer, pc: u64) -> bool {
+        self.liveness
+            .is_none_or(|liveness| liveness.permits(transfer, pc))
+    }
 }
 
 impl Tiering<'_> {
@@ -81,7 +89,7 @@ impl Tiering<'_> {
     #[inline]
     fn warm(&self, pc: u64) -> bool {
         let (start, _) = self.program.text();
-        let Some(count) = self.program.heat().count(start, pc) else {
+        let Some(count) = self.code.heat().count(start, pc) else {
             return false;
         };
         // Not one atomic step: a count that is lost now and then does no harm.
@@ -98,6 +106,7 @@ impl Tiering<'_> {
         if now < URGENT {
             let request = Request {
                 program: Arc::downgrade(self.program),
+                is_exact: self.code.is_exact(),
                 pc,
             };
             // When the queue is full the count goes on to be urgent.
@@ -105,7 +114,7 @@ impl Tiering<'_> {
             return false;
         }
         if count.swap(SETTLED, Ordering::Relaxed) != SETTLED {
-            compile(self.program, pc);
+            compile(self.program, self.code, pc);
         }
         self.code.entry(u64::from(pc)) != 0
     }
@@ -114,6 +123,7 @@ impl Tiering<'_> {
 /// An address to be compiled, unless the program is gone by then.
 struct Request {
     program: Weak<Program>,
+    is_exact: bool,
     pc: u32,
 }
 
@@ -133,30 +143,36 @@ fn queue() -> Option<&'static SyncSender<Request>> {
 }
 
 fn serve(requests: &Receiver<Request>) {
-    while let Ok(Request { program, pc }) = requests.recv() {
+    while let Ok(Request { program, is_exact, pc }) = requests.recv() {
         let Some(program) = program.upgrade() else {
             continue;
         };
+        let code = program.native();
+        // Nobody waits for code of the other kind any more.
+        if code.is_exact() != is_exact {
+            continue;
+        }
         let (start, _) = program.text();
-        let Some(count) = program.heat().count(start, u64::from(pc)) else {
+        let Some(count) = code.heat().count(start, u64::from(pc)) else {
             continue;
         };
         if count.swap(SETTLED, Ordering::Relaxed) != SETTLED {
-            compile(&program, pc);
+            compile(&program, code, pc);
         }
     }
 }
 
 /// Compiles the region at `pc` and what it calls, within the program's budget. Failure leaves it to tier 0.
-fn compile(program: &Program, pc: u32) {
-    let heat = program.heat();
+fn compile(program: &Program, code: &NativeCode, pc: u32) {
+    let heat = code.heat();
     let budget = program.text_len() as usize / 2 * COPIES;
-    if program.native().entry(u64::from(pc)) != 0 || heat.compiled.load(Ordering::Relaxed) > budget {
+    if code.entry(u64::from(pc)) != 0 || heat.compiled.load(Ordering::Relaxed) > budget {
         return;
     }
     let options = super::options();
-    if let Ok(batch) = compiler::compile_around(program, program.survey(), pc, BATCH_INSTRUCTIONS, &options) {
+    let survey = program.survey();
+    if let Ok(batch) = compiler::compile_around(program, survey, code, pc, BATCH_INSTRUCTIONS, &options) {
         heat.compiled.fetch_add(batch.instructions(), Ordering::Relaxed);
-        program.native().publish(batch);
+        code.publish(batch, survey);
     }
 }
