@@ -14,8 +14,8 @@ use cranelift_module::{FuncId, Linkage, Module, ModuleReloc};
 
 use super::constants;
 use super::dataflow::Facts;
-use super::liveness::Liveness;
 use super::flow::{Block, Ending, Region, Target, Text};
+use super::liveness::Liveness;
 use super::summary::{self, Summaries};
 use super::translate::{self, Callees, Input};
 use super::{CompileError, CompileOptions};
@@ -137,7 +137,10 @@ pub(crate) fn compile(
     let mut compiled = Vec::with_capacity(regions.len());
     for (number, (region, &checks_stack)) in regions.iter().zip(&checks).enumerate() {
         // What liveness has not seen cannot be compiled by it.
-        let is_known = region.blocks.iter().all(|block| liveness.knows(u64::from(block.start)));
+        let is_known = region
+            .blocks
+            .iter()
+            .all(|block| liveness.knows(u64::from(block.start)));
         let facts = Facts::of(region, &summaries);
         let input = Input {
             text,

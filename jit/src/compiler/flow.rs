@@ -9,6 +9,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::liveness::Liveness;
+use crate::interpreter::Transfer;
 use crate::isa::{self, Class, Op};
 use crate::machine::Machine;
 
@@ -190,9 +192,16 @@ pub(crate) struct Bounds<'a> {
     pub(crate) entries: &'a BTreeSet<u32>,
     /// Addresses of text that data holds, ascending: possible targets of jump tables.
     pub(crate) candidates: &'a [u32],
+    /// Says which calls come back.
+    pub(crate) liveness: &'a Liveness,
 }
 
 impl Bounds<'_> {
+    /// Whether a call that links to an address comes back to it, as far as is known.
+    fn comes_back(&self, link: u64) -> bool {
+        self.liveness.permits(Transfer::Return, link)
+    }
+
     fn is_entry(&self, pc: u64) -> bool {
         u32::try_from(pc).is_ok_and(|pc| self.entries.contains(&pc))
     }
@@ -240,6 +249,13 @@ impl Visit<'_> {
         }
     }
 
+    /// The same behind a call, if it comes back.
+    fn lead_back(&mut self, pc: u64) {
+        if self.bounds.comes_back(pc) {
+            self.lead(pc);
+        }
+    }
+
     fn run(&mut self) {
         while let Some(leader) = self.work.pop() {
             self.follow(leader);
@@ -275,7 +291,7 @@ impl Visit<'_> {
                 Class::Jal => {
                     match step.rd {
                         0 => self.lead(step.target()),
-                        RA => self.lead(next),
+                        RA => self.lead_back(next),
                         // A jump that links through another register: what follows is reached by that link.
                         _ => self.lead(step.target()),
                     }
@@ -286,13 +302,15 @@ impl Visit<'_> {
                     match (step.rd, far) {
                         (0, Some(target)) => self.lead(target),
                         (0, None) if !is_return(&step) => self.lead_candidates(),
-                        (RA, _) => self.lead(next),
+                        (RA, _) => self.lead_back(next),
                         _ => {}
                     }
                     return;
                 }
                 Class::Ecall => {
-                    self.lead(next);
+                    if self.bounds.liveness.permits(Transfer::HostReturn, next) {
+                        self.lead(next);
+                    }
                     return;
                 }
                 Class::Ebreak => return,
@@ -378,9 +396,11 @@ impl Visit<'_> {
                     .into_iter()
                     .filter_map(|pc| self.starts_block(pc))
                     .collect(),
-                Class::Jal | Class::Jalr if step.rd == RA => {
-                    self.starts_block(step.next()).into_iter().collect()
-                }
+                Class::Jal | Class::Jalr if step.rd == RA => self
+                    .starts_block(step.next())
+                    .filter(|&back| self.bounds.comes_back(u64::from(back)))
+                    .into_iter()
+                    .collect(),
                 Class::Jal => self.starts_block(step.target()).into_iter().collect(),
                 Class::Jalr if step.rd == 0 => match far {
                     Some(target) => self.starts_block(target).into_iter().collect(),
@@ -390,7 +410,15 @@ impl Visit<'_> {
                         .filter_map(|&pc| self.starts_block(u64::from(pc)))
                         .collect(),
                 },
-                Class::Ecall => self.starts_block(step.next()).into_iter().collect(),
+                Class::Ecall => self
+                    .starts_block(step.next())
+                    .filter(|&back| {
+                        self.bounds
+                            .liveness
+                            .permits(Transfer::HostReturn, u64::from(back))
+                    })
+                    .into_iter()
+                    .collect(),
                 _ => Vec::new(),
             },
         };
@@ -440,6 +468,13 @@ impl Visit<'_> {
             RawEnding::Step { step, .. } => step.pc,
             _ => raw.steps.last().map_or(raw.start, |step| step.pc),
         };
+        let back = |pc: u64| {
+            if self.bounds.comes_back(pc) {
+                target(pc)
+            } else {
+                Target::Away(pc)
+            }
+        };
         let ending = match raw.ending {
             RawEnding::RunsOn(next) => Ending::Jump(target(next)),
             RawEnding::Illegal => Ending::Trap,
@@ -454,7 +489,7 @@ impl Visit<'_> {
                 (Class::Jal, RA, _) => Ending::Call {
                     callee: step.target(),
                     link: step.next(),
-                    back: target(step.next()),
+                    back: back(step.next()),
                 },
                 // Links through another register, which `cut_block` has set.
                 (Class::Jal, ..) => Ending::Jump(target(step.target())),
@@ -462,13 +497,13 @@ impl Visit<'_> {
                 (Class::Jalr, RA, Some(far)) => Ending::Call {
                     callee: far,
                     link: step.next(),
-                    back: target(step.next()),
+                    back: back(step.next()),
                 },
                 (Class::Jalr, RA, None) => Ending::CallIndirect {
                     rs1: step.rs1,
                     imm: step.imm,
                     link: step.next(),
-                    back: target(step.next()),
+                    back: back(step.next()),
                 },
                 (Class::Jalr, 0, None) if is_return(&step) => Ending::Return,
                 (Class::Jalr, rd, _) => Ending::JumpIndirect {
@@ -485,7 +520,11 @@ impl Visit<'_> {
                     },
                 },
                 (Class::Ecall, ..) => Ending::Ecall {
-                    back: target(step.next()),
+                    back: if self.bounds.liveness.permits(Transfer::HostReturn, step.next()) {
+                        target(step.next())
+                    } else {
+                        Target::Away(step.next())
+                    },
                 },
                 _ => Ending::Trap,
             },

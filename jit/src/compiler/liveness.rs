@@ -11,6 +11,9 @@
 //! elsewhere has *strayed*: registers may be wrong there, and the run starts over in code that was compiled with
 //! everything alive ([`Liveness::everything`]), with what its host answered so far.
 //!
+//! Functions that never return, as far as the text shows, have no return sites: what stands behind a call to one is
+//! mostly other code, where everything may be alive.
+//!
 //! Liveness is the usual backward fixpoint over instructions. One set stands for all returns, one for all indirect calls,
 //! one for all other indirect jumps.
 
@@ -80,7 +83,12 @@ impl Liveness {
             calls: Registers::NONE,
             jumps: Registers::NONE,
         };
-        let mut nodes = liveness.reach(text, landings);
+        // Once as if every call came back, to find out which do not, and then without what is behind those.
+        let everything = liveness.reach(text, landings, &|_| true);
+        let may_return = may_return(&everything, halfwords);
+        liveness.live.fill(0);
+        liveness.landings.fill(0);
+        let mut nodes = liveness.reach(text, landings, &|at| may_return[at as usize]);
         nodes.sort_unstable_by_key(|node| std::cmp::Reverse(node.at));
         for _ in 0..MAX_PASSES {
             if !liveness.pass(&nodes) {
@@ -137,6 +145,7 @@ impl Liveness {
             Transfer::Return => SITE,
             Transfer::Call => FUNCTION,
             Transfer::Jump => FUNCTION | LABEL,
+            Transfer::HostReturn => return landing & FUNCTION == 0,
         };
         landing & wanted != 0
     }
@@ -147,8 +156,13 @@ impl Liveness {
         usize::try_from(offset / 2).ok()
     }
 
-    /// Visits everything that can be reached, and marks landings.
-    fn reach(&mut self, text: Text<'_>, landings: &Landings<'_>) -> Vec<Node> {
+    /// Visits everything that can be reached, and marks landings. `may_return` is asked of the places that calls lead to.
+    fn reach(
+        &mut self,
+        text: Text<'_>,
+        landings: &Landings<'_>,
+        may_return: &dyn Fn(u32) -> bool,
+    ) -> Vec<Node> {
         let mut work = Vec::new();
         for (addresses, kind) in [(landings.functions, FUNCTION), (landings.labels, LABEL)] {
             for &pc in addresses {
@@ -165,19 +179,52 @@ impl Liveness {
             let Some(step) = text.decode(pc) else {
                 continue;
             };
-            let node = Node::of(text, &step);
+            let mut node = Node::of(text, &step);
+            if matches!(node.flow, Flow::Ecall) && self.is_function(node.next) {
+                // The end of a function that does not return: this host call ends the run.
+                node.next = None;
+            }
             for next in [node.next, node.target].into_iter().flatten() {
                 work.push(self.start + 2 * next);
             }
-            if let Some(kind) = behind(&step) {
+            let behind = match (step.op.class(), step.rd) {
+                (Class::Jal | Class::Jalr, RA) => {
+                    let site = text.contains(step.next()).then(|| self.place(step.next()));
+                    let callee = node
+                        .target
+                        .or_else(|| far_callee(text, &step).map(|pc| self.place(pc)));
+                    let comes_back = callee.is_none_or(may_return) && !self.is_function(site);
+                    node.site = site.filter(|_| comes_back);
+                    comes_back.then_some(SITE)
+                }
+                // Comes back through another register: by a jump.
+                (Class::Jal | Class::Jalr, 1..) => Some(LABEL),
+                _ => None,
+            };
+            if let Some(kind) = behind {
                 self.land(text, step.next(), kind, &mut work);
             }
-            if let (Flow::Far { links: Registers::NONE }, Some(target)) = (&node.flow, node.target) {
+            if let (
+                Flow::Far {
+                    links: Registers::NONE,
+                },
+                Some(target),
+            ) = (&node.flow, node.target)
+            {
                 self.landings[target as usize] |= LABEL;
             }
             nodes.push(node);
         }
         nodes
+    }
+
+    /// Place of an address of text.
+    fn place(&self, pc: u64) -> u32 {
+        (pc as u32 - self.start) / 2
+    }
+
+    fn is_function(&self, at: Option<u32>) -> bool {
+        at.is_some_and(|at| self.landings[at as usize] & FUNCTION != 0)
     }
 
     fn land(&mut self, text: Text<'_>, pc: u64, kind: u8, work: &mut Vec<u32>) {
@@ -192,9 +239,8 @@ impl Liveness {
     fn pass(&mut self, nodes: &[Node]) -> bool {
         let mut changed = false;
         for node in nodes {
-            let before = |at: Option<u32>| {
-                at.map_or(Registers::NONE, |at| Registers::of_bits(self.live[at as usize]))
-            };
+            let before =
+                |at: Option<u32>| at.map_or(Registers::NONE, |at| Registers::of_bits(self.live[at as usize]));
             let after = match node.flow {
                 Flow::Straight => before(node.next) | before(node.target),
                 Flow::Ecall => (before(node.next) - HOST_RESULTS) | HOST_VISIBLE,
@@ -202,7 +248,7 @@ impl Liveness {
                 Flow::Far { links } => before(node.target) - links,
                 Flow::Indirect(Transfer::Return) => self.returns,
                 Flow::Indirect(Transfer::Call) => self.calls,
-                Flow::Indirect(Transfer::Jump) => self.calls | self.jumps,
+                Flow::Indirect(Transfer::Jump | Transfer::HostReturn) => self.calls | self.jumps,
                 Flow::Trap => Registers::NONE,
             };
             let now = (after - node.sets) | node.reads;
@@ -228,14 +274,49 @@ impl Liveness {
     }
 }
 
-/// What the address behind an instruction is a landing for.
-fn behind(step: &Step) -> Option<u8> {
-    match (step.op.class(), step.rd) {
-        (Class::Jal | Class::Jalr, RA) => Some(SITE),
-        // Comes back through another register: by a jump.
-        (Class::Jal | Class::Jalr, 1..) => Some(LABEL),
-        _ => None,
+/// Where a `jalr` calls to, if the instruction in front of it says so.
+fn far_callee(text: Text<'_>, jalr: &Step) -> Option<u64> {
+    let pc = u64::from(jalr.pc);
+    let before = [4, 2].into_iter().find_map(|length| {
+        let before = pc.checked_sub(length).filter(|&pc| text.contains(pc))?;
+        text.decode(before as u32).filter(|step| step.next() == pc)
+    })?;
+    far_target(&before, jalr).filter(|&target| text.contains(target))
+}
+
+/// For each halfword, whether a function that gets there may come to return. The least fixpoint: a call that is not known
+/// to come back goes nowhere.
+fn may_return(nodes: &[Node], halfwords: usize) -> Vec<bool> {
+    let mut returns = vec![false; halfwords];
+    // Who depends on each place.
+    let mut depend: Vec<Vec<u32>> = vec![Vec::new(); halfwords];
+    let mut work = Vec::new();
+    for (i, node) in nodes.iter().enumerate() {
+        for at in [node.next, node.target, node.site].into_iter().flatten() {
+            depend[at as usize].push(i as u32);
+        }
+        work.push(i as u32);
     }
+    while let Some(i) = work.pop() {
+        let node = &nodes[i as usize];
+        let of = |at: Option<u32>| at.is_some_and(|at| returns[at as usize]);
+        let now = match node.flow {
+            Flow::Straight | Flow::Ecall => of(node.next) || of(node.target),
+            Flow::Call => of(node.target) && of(node.site),
+            // A jump to another function, or the first half of a call, whose `jalr` has the rest.
+            Flow::Far {
+                links: Registers::NONE,
+            } => of(node.target),
+            Flow::Far { .. } => of(node.target) && of(node.next),
+            Flow::Indirect(Transfer::Call) => of(node.site),
+            Flow::Indirect(_) => true,
+            Flow::Trap => false,
+        };
+        if now && !std::mem::replace(&mut returns[node.at as usize], true) {
+            work.extend_from_slice(&depend[node.at as usize]);
+        }
+    }
+    returns
 }
 
 /// An instruction as liveness sees it. Places are halfwords of text.
@@ -245,6 +326,8 @@ struct Node {
     sets: Registers,
     next: Option<u32>,
     target: Option<u32>,
+    /// Where a call comes back to, if it does.
+    site: Option<u32>,
     flow: Flow,
 }
 
@@ -273,6 +356,7 @@ impl Node {
             sets: Registers::one(step.rd),
             next: None,
             target: None,
+            site: None,
             flow: Flow::Straight,
         };
         match step.op.class() {

@@ -107,12 +107,7 @@ fn bytes_of(segment: &Segment) -> (u32, &[u8]) {
 /// Surveys a program's text.
 pub(crate) fn survey(program: &Program) -> Survey {
     let data: Vec<(u32, &[u8])> = program.segments().iter().map(bytes_of).collect();
-    Survey::of(
-        text_of(program),
-        program.entry(),
-        program.function_hints(),
-        &data,
-    )
+    Survey::of(text_of(program), program.entry(), program.function_hints(), &data)
 }
 
 /// Compiles everything that can be found from a program's entry, its symbols and its calls.
@@ -125,7 +120,7 @@ pub(crate) fn compile_program(
     liveness: &Liveness,
     options: &CompileOptions,
 ) -> Result<Batch, CompileError> {
-    let regions = plan::whole_program(text_of(program), survey);
+    let regions = plan::whole_program(text_of(program), survey, liveness);
     compile(program, &regions, liveness, options)
 }
 
@@ -142,8 +137,9 @@ pub(crate) fn compile_around(
     options: &CompileOptions,
 ) -> Result<Batch, CompileError> {
     let has_code = |pc: u32| code.entry(u64::from(pc)) != 0;
-    let regions = plan::around(text_of(program), survey, root, instructions, has_code);
-    compile(program, &regions, code.liveness(survey), options)
+    let liveness = code.liveness(survey);
+    let regions = plan::around(text_of(program), survey, liveness, root, instructions, has_code);
+    compile(program, &regions, liveness, options)
 }
 
 fn compile(

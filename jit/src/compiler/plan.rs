@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::liveness::{Landings, Liveness};
 use super::flow::{Bounds, RA, Region, Step, Text, far_target, recover};
+use super::liveness::{Landings, Liveness};
 use crate::isa::{Class, Op};
 
 /// How often what regions share is split off.
@@ -34,9 +34,8 @@ impl Survey {
     /// Surveys a program's text, from its entry and the starts of functions that symbols name on.
     pub(crate) fn of(text: Text<'_>, entry: u32, symbols: &[u32], data: &[(u32, &[u8])]) -> Self {
         let made = materialised(text);
-        let words = words(text, data);
-        let mut candidates = words.clone();
-        for &base in &made {
+        let mut candidates = words(text, data);
+        for &base in made.keys() {
             table_at(text, data, base, &mut candidates);
             if candidates.len() > MAX_CANDIDATES {
                 break;
@@ -47,12 +46,11 @@ impl Survey {
         let roots = roots.filter(|&pc| text.contains(u64::from(pc)));
         let functions = called(text, roots, &listed);
         let mut labels = candidates;
-        labels.extend(made.into_iter().filter(|&pc| text.contains(u64::from(pc))));
+        labels.extend(made.keys().copied().filter(|&pc| text.contains(u64::from(pc))));
         let liveness = if symbols.is_empty() {
-            // Any address that is named may be a function's.
+            // Pointers have to tell where functions start.
             let mut starts = functions.clone();
-            starts.extend(words);
-            starts.extend(labels.iter().copied().filter(|pc| listed.binary_search(pc).is_err()));
+            starts.extend(pointers(text, data, &made));
             Liveness::of(
                 text,
                 &Landings {
@@ -83,11 +81,17 @@ impl Survey {
 }
 
 /// The regions of a whole program.
-pub(crate) fn whole_program(text: Text<'_>, survey: &Survey) -> Vec<Region> {
+pub(crate) fn whole_program(text: Text<'_>, survey: &Survey, liveness: &Liveness) -> Vec<Region> {
     let mut entries = survey.functions.clone();
     let mut regions = Vec::new();
     for round in 0..=ROUNDS {
-        regions = recover_all(text, &entries, &survey.candidates);
+        let bounds = Bounds {
+            instructions: REGION_INSTRUCTIONS,
+            entries: &entries,
+            candidates: &survey.candidates,
+            liveness,
+        };
+        regions = recover_all(text, &bounds);
         let more: Vec<u32> = shared(&regions)
             .into_iter()
             .chain(regions.iter().flat_map(|region| region.cut.iter().copied()))
@@ -106,6 +110,7 @@ pub(crate) fn whole_program(text: Text<'_>, survey: &Survey) -> Vec<Region> {
 pub(crate) fn around(
     text: Text<'_>,
     survey: &Survey,
+    liveness: &Liveness,
     root: u32,
     instructions: usize,
     has_code: impl Fn(u32) -> bool,
@@ -114,6 +119,7 @@ pub(crate) fn around(
         instructions: REGION_INSTRUCTIONS,
         entries: &survey.functions,
         candidates: &survey.candidates,
+        liveness,
     };
     let mut regions = Vec::new();
     let mut seen = BTreeSet::from([root]);
@@ -136,16 +142,11 @@ pub(crate) fn around(
     regions
 }
 
-fn recover_all(text: Text<'_>, entries: &BTreeSet<u32>, candidates: &[u32]) -> Vec<Region> {
-    let bounds = Bounds {
-        instructions: REGION_INSTRUCTIONS,
-        entries,
-        candidates,
-    };
+fn recover_all(text: Text<'_>, bounds: &Bounds<'_>) -> Vec<Region> {
     let mut left = text.bytes.len() / 2 * COPIES;
     let mut regions = Vec::new();
-    for &entry in entries {
-        let region = recover(text, entry, &bounds);
+    for &entry in bounds.entries {
+        let region = recover(text, entry, bounds);
         let Some(rest) = left.checked_sub(region.len()) else {
             break;
         };
@@ -231,6 +232,74 @@ const MAX_CANDIDATES: usize = 1 << 16;
 /// Most entries of one table of displacements.
 const MAX_TABLE: usize = 1024;
 
+/// What may be pointers to functions: 64-bit words of data and addresses that code makes, where they lead to behind an
+/// instruction that does not run on. Jump tables are left out.
+fn pointers(text: Text<'_>, data: &[(u32, &[u8])], made: &BTreeMap<u32, u32>) -> BTreeSet<u32> {
+    let mut found: BTreeSet<u32> = made
+        .keys()
+        .copied()
+        .filter(|&pc| text.contains(u64::from(pc)) && follows_an_end(text, pc))
+        .collect();
+    for &(address, bytes) in data {
+        let skip = (address.wrapping_neg() % 8) as usize;
+        let words = bytes.get(skip..).unwrap_or_default().as_chunks::<8>().0;
+        let mut in_table = false;
+        for (i, word) in words.iter().enumerate() {
+            let at = address + (skip + i * 8) as u32;
+            if let Some(&maker) = made.get(&at) {
+                in_table = jumps_next(text, maker);
+            }
+            let target = u64::from_le_bytes(*word);
+            let is_text = text.contains(target);
+            in_table &= is_text;
+            if is_text && !in_table && follows_an_end(text, target as u32) {
+                found.insert(target as u32);
+            }
+        }
+    }
+    found
+}
+
+/// Whether what stands in front of an address does not run on to it, as in front of a function.
+fn follows_an_end(text: Text<'_>, pc: u32) -> bool {
+    if pc == text.start {
+        return true;
+    }
+    let ends = |length: u32| {
+        let before = pc
+            .checked_sub(length)
+            .filter(|&pc| text.contains(u64::from(pc)))?;
+        let Some(step) = text.decode(before) else {
+            return Some(length == 2);
+        };
+        let is_filler = step.op == Op::Addi && step.rd == 0;
+        let ends = matches!(
+            step.op.class(),
+            Class::Jal | Class::Jalr | Class::Ebreak | Class::Ecall
+        );
+        Some(u32::from(step.length) == length && (ends || is_filler))
+    };
+    ends(4) == Some(true) || ends(2) == Some(true)
+}
+
+/// Most instructions between one that makes the address of a jump table and the jump.
+const TABLE_REACH: usize = 12;
+
+/// Whether the first transfer through a register behind an instruction is a jump, and not a call.
+fn jumps_next(text: Text<'_>, pc: u32) -> bool {
+    let mut pc = u64::from(pc);
+    for _ in 0..TABLE_REACH {
+        let Some(step) = text.contains(pc).then(|| text.decode(pc as u32)).flatten() else {
+            return false;
+        };
+        if step.op == Op::Jalr {
+            return step.rd == 0;
+        }
+        pc = step.next();
+    }
+    false
+}
+
 /// Even addresses of text that data holds: possible targets of indirect jumps. None where there are too many. A guess
 /// that decides no result.
 fn words(text: Text<'_>, data: &[(u32, &[u8])]) -> BTreeSet<u32> {
@@ -251,9 +320,9 @@ fn words(text: Text<'_>, data: &[(u32, &[u8])]) -> BTreeSet<u32> {
     found
 }
 
-/// Addresses of data that `auipc`, `lui` and `addi` make, wherever they stand in text.
-fn materialised(text: Text<'_>) -> BTreeSet<u32> {
-    let mut addresses = BTreeSet::new();
+/// Addresses that `auipc`, `lui` and `addi` make, wherever they stand in text, with the last `addi` that makes each.
+fn materialised(text: Text<'_>) -> BTreeMap<u32, u32> {
+    let mut addresses = BTreeMap::new();
     let mut upper: [Option<u64>; 32] = [None; 32];
     let mut pc = text.start + text.start % 2;
     while text.contains(u64::from(pc)) {
@@ -270,7 +339,7 @@ fn materialised(text: Text<'_>) -> BTreeSet<u32> {
         if step.op == Op::Addi
             && let Some(base) = upper[usize::from(step.rs1)]
         {
-            addresses.insert(base.wrapping_add(imm) as u32);
+            addresses.insert(base.wrapping_add(imm) as u32, pc);
         }
         upper[usize::from(step.rd)] = made;
         pc += u32::from(step.length);

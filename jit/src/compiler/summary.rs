@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use super::liveness::Liveness;
 use super::flow::{Block, Ending, RA, Region, Step, Target};
+use super::liveness::Liveness;
 use super::registers::Registers;
 use crate::isa::Op;
 
@@ -102,7 +102,9 @@ impl<'a> Summaries<'a> {
                     }
                 }
             }
-            summaries.of.insert(region.entry, summaries.without_writes(region));
+            summaries
+                .of
+                .insert(region.entry, summaries.without_writes(region));
         }
         // Writes grow from nothing, and so does the set of regions that move sp, until nothing changes.
         let mut work: Vec<usize> = (0..regions.len()).rev().collect();

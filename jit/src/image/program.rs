@@ -213,6 +213,13 @@ impl Program {
             .get_or_init(|| NativeCode::new(self.text.1, self.text.2, false, self.guest.clone()))
     }
 
+    /// Whether a run has jumped to where its native code did not expect anything to go on: behind no call, into the middle
+    /// of a function. Such a program's later runs take native code that is ready for everything, and is slower.
+    #[must_use]
+    pub fn has_strayed(&self) -> bool {
+        self.has_strayed.load(Ordering::Relaxed)
+    }
+
     /// Notes that a run strayed: from now on, new runs take exact code, which this gives.
     pub(crate) fn stray(&self) -> &NativeCode {
         self.has_strayed.store(true, Ordering::Relaxed);

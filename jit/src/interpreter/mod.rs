@@ -136,7 +136,7 @@ pub(crate) enum Stop {
     Strayed,
 }
 
-/// What a jump through a register is meant to be.
+/// How control comes to where the text alone does not say that it does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Transfer {
     /// `jalr x0, 0(ra)`.
@@ -145,6 +145,8 @@ pub(crate) enum Transfer {
     Call,
     /// Any other.
     Jump,
+    /// To behind an `ecall`, which is no jump, but may be as unexpected.
+    HostReturn,
 }
 
 impl Transfer {
@@ -224,7 +226,12 @@ pub(crate) fn advance(
             Stop::Ecall => {
                 let flow = hart.ecall(memory, host);
                 match hart.end_of(flow) {
-                    None => hart.pc += ECALL_BYTES,
+                    None => {
+                        hart.pc += ECALL_BYTES;
+                        if !watch.permits(Transfer::HostReturn, hart.pc) {
+                            return Advance::Strayed;
+                        }
+                    }
                     Some(end) => return Advance::Ended(end),
                 }
             }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::host::Host;
 use super::memory::{InstanceError, Memory};
 use super::native;
-use super::outcome::{Outcome, Trap, TrapKind};
 use super::native::run::Ran;
+use super::outcome::{Outcome, Trap, TrapKind};
 use super::replay::{Record, Recorder, Resumed};
 use crate::compiler::CompileError;
 use crate::image::Program;
@@ -111,7 +111,11 @@ impl Instance {
         let program = Arc::clone(&self.program);
         // Only what starts from memory that is known can start over.
         let is_first = !std::mem::replace(&mut self.has_run, true);
-        let code = if is_first { program.native() } else { program.exact() };
+        let code = if is_first {
+            program.native()
+        } else {
+            program.exact()
+        };
         let is_native = match tier {
             Tier::Interpreter => false,
             Tier::Auto => true,

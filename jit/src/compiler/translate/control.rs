@@ -362,7 +362,10 @@ impl Translator<'_> {
         self.set_link(link);
         match back {
             Target::Block(_) => self.jump(from, back, dirty),
-            Target::Away(next) => self.go_on_at(next, dirty),
+            Target::Away(next) => {
+                let pc = self.constant(next);
+                self.leave(dirty & self.liveness().at(next), pc, ExitReason::Return);
+            }
         }
     }
 
@@ -459,7 +462,11 @@ impl Translator<'_> {
         }
         self.enter(misses);
         self.pay(self.debts.on_exit(from));
-        self.leave(dirty & self.liveness().at_jumps(), target, ExitReason::JumpIndirect);
+        self.leave(
+            dirty & self.liveness().at_jumps(),
+            target,
+            ExitReason::JumpIndirect,
+        );
         self.finish_edges(from, edges, dirty);
     }
 
@@ -511,7 +518,11 @@ impl Translator<'_> {
         self.set_gas(gas);
         match back {
             Target::Block(_) => self.jump(from, back, dirty - HOST_VISIBLE),
-            Target::Away(next) => self.go_on_at(next, dirty - HOST_VISIBLE),
+            Target::Away(next) => {
+                let pc = self.constant(next);
+                let wanted = (dirty - HOST_VISIBLE) & self.liveness().at(next);
+                self.leave(wanted, pc, ExitReason::HostReturn);
+            }
         }
     }
 

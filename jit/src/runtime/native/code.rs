@@ -4,8 +4,8 @@
 //! The table and the list of batches are read without a lock: by native code itself and by the signal handler.
 
 use std::ptr;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::Heat;
 use super::memory::CodeMemory;
@@ -216,7 +216,10 @@ impl NativeCode {
         for function in batch.functions.iter().filter(|function| function.is_real) {
             let slot = &self.entries[((function.entry - self.start) / 2) as usize];
             let mut thunk = batch.memory.start() + function.thunk as usize;
-            if !self.liveness(survey).permits(Transfer::Call, u64::from(function.entry)) {
+            if !self
+                .liveness(survey)
+                .permits(Transfer::Call, u64::from(function.entry))
+            {
                 thunk |= DISPATCHED;
             }
             let _ = slot.compare_exchange(0, thunk, Ordering::AcqRel, Ordering::Relaxed);

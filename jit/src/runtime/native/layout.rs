@@ -79,6 +79,8 @@ pub(crate) enum ExitReason {
     Call = 5,
     /// Any other jump through a register to the context's pc.
     JumpIndirect = 6,
+    /// To behind a host call, at the context's pc, where nothing was expected to go on.
+    HostReturn = 7,
 }
 
 impl ExitReason {
@@ -92,6 +94,7 @@ impl ExitReason {
             4 => Self::Return,
             5 => Self::Call,
             6 => Self::JumpIndirect,
+            7 => Self::HostReturn,
             _ => unreachable!("the trampoline returns reasons only"),
         }
     }

@@ -126,6 +126,7 @@ pub(crate) fn run(
             ExitReason::Return => Some(Transfer::Return),
             ExitReason::Call => Some(Transfer::Call),
             ExitReason::JumpIndirect => Some(Transfer::Jump),
+            ExitReason::HostReturn => Some(Transfer::HostReturn),
             ExitReason::Trap => {
                 break Some(End::Trapped(Trap {
                     kind: TrapKind::Undetermined,

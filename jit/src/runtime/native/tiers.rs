@@ -143,7 +143,12 @@ fn queue() -> Option<&'static SyncSender<Request>> {
 }
 
 fn serve(requests: &Receiver<Request>) {
-    while let Ok(Request { program, is_exact, pc }) = requests.recv() {
+    while let Ok(Request {
+        program,
+        is_exact,
+        pc,
+    }) = requests.recv()
+    {
         let Some(program) = program.upgrade() else {
             continue;
         };
