@@ -1,6 +1,8 @@
 //! Programs that jump where compiled code does not expect them, with values in registers that it takes for dead: native
 //! code starts over, and nobody can tell.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::sync::Arc;
 
 use common::{CODE, DATA, Guest, OTHER_TIERS, encode};

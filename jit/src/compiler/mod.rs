@@ -2,18 +2,19 @@
 //!
 //! ```text
 //! text ─ plan: entries ─▶ flow: regions, blocks ─▶ dataflow: dirty, live, summaries ─┐
-//!                                                 └▶ debt: where gas is paid ────────┤
+//!      └ liveness: what is read after calls ─────┴▶ debt: where gas is paid ────────┤
 //!                         executable batch ◀─ backend: Cranelift ◀─ translate: CLIF ◀┘
 //! ```
 //!
 //! Reading order: [`flow`] recovers a region, what becomes one native function; [`plan`] decides which regions there
-//! are; [`registers`], [`summary`], [`dataflow`], [`constants`] and [`debt`] say what is known, stored, loaded and paid where; [`translate`] writes CLIF;
+//! are; [`liveness`] says which registers anybody still reads, over the whole text; [`registers`], [`summary`], [`dataflow`], [`constants`] and [`debt`] say what is known, stored, loaded and paid where; [`translate`] writes CLIF;
 //! [`backend`] has it compiled and linked.
 //!
 //! Invariants:
-//! - the context is complete whenever native code is left, so that tier 0 can go on from any exit;
+//! - the context holds whatever is alive whenever native code is left, so that tier 0 can go on from any exit;
 //! - every cycle of native code pays for gas, and gas is exact at every host call and exit;
-//! - nothing is assumed about how guests use registers, stacks or returns: conventions are predictions that are checked;
+//! - what is assumed about how guests use registers, stacks and returns is checked, and a run for which it does not hold
+//!   starts over in code that assumes nothing;
 //! - work is linear in the text, whatever it holds.
 
 mod backend;
