@@ -24,6 +24,8 @@ const COPIES: usize = 2;
 pub(crate) struct Survey {
     /// Starts of functions: the entry, what symbols name, targets of calls.
     functions: BTreeSet<u32>,
+    /// What may be starts of functions as well, ascending. They end no region, since they may be none.
+    pointers: Vec<u32>,
     /// Addresses of text that data holds, ascending.
     candidates: Vec<u32>,
     /// Which registers matter where.
@@ -47,27 +49,18 @@ impl Survey {
         let functions = called(text, roots, &listed);
         let mut labels = candidates;
         labels.extend(made.keys().copied().filter(|&pc| text.contains(u64::from(pc))));
-        let liveness = if symbols.is_empty() {
+        let mut starts = functions.clone();
+        if symbols.is_empty() {
             // Pointers have to tell where functions start.
-            let mut starts = functions.clone();
             starts.extend(pointers(text, data, &made));
-            Liveness::of(
-                text,
-                &Landings {
-                    functions: &starts,
-                    labels: &labels,
-                },
-            )
-        } else {
-            Liveness::of(
-                text,
-                &Landings {
-                    functions: &functions,
-                    labels: &labels,
-                },
-            )
+        }
+        let landings = Landings {
+            functions: &starts,
+            labels: &labels,
         };
+        let liveness = Liveness::of(text, &landings);
         Self {
+            pointers: starts.difference(&functions).copied().collect(),
             functions,
             candidates: listed,
             liveness,
@@ -85,19 +78,28 @@ pub(crate) fn whole_program(text: Text<'_>, survey: &Survey, liveness: &Liveness
     let mut entries = survey.functions.clone();
     let mut regions = Vec::new();
     for round in 0..=ROUNDS {
+        let mut left = text.bytes.len() / 2 * COPIES;
         let bounds = Bounds {
             instructions: REGION_INSTRUCTIONS,
             entries: &entries,
             candidates: &survey.candidates,
             liveness,
         };
-        regions = recover_all(text, &bounds);
+        regions = recover_all(text, &bounds, &mut left);
         let more: Vec<u32> = shared(&regions)
             .into_iter()
             .chain(regions.iter().flat_map(|region| region.cut.iter().copied()))
             .filter(|pc| !entries.contains(pc))
             .collect();
         if more.is_empty() || round == ROUNDS {
+            for &pointer in survey.pointers.iter().filter(|pc| !entries.contains(pc)) {
+                let region = recover(text, pointer, &bounds);
+                let Some(rest) = left.checked_sub(region.len()) else {
+                    break;
+                };
+                left = rest;
+                regions.push(region);
+            }
             break;
         }
         entries.extend(more);
@@ -142,15 +144,15 @@ pub(crate) fn around(
     regions
 }
 
-fn recover_all(text: Text<'_>, bounds: &Bounds<'_>) -> Vec<Region> {
-    let mut left = text.bytes.len() / 2 * COPIES;
+/// The regions at all entries, as far as `left` instructions go.
+fn recover_all(text: Text<'_>, bounds: &Bounds<'_>, left: &mut usize) -> Vec<Region> {
     let mut regions = Vec::new();
     for &entry in bounds.entries {
         let region = recover(text, entry, bounds);
         let Some(rest) = left.checked_sub(region.len()) else {
             break;
         };
-        left = rest;
+        *left = rest;
         regions.push(region);
     }
     regions

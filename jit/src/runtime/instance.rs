@@ -20,8 +20,8 @@ pub enum Tier {
     /// The reference interpreter.
     #[default]
     Interpreter,
-    /// Native code: the whole program is compiled before its first run. What could not be found or compiled runs in
-    /// tier 0.
+    /// Native code: the whole program is compiled before its first run. What was not found runs in
+    /// tier 0 until it is hot, as in [`Tier::Auto`].
     Jit,
     /// Tier 0 at once, native code for what becomes hot, compiled in the background.
     Auto,
@@ -130,12 +130,11 @@ impl Instance {
             self.interpreted_gas = outcome.gas_used;
             return outcome;
         }
-        let compiles = tier == Tier::Auto;
         let ran = if is_first {
             let mut record = Record::new(self.stack_pointer, gas_limit, &mut self.memory);
             let mut recorder = Recorder::new(host, &mut record);
             recorder.stops_when_full = !code.is_exact();
-            let ran = native::run::run(hart, &program, code, compiles, &mut self.memory, &mut recorder);
+            let ran = native::run::run(hart, &program, code, &mut self.memory, &mut recorder);
             let ran = if recorder.stopped || ran.outcome.is_none() {
                 self.start_over(tier, gas_limit, &mut record, host)
             } else {
@@ -145,7 +144,7 @@ impl Instance {
             ran
         } else {
             self.memory.stop_recording();
-            native::run::run(hart, &program, code, compiles, &mut self.memory, host)
+            native::run::run(hart, &program, code, &mut self.memory, host)
         };
         self.registers = ran.registers;
         self.interpreted_gas = ran.interpreted;
@@ -169,14 +168,7 @@ impl Instance {
         let mut resumed = Resumed::new(&past, &mut recorder, &mut self.memory)
             .expect("what was laid out in fresh memory can be laid out again");
         let hart = Hart::new(u64::from(program.entry()), self.stack_pointer, gas_limit);
-        native::run::run(
-            hart,
-            &program,
-            code,
-            tier == Tier::Auto,
-            &mut self.memory,
-            &mut resumed,
-        )
+        native::run::run(hart, &program, code, &mut self.memory, &mut resumed)
     }
 
     /// What a trap of the last run was. Native code reports [`TrapKind::Undetermined`]; this runs it again in the reference

@@ -51,7 +51,6 @@ pub(crate) fn run(
     hart: Hart,
     program: &Arc<Program>,
     code: &NativeCode,
-    compiles: bool,
     memory: &mut Memory,
     host: &mut dyn Host,
 ) -> Ran {
@@ -95,7 +94,6 @@ pub(crate) fn run(
                 program,
                 code,
                 liveness,
-                compiles,
             };
             let end = interpreter::advance(hart, program, memory, &mut *run.host, &mut tiering);
             interpreted += before - hart.gas;

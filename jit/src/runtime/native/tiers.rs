@@ -62,8 +62,6 @@ pub(super) struct Tiering<'a> {
     pub(super) code: &'a NativeCode,
     /// What native code of this run went by, once there was some: until then registers are exact.
     pub(super) liveness: Option<&'a Liveness>,
-    /// Whether to ask for compilation, or only to change over to what is there.
-    pub(super) compiles: bool,
 }
 
 impl Watch for Tiering<'_> {
@@ -74,7 +72,7 @@ impl Watch for Tiering<'_> {
         if self.code.entry(pc) != 0 {
             return true;
         }
-        self.compiles && self.warm(pc)
+        self.warm(pc)
     }
 
     #[inline]
