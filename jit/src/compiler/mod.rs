@@ -27,6 +27,7 @@ mod plan;
 mod registers;
 mod summary;
 mod translate;
+mod unroll;
 
 use thiserror::Error;
 
@@ -121,8 +122,8 @@ pub(crate) fn compile_program(
     liveness: &Liveness,
     options: &CompileOptions,
 ) -> Result<Batch, CompileError> {
-    let regions = plan::whole_program(text_of(program), survey, liveness);
-    compile(program, &regions, liveness, options)
+    let mut regions = plan::whole_program(text_of(program), survey, liveness);
+    compile(program, &mut regions, liveness, options)
 }
 
 /// Compiles the region at a hot address, and what it calls as far as `instructions` goes.
@@ -139,16 +140,17 @@ pub(crate) fn compile_around(
 ) -> Result<Batch, CompileError> {
     let has_code = |pc: u32| code.entry(u64::from(pc)) != 0;
     let liveness = code.liveness(survey);
-    let regions = plan::around(text_of(program), survey, liveness, root, instructions, has_code);
-    compile(program, &regions, liveness, options)
+    let mut regions = plan::around(text_of(program), survey, liveness, root, instructions, has_code);
+    compile(program, &mut regions, liveness, options)
 }
 
 fn compile(
     program: &Program,
-    regions: &[Region],
+    regions: &mut [Region],
     liveness: &Liveness,
     options: &CompileOptions,
 ) -> Result<Batch, CompileError> {
+    regions.iter_mut().for_each(unroll::unroll);
     let read_only: Vec<(u32, &[u8])> = program
         .segments()
         .iter()

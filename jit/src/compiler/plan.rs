@@ -14,7 +14,7 @@ use crate::isa::{Class, Op};
 const ROUNDS: usize = 3;
 
 /// Most instructions of a region. Cranelift's cost grows faster than its input beyond a few thousand.
-const REGION_INSTRUCTIONS: usize = 3000;
+const REGION_INSTRUCTIONS: usize = 12_000;
 
 /// Instructions of all regions together, as a multiple of the halfwords of text.
 const COPIES: usize = 2;

@@ -1,7 +1,9 @@
 //! Loads and stores.
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{Endianness, InstBuilder as _, MemFlagsData, Value, types};
+use cranelift_codegen::ir::{
+    Endianness, InstBuilder as _, InstructionData, MemFlagsData, Opcode, Value, types,
+};
 
 use super::{Protection, Translator};
 use crate::compiler::flow::Step;
@@ -119,6 +121,19 @@ impl Translator<'_> {
         }
     }
 
+    /// The constant that a value is, if it is one.
+    fn constant_of(&self, value: Value) -> Option<i64> {
+        let dfg = &self.builder.func.dfg;
+        let inst = dfg.value_def(dfg.resolve_aliases(value)).inst()?;
+        match dfg.insts[inst] {
+            InstructionData::UnaryImm {
+                opcode: Opcode::Iconst,
+                imm,
+            } => Some(imm.bits()),
+            _ => None,
+        }
+    }
+
     pub(super) fn store(&mut self, step: &Step) {
         let bytes = match step.op {
             Op::Sb => 1,
@@ -134,6 +149,18 @@ impl Translator<'_> {
     pub(super) fn store_at(&mut self, op: Op, place: Place, value: Value) {
         let flags = self.store_flags();
         let Place { address, offset } = place;
+        let narrow = match op {
+            Op::Sb => Some((types::I8, 0xff)),
+            Op::Sh => Some((types::I16, 0xffff)),
+            Op::Sw => Some((types::I32, 0xffff_ffff)),
+            _ => None,
+        };
+        if let (Some((narrow, mask)), Some(constant)) = (narrow, self.constant_of(value)) {
+            // As an immediate of its own width: Cranelift would put a wide one into a register.
+            let value = self.builder.ins().iconst(narrow, constant & mask);
+            self.builder.ins().store(flags, value, address, offset);
+            return;
+        }
         let ins = self.builder.ins();
         match op {
             Op::Sb => ins.istore8(flags, value, address, offset),
