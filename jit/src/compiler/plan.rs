@@ -15,8 +15,15 @@ const ROUNDS: usize = 3;
 /// Most instructions of a region. Cranelift's cost grows faster than its input beyond a few thousand.
 const REGION_INSTRUCTIONS: usize = 3000;
 
+/// Most blocks of a region. Data flow between blocks, and registers that are alive in all of them, cost more than the
+/// instructions do.
+const REGION_BLOCKS: usize = 600;
+
 /// Instructions of all regions together, as a multiple of the halfwords of text.
 const COPIES: usize = 2;
+
+/// What a region costs beside its instructions, in instructions: two native functions with their names and signatures.
+const REGION_COST: usize = 16;
 
 /// What the whole text tells about where regions begin; computed once for a program.
 #[derive(Debug)]
@@ -39,23 +46,20 @@ impl Survey {
     }
 }
 
-/// The regions of a whole program.
+/// The regions of a whole program, ascending.
 pub(crate) fn whole_program(text: Text<'_>, survey: &Survey) -> Vec<Region> {
     let mut entries = survey.functions.clone();
-    let mut regions = Vec::new();
-    for round in 0..=ROUNDS {
-        regions = recover_all(text, &entries, &survey.candidates);
-        let more: Vec<u32> = shared(&regions)
-            .into_iter()
-            .chain(regions.iter().flat_map(|region| region.cut.iter().copied()))
-            .filter(|pc| !entries.contains(pc))
-            .collect();
-        if more.is_empty() || round == ROUNDS {
-            break;
-        }
+    let mut round = 0;
+    loop {
+        let regions = recover_all(text, &mut entries, &survey.candidates);
+        let more = shared(&regions);
+        let before = entries.len();
         entries.extend(more);
+        if entries.len() == before || round == ROUNDS {
+            return regions;
+        }
+        round += 1;
     }
-    regions
 }
 
 /// The region at a hot address and those that it calls, nearest first, as far as a number of instructions goes; without
@@ -67,11 +71,7 @@ pub(crate) fn around(
     instructions: usize,
     has_code: impl Fn(u32) -> bool,
 ) -> Vec<Region> {
-    let bounds = Bounds {
-        instructions: REGION_INSTRUCTIONS,
-        entries: &survey.functions,
-        candidates: &survey.candidates,
-    };
+    let bounds = bounds(&survey.functions, &survey.candidates);
     let mut regions = Vec::new();
     let mut seen = BTreeSet::from([root]);
     let mut queue = VecDeque::from([root]);
@@ -93,26 +93,38 @@ pub(crate) fn around(
     regions
 }
 
-fn recover_all(text: Text<'_>, entries: &BTreeSet<u32>, candidates: &[u32]) -> Vec<Region> {
-    let bounds = Bounds {
+fn bounds<'a>(entries: &'a BTreeSet<u32>, candidates: &'a [u32]) -> Bounds<'a> {
+    Bounds {
         instructions: REGION_INSTRUCTIONS,
+        blocks: REGION_BLOCKS,
         entries,
         candidates,
-    };
+    }
+}
+
+/// The regions at all entries, ascending. Where a region is full another one goes on: such places become entries.
+fn recover_all(text: Text<'_>, entries: &mut BTreeSet<u32>, candidates: &[u32]) -> Vec<Region> {
     let mut left = text.bytes.len() / 2 * COPIES;
     let mut regions = Vec::new();
-    for &entry in entries {
-        let region = recover(text, entry, &bounds);
-        let Some(rest) = left.checked_sub(region.len()) else {
+    let mut queue: VecDeque<u32> = entries.iter().copied().collect();
+    while let Some(entry) = queue.pop_front() {
+        let region = recover(text, entry, &bounds(entries, candidates));
+        let Some(rest) = left.checked_sub(region.len() + REGION_COST) else {
+            // Some small text may be all entries; the first one is the least that there has to be.
+            if regions.is_empty() {
+                regions.push(region);
+            }
             break;
         };
         left = rest;
+        queue.extend(region.cut.iter().filter(|&&pc| entries.insert(pc)));
         regions.push(region);
     }
+    regions.sort_unstable_by_key(|region| region.entry);
     regions
 }
 
-/// Starts of blocks that more than one region holds.
+/// Where code that more than one region holds is entered from code that one region holds alone.
 fn shared(regions: &[Region]) -> BTreeSet<u32> {
     let mut owners: BTreeMap<u32, u32> = BTreeMap::new();
     let mut shared = BTreeSet::new();
@@ -124,14 +136,26 @@ fn shared(regions: &[Region]) -> BTreeSet<u32> {
             }
         }
     }
-    shared
+    let mut entered = BTreeSet::new();
+    for region in regions {
+        for block in region
+            .blocks
+            .iter()
+            .filter(|block| !shared.contains(&block.start))
+        {
+            let next = block.successors().map(|id| region.blocks[id].start);
+            entered.extend(next.filter(|start| shared.contains(start)));
+        }
+    }
+    entered
 }
 
 /// The roots and every target of a call that can be reached from them.
 fn called(text: Text<'_>, roots: impl Iterator<Item = u32>, candidates: &[u32]) -> BTreeSet<u32> {
     let mut entries: BTreeSet<u32> = roots.collect();
     let mut work: Vec<u32> = entries.iter().copied().collect();
-    let mut seen = BTreeSet::new();
+    let mut seen = vec![false; text.bytes.len() / 2 + 1];
+    let mut sees = |pc: u32| !std::mem::replace(&mut seen[((pc - text.start) / 2) as usize], true);
     // Jump tables lead to code that calls as well.
     work.extend(
         candidates
@@ -142,7 +166,7 @@ fn called(text: Text<'_>, roots: impl Iterator<Item = u32>, candidates: &[u32]) 
     while let Some(start) = work.pop() {
         let mut pc = start;
         let mut before: Option<Step> = None;
-        while seen.insert(pc) {
+        while sees(pc) {
             let Some(step) = text.decode(pc) else { break };
             let mut reach = |target: u64, is_entry: bool| {
                 if text.contains(target) {
@@ -188,6 +212,9 @@ const MAX_CANDIDATES: usize = 1 << 16;
 /// Most entries of one table of displacements.
 const MAX_TABLE: usize = 1024;
 
+/// Most entries of all of them: tables may lie in one another, each being another one's end.
+const MAX_TABLES: usize = 4 * MAX_CANDIDATES;
+
 /// Even addresses of text that data holds, or that tables of displacements lead to: possible targets of indirect
 /// jumps, ascending. A guess that decides nothing but what is compiled ahead.
 fn candidates(text: Text<'_>, data: &[(u32, &[u8])]) -> Vec<u32> {
@@ -197,19 +224,17 @@ fn candidates(text: Text<'_>, data: &[(u32, &[u8])]) -> Vec<u32> {
         let words = bytes.get(skip..).unwrap_or_default().as_chunks::<4>().0;
         for word in words {
             let target = u32::from_le_bytes(*word);
-            if text.contains(u64::from(target)) {
-                found.insert(target);
+            if text.contains(u64::from(target)) && found.insert(target) && found.len() > MAX_CANDIDATES {
+                return Vec::new();
             }
         }
-        if found.len() > MAX_CANDIDATES {
-            return Vec::new();
-        }
     }
+    let mut left = MAX_TABLES;
     for base in materialised(text) {
-        table_at(text, data, base, &mut found);
-        if found.len() > MAX_CANDIDATES {
+        if found.len() > MAX_CANDIDATES || left == 0 {
             break;
         }
+        left -= table_at(text, data, base, left, &mut found);
     }
     found.into_iter().collect()
 }
@@ -241,19 +266,29 @@ fn materialised(text: Text<'_>) -> BTreeSet<u32> {
     addresses
 }
 
-/// Targets of the table of 32-bit displacements from its own start at `base`, as far as they lie in text.
-fn table_at(text: Text<'_>, data: &[(u32, &[u8])], base: u32, found: &mut BTreeSet<u32>) {
+/// Targets of the table of 32-bit displacements from its own start at `base`, as far as they lie in text, and `most` at
+/// most. Gives how many there are.
+fn table_at(
+    text: Text<'_>,
+    data: &[(u32, &[u8])],
+    base: u32,
+    most: usize,
+    found: &mut BTreeSet<u32>,
+) -> usize {
     let Some(bytes) = data.iter().find_map(|&(address, bytes)| {
         let offset = base.checked_sub(address)? as usize;
         bytes.get(offset..).filter(|rest| !rest.is_empty())
     }) else {
-        return;
+        return 0;
     };
-    for word in bytes.as_chunks::<4>().0.iter().take(MAX_TABLE) {
+    let mut count = 0;
+    for word in bytes.as_chunks::<4>().0.iter().take(MAX_TABLE.min(most)) {
         let target = u64::from(base).wrapping_add(i64::from(i32::from_le_bytes(*word)).cast_unsigned());
         if !text.contains(target) {
-            return;
+            break;
         }
         found.insert(target as u32);
+        count += 1;
     }
+    count
 }

@@ -10,7 +10,7 @@ use crate::interpreter::Code;
 use crate::machine::{Machine, PAGE_BYTES};
 use crate::profile::Guest;
 use crate::runtime::Template;
-use crate::runtime::native::{Heat, NativeCode};
+use crate::runtime::native::{Heat, NativeCode, NativeSize};
 
 const PF_X: u32 = 1;
 const PF_W: u32 = 2;
@@ -208,10 +208,12 @@ impl Program {
             .get_or_init(|| NativeCode::new(self.text.1, self.text.2, self.guest.clone()))
     }
 
-    /// Bytes of native code that it has come to have.
+    /// How much native code it has come to have.
     #[must_use]
-    pub fn native_code_bytes(&self) -> usize {
-        self.native.get().map_or(0, NativeCode::code_bytes)
+    pub fn native_size(&self) -> NativeSize {
+        self.native
+            .get()
+            .map_or_else(NativeSize::default, NativeCode::size)
     }
 
     /// How hot its addresses are in tier 0.
