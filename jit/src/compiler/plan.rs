@@ -52,9 +52,11 @@ pub(crate) fn whole_program(text: Text<'_>, survey: &Survey) -> Vec<Region> {
     let mut round = 0;
     loop {
         let regions = recover_all(text, &mut entries, &survey.candidates);
-        let more = shared(&regions);
         let before = entries.len();
-        entries.extend(more);
+        entries.extend(shared(&regions));
+        if round == 0 {
+            entries.extend(unreached(text, &regions, &survey.candidates));
+        }
         if entries.len() == before || round == ROUNDS {
             return regions;
         }
@@ -122,6 +124,26 @@ fn recover_all(text: Text<'_>, entries: &mut BTreeSet<u32>, candidates: &[u32]) 
     }
     regions.sort_unstable_by_key(|region| region.entry);
     regions
+}
+
+/// Addresses in data that no region has found a way to: functions that are only called through pointers, where no symbol
+/// names them.
+fn unreached<'a>(
+    text: Text<'a>,
+    regions: &[Region],
+    candidates: &'a [u32],
+) -> impl Iterator<Item = u32> + 'a {
+    let mut reached = vec![false; text.bytes.len() / 2 + 1];
+    for block in regions.iter().flat_map(|region| &region.blocks) {
+        let pcs = block.steps.iter().map(|step| step.pc);
+        for pc in pcs.chain([block.start, block.ending_pc]) {
+            reached[((pc - text.start) / 2) as usize] = true;
+        }
+    }
+    candidates
+        .iter()
+        .copied()
+        .filter(move |&pc| !reached[((pc - text.start) / 2) as usize] && text.decode(pc).is_some())
 }
 
 /// Where code that more than one region holds is entered from code that one region holds alone.
