@@ -144,7 +144,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     println!(
-        "{:<14}{:>9}{:>10}{:>8}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}{:>8}",
+        "{:<14}{:>9}{:>10}{:>8}{:>9}{:>9}{:>9}{:>9}{:>10}{:>10}{:>9}{:>8}",
         "kind",
         "text KiB",
         "compile s",
@@ -175,7 +175,7 @@ fn main() -> ExitCode {
             let each = number(&row, "compile_ns") / text / 1e3;
             let growth = each / *first.get_or_insert(each);
             println!(
-                "{:<14}{:>9.0}{:>10.2}{:>8.2}{:>9.2}{:>9.0}{:>9.1}{:>9.2}{:>9}{:>9.2}{:>9.2}{:>8}",
+                "{:<14}{:>9.0}{:>10.2}{:>8.2}{:>9.2}{:>9.0}{:>9.1}{:>9.2}{:>10}{:>10.2}{:>9.2}{:>8}",
                 kind.name,
                 text / 1024.0,
                 number(&row, "compile_ns") / 1e9,

@@ -27,7 +27,7 @@ fn code_ratio(row: &Measured) -> f64 {
 /// One line for each tier of each program, and what all of it became in the line of `jit`.
 pub fn table(rows: &[Measured]) -> String {
     let mut text = format!(
-        "{:<16}{:<12}{:>12}{:>12}{:>9}{:>12}{:>9}{:>11}\n",
+        "{:<16}{:<12}{:>12}{:>12}{:>9}{:>12}{:>11}{:>11}\n",
         "program", "tier", "least ms", "median ms", "gas/ns", "compile ms", "code/text", "in tier 0"
     );
     for row in rows {
@@ -47,7 +47,7 @@ pub fn table(rows: &[Measured]) -> String {
             if tier.name() == "jit" {
                 let _ = write!(
                     text,
-                    "{:>12.3}{:>9.1}{:>10.2}%",
+                    "{:>12.3}{:>11.1}{:>10.2}%",
                     milliseconds(row.compile.least()),
                     code_ratio(row),
                     row.interpreted * 100.0
