@@ -237,10 +237,19 @@ pub fn save(name: &str, rows: &[Row]) -> PathBuf {
         "tiers": means.collect::<Value>(),
         "programs": programs.collect::<Value>(),
     });
+    save_json(name, &everything)
+}
+
+/// Writes a bench's figures to `results/NAME.json`.
+///
+/// # Panics
+/// If the file cannot be written.
+#[must_use]
+pub fn save_json(name: &str, everything: &Value) -> PathBuf {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("results");
     std::fs::create_dir_all(&directory).expect("the results' directory can be made");
     let path = directory.join(format!("{name}.json"));
-    let mut text = serde_json::to_string_pretty(&everything).expect("plain values");
+    let mut text = serde_json::to_string_pretty(everything).expect("plain values");
     text.push('\n');
     std::fs::write(&path, text).expect("the result file can be written");
     path

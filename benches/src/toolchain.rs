@@ -66,9 +66,18 @@ impl Target {
 #[must_use]
 pub fn build(program: &Program, target: Target, directory: &Path) -> PathBuf {
     match program.language {
-        Language::C => build_c(program.name, target, directory),
+        Language::C => build_c(program.name, target, "", directory),
         Language::Rust => build_rust(target).join(program.name),
     }
+}
+
+/// Builds a C program for the guest without symbols, as it is kept in `artifacts/`.
+///
+/// # Panics
+/// As [`build`].
+#[must_use]
+pub fn build_stripped(program: &Program, directory: &Path) -> PathBuf {
+    build_c(program.name, Target::Guest, "-s", directory)
 }
 
 /// The sources of C programs.
@@ -77,11 +86,11 @@ pub fn c_sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("guests")
 }
 
-fn build_c(name: &str, target: Target, directory: &Path) -> PathBuf {
+fn build_c(name: &str, target: Target, more: &str, directory: &Path) -> PathBuf {
     let output = directory.join(format!("{name}.{}", target.name()));
     let linker = tools::find("ld.lld-19", "lld-19");
     let flags = format!(
-        "-fno-pie -static --ld-path={} {}",
+        "-fno-pie -static --ld-path={} {} {more}",
         linker.display(),
         target.clang_flags()
     );

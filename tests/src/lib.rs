@@ -3,6 +3,7 @@
 //! The tests are in `tests/tests`; here is what several of them share.
 
 pub mod asm;
+pub mod bombs;
 pub mod elf;
 pub mod program;
 pub mod programs;

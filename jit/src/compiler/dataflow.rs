@@ -230,22 +230,17 @@ impl Solver<'_> {
     fn dirty(&self, stored: &[Registers]) -> Vec<Registers> {
         let mut dirty = vec![Registers::NONE; self.region.blocks.len()];
         dirty[0] = self.own.passed;
-        let mut changed = true;
-        // In reverse postorder a pass settles everything but what comes round loops.
-        while changed {
-            changed = false;
-            for (id, block) in self.region.blocks.iter().enumerate() {
-                let out = self.passage(id, &dirty).dirty;
-                for next in block.successors() {
-                    let arrives = if next > id { out - stored[next] } else { out };
-                    let joined = dirty[next] | arrives;
-                    if joined != dirty[next] {
-                        dirty[next] = joined;
-                        changed |= next <= id;
-                    }
+        self.region.settle_forwards(|id, block, changed| {
+            let out = self.passage(id, &dirty).dirty;
+            for next in block.successors() {
+                let arrives = if next > id { out - stored[next] } else { out };
+                let joined = dirty[next] | arrives;
+                if joined != dirty[next] {
+                    dirty[next] = joined;
+                    changed(next);
                 }
             }
-        }
+        });
         dirty
     }
 
@@ -273,29 +268,22 @@ impl Solver<'_> {
     /// a use as well.
     fn live(&self, dirty: &[Registers], stored: &[Registers]) -> Vec<Registers> {
         let mut live = vec![Registers::NONE; self.region.blocks.len()];
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for (id, block) in self.region.blocks.iter().enumerate().rev() {
-                let passage = self.passage(id, dirty);
-                let out = block.successors().fold(Registers::NONE, |all, next| {
-                    let stored = if next > id {
-                        stored[next] & passage.dirty
-                    } else {
-                        Registers::NONE
-                    };
-                    all | live[next] | stored
-                });
-                let mut now = (out - passage.loses - passage.gains) | passage.uses | passage.may_use;
-                for step in block.steps.iter().rev() {
-                    now = (now - Registers::one(step.rd)) | reads(step);
-                }
-                if now != live[id] {
-                    live[id] = now;
-                    changed = true;
-                }
+        self.region.settle_backwards(|id, block| {
+            let passage = self.passage(id, dirty);
+            let out = block.successors().fold(Registers::NONE, |all, next| {
+                let stored = if next > id {
+                    stored[next] & passage.dirty
+                } else {
+                    Registers::NONE
+                };
+                all | live[next] | stored
+            });
+            let mut now = (out - passage.loses - passage.gains) | passage.uses | passage.may_use;
+            for step in block.steps.iter().rev() {
+                now = (now - Registers::one(step.rd)) | reads(step);
             }
-        }
+            std::mem::replace(&mut live[id], now) != now
+        });
         live
     }
 
@@ -303,29 +291,22 @@ impl Solver<'_> {
     fn anticipated(&self, dirty: &[Registers]) -> Vec<Registers> {
         let everything = !Registers::NONE;
         let mut anticipated = vec![everything; self.region.blocks.len()];
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for (id, block) in self.region.blocks.iter().enumerate().rev() {
-                let leaves = ways_out(&block.ending).next().is_some() || is_exit(&block.ending);
-                let out = if leaves {
-                    Registers::NONE
-                } else {
-                    block
-                        .successors()
-                        .fold(everything, |all, next| all & anticipated[next])
-                };
-                let passage = self.passage(id, dirty);
-                let mut now = (out - passage.loses - passage.gains) | passage.uses;
-                for step in block.steps.iter().rev() {
-                    now = (now - Registers::one(step.rd)) | reads(step);
-                }
-                if now != anticipated[id] {
-                    anticipated[id] = now;
-                    changed = true;
-                }
+        self.region.settle_backwards(|id, block| {
+            let leaves = ways_out(&block.ending).next().is_some() || is_exit(&block.ending);
+            let out = if leaves {
+                Registers::NONE
+            } else {
+                block
+                    .successors()
+                    .fold(everything, |all, next| all & anticipated[next])
+            };
+            let passage = self.passage(id, dirty);
+            let mut now = (out - passage.loses - passage.gains) | passage.uses;
+            for step in block.steps.iter().rev() {
+                now = (now - Registers::one(step.rd)) | reads(step);
             }
-        }
+            std::mem::replace(&mut anticipated[id], now) != now
+        });
         anticipated
     }
 
@@ -336,26 +317,22 @@ impl Solver<'_> {
         held[0] |= live[0] & self.own.passed;
         let mut at_ending = vec![Registers::NONE; count];
         let mut after = vec![Registers::NONE; count];
-        let mut changed = true;
-        while changed {
-            changed = false;
-            for (id, block) in self.region.blocks.iter().enumerate() {
-                let passage = self.passage(id, dirty);
-                let mut now = held[id] | passage.uses;
-                for step in &block.steps {
-                    now |= Registers::one(step.rd) | reads(step);
-                }
-                at_ending[id] = now;
-                after[id] = (now - passage.loses) | passage.gains;
-                for next in block.successors() {
-                    let joined = held[next] | (live[next] & after[id]);
-                    if joined != held[next] {
-                        held[next] = joined;
-                        changed = true;
-                    }
+        self.region.settle_forwards(|id, block, changed| {
+            let passage = self.passage(id, dirty);
+            let mut now = held[id] | passage.uses;
+            for step in &block.steps {
+                now |= Registers::one(step.rd) | reads(step);
+            }
+            at_ending[id] = now;
+            after[id] = (now - passage.loses) | passage.gains;
+            for next in block.successors() {
+                let joined = held[next] | (live[next] & after[id]);
+                if joined != held[next] {
+                    held[next] = joined;
+                    changed(next);
                 }
             }
-        }
+        });
         Held {
             held,
             held_at_ending: at_ending,

@@ -182,12 +182,46 @@ impl Region {
     pub(crate) fn len(&self) -> usize {
         self.blocks.iter().map(|block| block.steps.len() + 1).sum()
     }
+
+    /// Applies `settle` to blocks until nothing changes, in the order of the blocks as far as loops allow. It is given a
+    /// function that tells of a successor whose facts it has changed.
+    ///
+    /// Passes over all blocks would be as many as there are loops that feed one another: facts may have to go up a ladder
+    /// of loops a rung at a time. Here a block is looked at again only when facts that it depends on have changed, and
+    /// sets of registers change 32 times at most.
+    pub(crate) fn settle_forwards(&self, mut settle: impl FnMut(BlockId, &Block, &mut dyn FnMut(BlockId))) {
+        let mut work: BTreeSet<BlockId> = (0..self.blocks.len()).collect();
+        while let Some(id) = work.pop_first() {
+            settle(id, &self.blocks[id], &mut |next| {
+                work.insert(next);
+            });
+        }
+    }
+
+    /// The same against the flow of control: `settle` gives whether a block's facts have changed, which the blocks before
+    /// it depend on.
+    pub(crate) fn settle_backwards(&self, mut settle: impl FnMut(BlockId, &Block) -> bool) {
+        let mut before: Vec<Vec<BlockId>> = vec![Vec::new(); self.blocks.len()];
+        for (id, block) in self.blocks.iter().enumerate() {
+            for next in block.successors() {
+                before[next].push(id);
+            }
+        }
+        let mut work: BTreeSet<BlockId> = (0..self.blocks.len()).collect();
+        while let Some(id) = work.pop_last() {
+            if settle(id, &self.blocks[id]) {
+                work.extend(&before[id]);
+            }
+        }
+    }
 }
 
 /// What recovery is told beside the text.
 pub(crate) struct Bounds<'a> {
     /// Most instructions of a region.
     pub(crate) instructions: usize,
+    /// Most blocks of a region, those apart that streams which meet split off.
+    pub(crate) blocks: usize,
     /// Entries of other regions, ascending.
     pub(crate) entries: &'a BTreeSet<u32>,
     /// Addresses of text that data holds, ascending: possible targets of jump tables.
@@ -218,7 +252,7 @@ pub(crate) fn recover(text: Text<'_>, entry: u32, bounds: &Bounds<'_>) -> Region
         leaders: BTreeSet::from([entry]),
         work: vec![entry],
         cut: BTreeSet::new(),
-        has_candidates: false,
+        searching: BTreeSet::new(),
     };
     visit.run();
     visit.blocks()
@@ -233,7 +267,8 @@ struct Visit<'a> {
     leaders: BTreeSet<u32>,
     work: Vec<u32>,
     cut: BTreeSet<u32>,
-    has_candidates: bool,
+    /// Jumps to addresses in registers that are searched for among the candidates; others leave the region.
+    searching: BTreeSet<u32>,
 }
 
 impl Visit<'_> {
@@ -244,8 +279,14 @@ impl Visit<'_> {
 
     /// Makes `pc` the start of a block, if it belongs here.
     fn lead(&mut self, pc: u64) {
-        if self.inside(pc) && self.leaders.insert(pc as u32) {
-            self.work.push(pc as u32);
+        if !self.inside(pc) {
+            return;
+        }
+        let pc = pc as u32;
+        if self.leaders.len() >= self.bounds.blocks && !self.leaders.contains(&pc) {
+            self.cut.insert(pc);
+        } else if self.leaders.insert(pc) {
+            self.work.push(pc);
         }
     }
 
@@ -301,7 +342,7 @@ impl Visit<'_> {
                     let far = before.and_then(|before| far_target(&before, &step));
                     match (step.rd, far) {
                         (0, Some(target)) => self.lead(target),
-                        (0, None) if !is_return(&step) => self.lead_candidates(),
+                        (0, None) if !is_return(&step) => self.lead_candidates(pc),
                         (RA, _) => self.lead_back(next),
                         _ => {}
                     }
@@ -324,13 +365,27 @@ impl Visit<'_> {
         }
     }
 
-    /// Makes leaders of the addresses in data that lie between this entry and the next one.
-    fn lead_candidates(&mut self) {
-        if std::mem::replace(&mut self.has_candidates, true) {
+    /// Makes leaders of the addresses in data that lie between this entry and the next one, for the jump at `pc`. All jumps
+    /// of a region have the same ones, and each has an edge to each.
+    fn lead_candidates(&mut self, pc: u32) {
+        let candidates = candidates_of(self.bounds, self.entry);
+        if (self.searching.len() + 1) * candidates.len() > MAX_EDGES {
             return;
         }
-        for &candidate in candidates_of(self.bounds, self.entry) {
-            self.lead(u64::from(candidate));
+        if self.searching.is_empty() {
+            for &candidate in candidates {
+                self.lead(u64::from(candidate));
+            }
+        }
+        self.searching.insert(pc);
+    }
+
+    /// Where a jump to an address in a register may lead inside the region.
+    fn candidates_at(&self, pc: u32) -> &[u32] {
+        if self.searching.contains(&pc) {
+            candidates_of(self.bounds, self.entry)
+        } else {
+            &[]
         }
     }
 
@@ -405,7 +460,8 @@ impl Visit<'_> {
                 Class::Jalr if step.rd == 0 => match far {
                     Some(target) => self.starts_block(target).into_iter().collect(),
                     None if is_return(&step) => Vec::new(),
-                    None => candidates_of(self.bounds, self.entry)
+                    None => self
+                        .candidates_at(step.pc)
                         .iter()
                         .filter_map(|&pc| self.starts_block(u64::from(pc)))
                         .collect(),
@@ -511,7 +567,7 @@ impl Visit<'_> {
                     imm: step.imm,
                     link: (rd != 0).then_some((rd, step.next())),
                     candidates: if rd == 0 {
-                        candidates_of(self.bounds, self.entry)
+                        self.candidates_at(step.pc)
                             .iter()
                             .filter_map(|pc| ids.get(pc).map(|&id| (*pc, id)))
                             .collect()
@@ -598,3 +654,7 @@ fn candidates_of<'a>(bounds: &Bounds<'a>, entry: u32) -> &'a [u32] {
 
 /// Most targets of indirect jumps in one region.
 const MAX_CANDIDATES: usize = 1024;
+
+/// Most edges from indirect jumps to their targets in one region: an interpreter that jumps from each of 90 operations to
+/// each has as many.
+const MAX_EDGES: usize = 8192;

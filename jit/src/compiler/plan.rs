@@ -16,16 +16,21 @@ const ROUNDS: usize = 3;
 /// Most instructions of a region. Cranelift's cost grows faster than its input beyond a few thousand.
 const REGION_INSTRUCTIONS: usize = 12_000;
 
+/// Most blocks of a region. Data flow between blocks, and registers that are alive in all of them, cost more than the
+/// instructions do.
+const REGION_BLOCKS: usize = 600;
+
 /// Instructions of all regions together, as a multiple of the halfwords of text.
 const COPIES: usize = 2;
+
+/// What a region costs beside its instructions, in instructions: two native functions with their names and signatures.
+const REGION_COST: usize = 16;
 
 /// What the whole text tells about where regions begin; computed once for a program.
 #[derive(Debug)]
 pub(crate) struct Survey {
     /// Starts of functions: the entry, what symbols name, targets of calls.
     functions: BTreeSet<u32>,
-    /// What may be starts of functions as well, ascending. They end no region, since they may be none.
-    pointers: Vec<u32>,
     /// Addresses of text that data holds, ascending.
     candidates: Vec<u32>,
     /// Which registers matter where.
@@ -37,11 +42,12 @@ impl Survey {
     pub(crate) fn of(text: Text<'_>, entry: u32, symbols: &[u32], data: &[(u32, &[u8])]) -> Self {
         let made = materialised(text);
         let mut candidates = words(text, data);
+        let mut left = MAX_TABLES;
         for &base in made.keys() {
-            table_at(text, data, base, &mut candidates);
-            if candidates.len() > MAX_CANDIDATES {
+            if candidates.len() > MAX_CANDIDATES || left == 0 {
                 break;
             }
+            left -= table_at(text, data, base, left, &mut candidates);
         }
         let listed: Vec<u32> = candidates.iter().copied().collect();
         let roots = symbols.iter().copied().chain([entry]);
@@ -60,7 +66,6 @@ impl Survey {
         };
         let liveness = Liveness::of(text, &landings);
         Self {
-            pointers: starts.difference(&functions).copied().collect(),
             functions,
             candidates: listed,
             liveness,
@@ -73,38 +78,22 @@ impl Survey {
     }
 }
 
-/// The regions of a whole program.
+/// The regions of a whole program, ascending.
 pub(crate) fn whole_program(text: Text<'_>, survey: &Survey, liveness: &Liveness) -> Vec<Region> {
     let mut entries = survey.functions.clone();
-    let mut regions = Vec::new();
-    for round in 0..=ROUNDS {
-        let mut left = text.bytes.len() / 2 * COPIES;
-        let bounds = Bounds {
-            instructions: REGION_INSTRUCTIONS,
-            entries: &entries,
-            candidates: &survey.candidates,
-            liveness,
-        };
-        regions = recover_all(text, &bounds, &mut left);
-        let more: Vec<u32> = shared(&regions)
-            .into_iter()
-            .chain(regions.iter().flat_map(|region| region.cut.iter().copied()))
-            .filter(|pc| !entries.contains(pc))
-            .collect();
-        if more.is_empty() || round == ROUNDS {
-            for &pointer in survey.pointers.iter().filter(|pc| !entries.contains(pc)) {
-                let region = recover(text, pointer, &bounds);
-                let Some(rest) = left.checked_sub(region.len()) else {
-                    break;
-                };
-                left = rest;
-                regions.push(region);
-            }
-            break;
+    let mut round = 0;
+    loop {
+        let regions = recover_all(text, &mut entries, &survey.candidates, liveness);
+        let before = entries.len();
+        entries.extend(shared(&regions));
+        if round == 0 {
+            entries.extend(unreached(text, &regions, &survey.candidates));
         }
-        entries.extend(more);
+        if entries.len() == before || round == ROUNDS {
+            return regions;
+        }
+        round += 1;
     }
-    regions
 }
 
 /// The region at a hot address and those that it calls, nearest first, as far as a number of instructions goes; without
@@ -117,12 +106,7 @@ pub(crate) fn around(
     instructions: usize,
     has_code: impl Fn(u32) -> bool,
 ) -> Vec<Region> {
-    let bounds = Bounds {
-        instructions: REGION_INSTRUCTIONS,
-        entries: &survey.functions,
-        candidates: &survey.candidates,
-        liveness,
-    };
+    let bounds = bounds(&survey.functions, &survey.candidates, liveness);
     let mut regions = Vec::new();
     let mut seen = BTreeSet::from([root]);
     let mut queue = VecDeque::from([root]);
@@ -144,21 +128,64 @@ pub(crate) fn around(
     regions
 }
 
-/// The regions at all entries, as far as `left` instructions go.
-fn recover_all(text: Text<'_>, bounds: &Bounds<'_>, left: &mut usize) -> Vec<Region> {
+fn bounds<'a>(entries: &'a BTreeSet<u32>, candidates: &'a [u32], liveness: &'a Liveness) -> Bounds<'a> {
+    Bounds {
+        instructions: REGION_INSTRUCTIONS,
+        blocks: REGION_BLOCKS,
+        entries,
+        candidates,
+        liveness,
+    }
+}
+
+/// The regions at all entries, ascending. Where a region is full another one goes on: such places become entries.
+fn recover_all(
+    text: Text<'_>,
+    entries: &mut BTreeSet<u32>,
+    candidates: &[u32],
+    liveness: &Liveness,
+) -> Vec<Region> {
+    let mut left = text.bytes.len() / 2 * COPIES;
     let mut regions = Vec::new();
-    for &entry in bounds.entries {
-        let region = recover(text, entry, bounds);
-        let Some(rest) = left.checked_sub(region.len()) else {
+    let mut queue: VecDeque<u32> = entries.iter().copied().collect();
+    while let Some(entry) = queue.pop_front() {
+        let region = recover(text, entry, &bounds(entries, candidates, liveness));
+        let Some(rest) = left.checked_sub(region.len() + REGION_COST) else {
+            // Some small text may be all entries; the first one is the least that there has to be.
+            if regions.is_empty() {
+                regions.push(region);
+            }
             break;
         };
-        *left = rest;
+        left = rest;
+        queue.extend(region.cut.iter().filter(|&&pc| entries.insert(pc)));
         regions.push(region);
     }
+    regions.sort_unstable_by_key(|region| region.entry);
     regions
 }
 
-/// Starts of blocks that more than one region holds.
+/// Addresses in data that no region has found a way to: functions that are only called through pointers, where no symbol
+/// names them.
+fn unreached<'a>(
+    text: Text<'a>,
+    regions: &[Region],
+    candidates: &'a [u32],
+) -> impl Iterator<Item = u32> + 'a {
+    let mut reached = vec![false; text.bytes.len() / 2 + 1];
+    for block in regions.iter().flat_map(|region| &region.blocks) {
+        let pcs = block.steps.iter().map(|step| step.pc);
+        for pc in pcs.chain([block.start, block.ending_pc]) {
+            reached[((pc - text.start) / 2) as usize] = true;
+        }
+    }
+    candidates
+        .iter()
+        .copied()
+        .filter(move |&pc| !reached[((pc - text.start) / 2) as usize] && text.decode(pc).is_some())
+}
+
+/// Where code that more than one region holds is entered from code that one region holds alone.
 fn shared(regions: &[Region]) -> BTreeSet<u32> {
     let mut owners: BTreeMap<u32, u32> = BTreeMap::new();
     let mut shared = BTreeSet::new();
@@ -170,14 +197,26 @@ fn shared(regions: &[Region]) -> BTreeSet<u32> {
             }
         }
     }
-    shared
+    let mut entered = BTreeSet::new();
+    for region in regions {
+        for block in region
+            .blocks
+            .iter()
+            .filter(|block| !shared.contains(&block.start))
+        {
+            let next = block.successors().map(|id| region.blocks[id].start);
+            entered.extend(next.filter(|start| shared.contains(start)));
+        }
+    }
+    entered
 }
 
 /// The roots and every target of a call that can be reached from them.
 fn called(text: Text<'_>, roots: impl Iterator<Item = u32>, candidates: &[u32]) -> BTreeSet<u32> {
     let mut entries: BTreeSet<u32> = roots.collect();
     let mut work: Vec<u32> = entries.iter().copied().collect();
-    let mut seen = BTreeSet::new();
+    let mut seen = vec![false; text.bytes.len() / 2 + 1];
+    let mut sees = |pc: u32| !std::mem::replace(&mut seen[((pc - text.start) / 2) as usize], true);
     // Jump tables lead to code that calls as well.
     work.extend(
         candidates
@@ -188,7 +227,7 @@ fn called(text: Text<'_>, roots: impl Iterator<Item = u32>, candidates: &[u32]) 
     while let Some(start) = work.pop() {
         let mut pc = start;
         let mut before: Option<Step> = None;
-        while seen.insert(pc) {
+        while sees(pc) {
             let Some(step) = text.decode(pc) else { break };
             let mut reach = |target: u64, is_entry: bool| {
                 if text.contains(target) {
@@ -302,6 +341,9 @@ fn jumps_next(text: Text<'_>, pc: u32) -> bool {
     false
 }
 
+/// Most entries of all of them: tables may lie in one another, each being another one's end.
+const MAX_TABLES: usize = 4 * MAX_CANDIDATES;
+
 /// Even addresses of text that data holds: possible targets of indirect jumps. None where there are too many. A guess
 /// that decides no result.
 fn words(text: Text<'_>, data: &[(u32, &[u8])]) -> BTreeSet<u32> {
@@ -311,12 +353,9 @@ fn words(text: Text<'_>, data: &[(u32, &[u8])]) -> BTreeSet<u32> {
         let words = bytes.get(skip..).unwrap_or_default().as_chunks::<4>().0;
         for word in words {
             let target = u32::from_le_bytes(*word);
-            if text.contains(u64::from(target)) {
-                found.insert(target);
+            if text.contains(u64::from(target)) && found.insert(target) && found.len() > MAX_CANDIDATES {
+                return BTreeSet::new();
             }
-        }
-        if found.len() > MAX_CANDIDATES {
-            return BTreeSet::new();
         }
     }
     found
@@ -349,19 +388,29 @@ fn materialised(text: Text<'_>) -> BTreeMap<u32, u32> {
     addresses
 }
 
-/// Targets of the table of 32-bit displacements from its own start at `base`, as far as they lie in text.
-fn table_at(text: Text<'_>, data: &[(u32, &[u8])], base: u32, found: &mut BTreeSet<u32>) {
+/// Targets of the table of 32-bit displacements from its own start at `base`, as far as they lie in text, and `most` at
+/// most. Gives how many there are.
+fn table_at(
+    text: Text<'_>,
+    data: &[(u32, &[u8])],
+    base: u32,
+    most: usize,
+    found: &mut BTreeSet<u32>,
+) -> usize {
     let Some(bytes) = data.iter().find_map(|&(address, bytes)| {
         let offset = base.checked_sub(address)? as usize;
         bytes.get(offset..).filter(|rest| !rest.is_empty())
     }) else {
-        return;
+        return 0;
     };
-    for word in bytes.as_chunks::<4>().0.iter().take(MAX_TABLE) {
+    let mut count = 0;
+    for word in bytes.as_chunks::<4>().0.iter().take(MAX_TABLE.min(most)) {
         let target = u64::from(base).wrapping_add(i64::from(i32::from_le_bytes(*word)).cast_unsigned());
         if !text.contains(target) {
-            return;
+            break;
         }
         found.insert(target as u32);
+        count += 1;
     }
+    count
 }

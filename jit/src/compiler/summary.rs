@@ -6,7 +6,7 @@
 //! callee that leaves by another way than its return stores what it was passed, so the context is complete at every
 //! exit. Callers that do not know whom they call go by an entry thunk and pass everything in the context.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::flow::{Block, Ending, RA, Region, Step, Target};
 use super::liveness::Liveness;
@@ -107,16 +107,17 @@ impl<'a> Summaries<'a> {
                 .insert(region.entry, summaries.without_writes(region));
         }
         // Writes grow from nothing, and so does the set of regions that move sp, until nothing changes.
-        let mut work: Vec<usize> = (0..regions.len()).rev().collect();
+        // First in, first out: whoever makes many calls hears of all of his callees' changes at once.
+        let mut work: VecDeque<usize> = (0..regions.len()).collect();
         let mut queued = vec![true; regions.len()];
-        while let Some(i) = work.pop() {
+        while let Some(i) = work.pop_front() {
             queued[i] = false;
             let region = &regions[i];
             let summary = summaries.of_region(region);
             if summaries.of.insert(region.entry, summary) != Some(summary) {
                 for &caller in &callers[i] {
                     if !std::mem::replace(&mut queued[caller], true) {
-                        work.push(caller);
+                        work.push_back(caller);
                     }
                 }
             }
@@ -328,28 +329,21 @@ fn choose(order: &[u8], from: Registers, most: usize) -> Registers {
 /// Registers that a region's own instructions read before they are set, on some path.
 fn reads_at_entry(region: &Region) -> Registers {
     let mut live = vec![Registers::NONE; region.blocks.len()];
-    let mut changed = true;
-    while changed {
-        changed = false;
-        for (id, block) in region.blocks.iter().enumerate().rev() {
-            let out = block
-                .successors()
-                .fold(Registers::NONE, |all, next| all | live[next]);
-            let mut now = match &block.ending {
-                Ending::Call { .. } | Ending::CallIndirect { .. } => out - Registers::one(RA),
-                Ending::Ecall { .. } => out - HOST_RESULTS,
-                _ => out,
-            };
-            now |= operands(&block.ending);
-            for step in block.steps.iter().rev() {
-                now = (now - Registers::one(step.rd)) | reads(step);
-            }
-            if now != live[id] {
-                live[id] = now;
-                changed = true;
-            }
+    region.settle_backwards(|id, block| {
+        let out = block
+            .successors()
+            .fold(Registers::NONE, |all, next| all | live[next]);
+        let mut now = match &block.ending {
+            Ending::Call { .. } | Ending::CallIndirect { .. } => out - Registers::one(RA),
+            Ending::Ecall { .. } => out - HOST_RESULTS,
+            _ => out,
+        };
+        now |= operands(&block.ending);
+        for step in block.steps.iter().rev() {
+            now = (now - Registers::one(step.rd)) | reads(step);
         }
-    }
+        std::mem::replace(&mut live[id], now) != now
+    });
     live[0]
 }
 
@@ -358,32 +352,34 @@ fn set_at_returns(region: &Region) -> Registers {
     let everything = !Registers::NONE;
     let mut set = vec![everything; region.blocks.len()];
     set[0] = Registers::NONE;
+    // What is set behind a block, before it goes on.
+    let behind = |block: &Block, before: Registers| {
+        let mut now = before;
+        for step in &block.steps {
+            now |= Registers::one(step.rd);
+        }
+        if matches!(block.ending, Ending::Call { .. }) {
+            now |= Registers::one(A0);
+        }
+        now
+    };
+    region.settle_forwards(|id, block, changed| {
+        let now = behind(block, set[id]);
+        for next in block.successors() {
+            let joined = set[next] & now;
+            if next != 0 && joined != set[next] {
+                set[next] = joined;
+                changed(next);
+            }
+        }
+    });
     let mut at_returns = everything;
-    let mut changed = true;
-    while changed {
-        changed = false;
-        at_returns = everything;
-        for (id, block) in region.blocks.iter().enumerate() {
-            let mut now = set[id];
-            for step in &block.steps {
-                now |= Registers::one(step.rd);
-            }
-            if matches!(block.ending, Ending::Call { .. }) {
-                now |= Registers::one(A0);
-            }
-            let returns = matches!(block.ending, Ending::Return)
-                || is_tail_call(&block.ending)
-                || ways_out(&block.ending).next().is_some();
-            if returns {
-                at_returns = at_returns & now;
-            }
-            for next in block.successors() {
-                let joined = set[next] & now;
-                if next != 0 && joined != set[next] {
-                    set[next] = joined;
-                    changed = true;
-                }
-            }
+    for (id, block) in region.blocks.iter().enumerate() {
+        let returns = matches!(block.ending, Ending::Return)
+            || is_tail_call(&block.ending)
+            || ways_out(&block.ending).next().is_some();
+        if returns {
+            at_returns = at_returns & behind(block, set[id]);
         }
     }
     at_returns

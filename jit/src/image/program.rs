@@ -11,7 +11,7 @@ use crate::interpreter::Code;
 use crate::machine::{Machine, PAGE_BYTES};
 use crate::profile::Guest;
 use crate::runtime::Template;
-use crate::runtime::native::NativeCode;
+use crate::runtime::native::{NativeCode, NativeSize};
 
 const PF_X: u32 = 1;
 const PF_W: u32 = 2;
@@ -232,15 +232,15 @@ impl Program {
             .get_or_init(|| NativeCode::new(self.text.1, self.text.2, true, self.guest.clone()))
     }
 
-    /// Bytes of native code that it has come to have.
+    /// How much native code it has come to have.
     #[must_use]
-    pub fn native_code_bytes(&self) -> usize {
+    pub fn native_size(&self) -> NativeSize {
         let kinds = [&self.native, &self.exact];
         kinds
             .into_iter()
             .filter_map(OnceLock::get)
-            .map(NativeCode::code_bytes)
-            .sum()
+            .map(NativeCode::size)
+            .fold(NativeSize::default(), NativeSize::plus)
     }
 
     /// What its instances start from.

@@ -19,6 +19,6 @@ pub use host::{Ecall, Flow, Host};
 pub use instance::{Instance, Tier};
 pub(crate) use memory::{AddressSpace, Template};
 pub use memory::{InstanceError, Memory};
-pub use native::NATIVE_STACK_BYTES;
 pub(crate) use native::layout;
+pub use native::{NATIVE_STACK_BYTES, NativeSize};
 pub use outcome::{End, Outcome, Trap, TrapKind};

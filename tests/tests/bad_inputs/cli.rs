@@ -101,6 +101,31 @@ fn usage_cases() -> Vec<Case> {
             "status 2: millrace: cannot read .: Is a directory (os error 21)",
         ),
         command(
+            "command: times what is not there",
+            &["bench", "jit", "none.elf"],
+            "status 2: millrace: cannot read none.elf: No such file or directory (os error 2)",
+        ),
+        command(
+            "command: times a text",
+            &["bench", "jit", "text.txt"],
+            "status 2: millrace: text.txt is refused by machine version 1: file has 15 bytes, an ELF header needs 64: the file is no ELF file or was cut",
+        ),
+        command(
+            "command: no rounds",
+            &["bench", "jit", "--rounds", "0"],
+            "status 2: error: invalid value '0' for '--rounds <N>': 0 is not in 1..=1000\n\nFor more information, try '--help'.",
+        ),
+        command(
+            "command: times less than a program needs",
+            &["bench", "jit", "--rounds", "1", "--gas", "1000"],
+            "calls ends by a trap, out of gas: there is nothing to time; `millrace run` shows where, --gas gives it more gas",
+        ),
+        command(
+            "command: arguments for no program",
+            &["bench", "jit", "--", "5"],
+            "status 2: error: the following required arguments were not provided:\n  <PROGRAM>\n\nUsage: millrace bench jit <PROGRAM> -- <ARGS>...\n\nFor more information, try '--help'.",
+        ),
+        command(
             "command: a key that is no file",
             &["keys", "show", "none.key"],
             "key none.key: No such file or directory (os error 2); give a file made by `millrace keys new`, or 32 bytes in hex",

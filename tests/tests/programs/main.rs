@@ -5,6 +5,7 @@
 //! - [`traps`]: programs that fault, and programs that were damaged;
 //! - [`gas`]: the same program at every gas limit, or at those that matter;
 //! - [`hosts`]: host calls that end runs, change memory and charge gas;
+//! - [`bombs`]: programs that are dear to compile;
 //! - [`checker`]: the checker itself: that it sees what is wrong, and that the generator makes what it should.
 //!
 //! `MILLRACE_SEED=N` is the first seed (1): every program has a seed of its own, one after the other, and a report
@@ -12,6 +13,7 @@
 //! long.
 
 mod agreement;
+mod bombs;
 mod checker;
 mod gas;
 mod hosts;

@@ -8,4 +8,4 @@ mod host;
 mod stack;
 
 pub use host::BareHost;
-pub use stack::lay_out_stack;
+pub use stack::{StackError, lay_out_stack};

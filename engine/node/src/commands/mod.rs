@@ -1,5 +1,6 @@
 //! Subcommands of `millrace`, one file each.
 
+mod bench;
 mod contract;
 mod dev;
 mod inspect;
@@ -44,6 +45,8 @@ pub struct Cli {
 enum Command {
     Run(run::Args),
     Inspect(inspect::Args),
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     Dev(dev::DevArgs),
     Node(node::NodeCommandArgs),
     #[command(subcommand)]
@@ -65,6 +68,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(&args),
             Command::Inspect(args) => inspect::run(&args),
+            Command::Bench(command) => command.run(),
             Command::Dev(args) => ended(args.run()),
             Command::Node(args) => ended(args.run()),
             Command::Keys(command) => ended(command.run()),

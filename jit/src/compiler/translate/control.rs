@@ -8,7 +8,6 @@ use cranelift_codegen::ir::{
 
 use cranelift_frontend::Switch;
 
-use super::switch::Shapes;
 use super::wide::Halves;
 use super::{GUEST_TRAP, OUT_OF_GAS, Protection, Translator, UNREACHABLE};
 use crate::compiler::dataflow::{DIRTY_AFTER_UNKNOWN, dirty_after_call, dirty_at_ending};
@@ -50,7 +49,7 @@ impl Translator<'_> {
         self.builder.ins().jump(self.blocks[0], &[]);
         for (id, block) in region.blocks.iter().enumerate() {
             self.enter(self.blocks[id]);
-            self.shapes = Shapes::new(self.input.constants[id]);
+            self.shapes.start(self.input.constants[id]);
             self.pending = self.postponed[id];
             self.halves = Halves::default();
             for (i, step) in block.steps.iter().enumerate() {
@@ -450,7 +449,7 @@ impl Translator<'_> {
             .iter()
             .map(|&(address, to)| (address, self.edge_block(from, Target::Block(to), &mut edges)))
             .collect();
-        match self.switch(register, imm) {
+        match self.switch(register, imm, &blocks) {
             Some(table) => self.dispatch(&table, &blocks, misses),
             None => {
                 let mut switch = Switch::new();

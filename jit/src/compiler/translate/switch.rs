@@ -11,7 +11,7 @@
 //! jr   r
 //! ```
 
-use cranelift_codegen::ir::Value;
+use cranelift_codegen::ir::{self, Value};
 
 use super::Translator;
 use crate::compiler::constants::{self, Known};
@@ -20,6 +20,9 @@ use crate::isa::Op;
 
 /// Most entries of a table.
 const MAX_ENTRIES: u64 = 512;
+
+/// Most entries of all tables of a region: a jump may be six instructions, and each has its own copy of its table.
+const MAX_REGION_ENTRIES: usize = 8192;
 
 /// What is known of a register beyond a constant.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +38,8 @@ pub(super) enum Shape {
 pub(super) struct Shapes {
     known: Known,
     shapes: [Option<Shape>; 32],
+    /// Entries of the region's tables so far.
+    entries: usize,
 }
 
 impl Shapes {
@@ -42,7 +47,16 @@ impl Shapes {
         Self {
             known,
             shapes: [None; 32],
+            entries: 0,
         }
+    }
+
+    /// Begins another block.
+    pub(super) fn start(&mut self, known: Known) {
+        *self = Self {
+            entries: self.entries,
+            ..Self::new(known)
+        };
     }
 
     /// The constant in a register.
@@ -140,8 +154,8 @@ impl Translator<'_> {
         }
     }
 
-    /// The switch that a jump through a register is, if it is one.
-    pub(super) fn switch(&self, register: u8, imm: i32) -> Option<Switch> {
+    /// The switch that a jump through a register is, if it is one whose targets, `blocks` by address, are mostly here.
+    pub(super) fn switch(&mut self, register: u8, imm: i32, blocks: &[(u32, ir::Block)]) -> Option<Switch> {
         let (index, shift, table, base) = match self.shapes.shapes[usize::from(register)]? {
             Shape::Entry { index, shift, table } => (index, shift, table, 0),
             Shape::Target { index, table, base } => (index, 2, table, base),
@@ -174,6 +188,17 @@ impl Translator<'_> {
                 .collect()
         };
         let targets: Vec<u32> = entries.into_iter().map_while(|target| target).collect();
-        (!targets.is_empty()).then_some(Switch { index, targets })
+        let is_here = |target: &&u32| {
+            blocks
+                .binary_search_by_key(*target, |&(address, _)| address)
+                .is_ok()
+        };
+        let here = targets.iter().filter(is_here).count();
+        let left = MAX_REGION_ENTRIES - self.shapes.entries;
+        if here == 0 || here < targets.len() / 2 || targets.len() > left {
+            return None;
+        }
+        self.shapes.entries += targets.len();
+        Some(Switch { index, targets })
     }
 }

@@ -37,6 +37,33 @@ pub(crate) struct NativeCode {
     guest: Option<Arc<Guest>>,
 }
 
+/// How much native code a program has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct NativeSize {
+    /// Times that something was compiled.
+    pub batches: usize,
+    /// Native functions.
+    pub functions: usize,
+    /// Guest instructions that they were made of; one that several hold counts in each.
+    pub instructions: usize,
+    /// Those of the largest function.
+    pub largest: usize,
+    /// Bytes of host memory that holds code.
+    pub bytes: usize,
+}
+
+impl NativeSize {
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            batches: self.batches + other.batches,
+            functions: self.functions + other.functions,
+            instructions: self.instructions + other.instructions,
+            largest: self.largest.max(other.largest),
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
 /// Functions that were compiled together.
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -243,9 +270,19 @@ impl NativeCode {
         self.batches().any(|batch| batch.may_trap_at(pc))
     }
 
-    /// Bytes of native code.
-    pub(crate) fn code_bytes(&self) -> usize {
-        self.batches().map(Batch::code_bytes).sum()
+    /// How much there is.
+    pub(crate) fn size(&self) -> NativeSize {
+        let mut size = NativeSize::default();
+        for batch in self.batches() {
+            size.batches += 1;
+            size.bytes += batch.code_bytes();
+            for function in batch.functions.iter().filter(|function| function.is_real) {
+                size.functions += 1;
+                size.instructions += function.instructions as usize;
+                size.largest = size.largest.max(function.instructions as usize);
+            }
+        }
+        size
     }
 }
 

@@ -9,6 +9,7 @@ mod stack;
 mod tiers;
 mod trampoline;
 
+pub use code::NativeSize;
 pub(crate) use code::{Batch, Function, NativeCode, Place};
 pub use stack::NATIVE_STACK_BYTES;
 pub(crate) use tiers::Heat;

@@ -32,6 +32,9 @@ const BATCH_INSTRUCTIONS: usize = 2_000;
 /// functions is compiled again with them.
 const COPIES: usize = 3;
 
+/// What a batch counts for at least, in instructions: its pages of code, and its setting up.
+const LEAST_CHARGE: usize = 200;
+
 /// Requests that wait; when the queue is full an address waits for the next time that it is met.
 const QUEUE: usize = 256;
 
@@ -39,7 +42,7 @@ const QUEUE: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Heat {
     counts: Box<[AtomicU16]>,
-    /// Guest instructions compiled so far.
+    /// Guest instructions compiled so far, and what small batches are charged beyond theirs.
     compiled: AtomicUsize,
 }
 
@@ -175,7 +178,8 @@ fn compile(program: &Program, code: &NativeCode, pc: u32) {
     let options = super::options();
     let survey = program.survey();
     if let Ok(batch) = compiler::compile_around(program, survey, code, pc, BATCH_INSTRUCTIONS, &options) {
-        heat.compiled.fetch_add(batch.instructions(), Ordering::Relaxed);
+        let charge = batch.instructions().max(LEAST_CHARGE);
+        heat.compiled.fetch_add(charge, Ordering::Relaxed);
         code.publish(batch, survey);
     }
 }
