@@ -30,13 +30,13 @@ use thiserror::Error;
 
 use crate::image::{Permissions, Program, Segment};
 use crate::runtime::native::Batch;
-pub(crate) use backend::MAX_UNCHECKED_STACK_BYTES;
+pub(crate) use backend::{MAX_UNCHECKED_STACK_BYTES, target_description};
 use flow::{Region, Text};
 pub(crate) use plan::Survey;
 pub use translate::Protection;
 
 /// How to compile. Decides speed, and never a result.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CompileOptions {
     /// How faults are found.
     pub protection: Protection,

@@ -9,7 +9,7 @@ use crate::compiler::{self, CompileError, CompileOptions, Survey};
 use crate::interpreter::Code;
 use crate::machine::{Machine, PAGE_BYTES};
 use crate::profile::Guest;
-use crate::runtime::Template;
+use crate::runtime::{Attachment, CodeCache, Template};
 use crate::runtime::native::{Heat, NativeCode};
 
 const PF_X: u32 = 1;
@@ -73,6 +73,8 @@ pub struct Program {
     template: OnceLock<Template>,
     /// What a profile shows of it, if there is one.
     guest: Option<Arc<Guest>>,
+    /// Where its native code outlasts the process.
+    kept: Option<Attachment>,
     /// Whether the whole program has been compiled, and what came of it.
     compiled: OnceLock<Result<(), CompileError>>,
 }
@@ -131,6 +133,16 @@ impl Program {
         if let Some(guest) = &self.guest {
             guest.set_label(&label());
         }
+    }
+
+    /// Has its native code kept in `cache`, and taken from there.
+    pub fn set_code_cache(&mut self, cache: Arc<CodeCache>) {
+        self.kept = Some(Attachment::new(cache));
+    }
+
+    /// Where its native code is kept, if anywhere.
+    pub(crate) fn kept(&self) -> Option<&Attachment> {
+        self.kept.as_ref()
     }
 
     fn validate(loads: &[Load<'_>], entry: u64, machine: &'static Machine) -> Result<Self, ImageError> {
@@ -224,13 +236,17 @@ impl Program {
         self.template.get_or_init(|| Template::new(self))
     }
 
-    /// Compiles the whole program, unless that has been done. Concurrent callers wait for the first.
+    /// Compiles the whole program, or takes its code from the cache, unless that has been done. Concurrent callers wait for the first.
     ///
     /// # Errors
     /// [`CompileError`]; the program runs in tier 0 then, with equal results.
     pub fn compile(&self, options: &CompileOptions) -> Result<(), &CompileError> {
         let compiled = self.compiled.get_or_init(|| {
-            let batch = compiler::compile_program(self, self.survey(), options)?;
+            let compile = || compiler::compile_program(self, self.survey(), options);
+            let batch = match &self.kept {
+                Some(kept) => kept.whole(self, options, compile)?,
+                None => compile()?,
+            };
             self.native().publish(batch);
             Ok(())
         });
@@ -402,6 +418,7 @@ impl Builder {
             native: OnceLock::new(),
             template: OnceLock::new(),
             guest: None,
+            kept: None,
             compiled: OnceLock::new(),
         })
     }

@@ -112,7 +112,7 @@ impl Instance {
         let mut hart = Hart::new(u64::from(self.program.entry()), self.stack_pointer, gas_limit);
         let is_native = match tier {
             Tier::Interpreter => false,
-            Tier::Auto => true,
+            Tier::Auto => self.prepare(tier).is_ok(),
             Tier::Jit => self.prepare(tier).is_ok(),
         };
         if is_native && native::has_room() {
@@ -172,7 +172,11 @@ impl Instance {
     /// [`CompileError`]; runs take the interpreter then, with equal results.
     pub fn prepare(&self, tier: Tier) -> Result<(), &CompileError> {
         match tier {
-            Tier::Interpreter | Tier::Auto => Ok(()),
+            Tier::Interpreter => Ok(()),
+            Tier::Auto => {
+                native::recall(&self.program);
+                Ok(())
+            }
             Tier::Jit => self.program.compile(&native::options()),
         }
     }

@@ -34,11 +34,13 @@ pub(crate) struct Batch {
     traps: Box<[u32]>,
     /// Its functions, ascending by guest address.
     functions: Box<[Function]>,
+    /// Whether the code would run at any address.
+    is_position_independent: bool,
     older: *const Batch,
 }
 
 /// One native function.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Function {
     /// Guest address of the region that it was compiled from.
     pub(crate) entry: u32,
@@ -75,7 +77,12 @@ unsafe impl Sync for Batch {}
 
 impl Batch {
     /// Functions in executable memory. Offsets are from its start.
-    pub(crate) fn new(memory: CodeMemory, mut traps: Vec<u32>, mut functions: Vec<Function>) -> Self {
+    pub(crate) fn new(
+        memory: CodeMemory,
+        mut traps: Vec<u32>,
+        mut functions: Vec<Function>,
+        is_position_independent: bool,
+    ) -> Self {
         traps.sort_unstable();
         functions.sort_unstable_by_key(|function| function.entry);
         Self {
@@ -83,6 +90,7 @@ impl Batch {
             memory,
             traps: traps.into(),
             functions: functions.into(),
+            is_position_independent,
             older: ptr::null(),
         }
     }
@@ -103,6 +111,16 @@ impl Batch {
     /// Its functions, ascending by guest address.
     pub(crate) fn functions(&self) -> &[Function] {
         &self.functions
+    }
+
+    /// Offsets of instructions that may trap, ascending.
+    pub(crate) fn traps(&self) -> &[u32] {
+        &self.traps
+    }
+
+    /// Whether the code would run at any address, because there is none in it.
+    pub(crate) fn is_position_independent(&self) -> bool {
+        self.is_position_independent
     }
 
     /// The code.
@@ -126,7 +144,7 @@ impl NativeCode {
         Self {
             start,
             len,
-            entries: (0..=len / 2).map(|_| AtomicUsize::new(0)).collect(),
+            entries: zeroed(len as usize / 2 + 1),
             newest: AtomicPtr::new(ptr::null_mut()),
             guest,
         }
@@ -196,6 +214,13 @@ impl NativeCode {
     pub(crate) fn code_bytes(&self) -> usize {
         self.batches().map(Batch::code_bytes).sum()
     }
+}
+
+/// So many words of 0, which take memory as they are written to.
+fn zeroed(words: usize) -> Box<[AtomicUsize]> {
+    let words = Box::<[AtomicUsize]>::new_zeroed_slice(words);
+    // SAFETY: an `AtomicUsize` has the representation of a `usize`, for which all bits may be 0.
+    unsafe { words.assume_init() }
 }
 
 impl Drop for NativeCode {

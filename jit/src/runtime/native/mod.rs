@@ -11,7 +11,8 @@ mod trampoline;
 
 pub(crate) use code::{Batch, Function, NativeCode, Place};
 pub use stack::NATIVE_STACK_BYTES;
-pub(crate) use tiers::Heat;
+pub(crate) use memory::CodeMemory;
+pub(crate) use tiers::{Heat, recall};
 
 use crate::compiler::{CompileOptions, Protection};
 use crate::profile;

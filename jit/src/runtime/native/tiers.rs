@@ -150,13 +150,34 @@ fn serve(requests: &Receiver<Request>) {
 /// Compiles the region at `pc` and what it calls, within the program's budget. Failure leaves it to tier 0.
 fn compile(program: &Program, pc: u32) {
     let heat = program.heat();
-    let budget = program.text_len() as usize / 2 * COPIES;
-    if program.native().entry(u64::from(pc)) != 0 || heat.compiled.load(Ordering::Relaxed) > budget {
+    if program.native().entry(u64::from(pc)) != 0 || heat.compiled.load(Ordering::Relaxed) > budget(program) {
         return;
     }
     let options = super::options();
     if let Ok(batch) = compiler::compile_around(program, program.survey(), pc, BATCH_INSTRUCTIONS, &options) {
         heat.compiled.fetch_add(batch.instructions(), Ordering::Relaxed);
+        if let Some(kept) = program.kept() {
+            kept.keep(program, &options, &batch);
+        }
         program.native().publish(batch);
     }
+}
+
+/// Takes back what was compiled of a program before this process, within the program's budget. Costs a look at a word
+/// once that is done.
+#[inline]
+pub(crate) fn recall(program: &Program) {
+    let Some(kept) = program.kept() else {
+        return;
+    };
+    kept.recall(program, super::options, |batch| {
+        let compiled = batch.instructions();
+        program.native().publish(batch);
+        program.heat().compiled.fetch_add(compiled, Ordering::Relaxed) + compiled <= budget(program)
+    });
+}
+
+/// Instructions that are compiled of a program at most, but for the last batch.
+fn budget(program: &Program) -> usize {
+    program.text_len() as usize / 2 * COPIES
 }
