@@ -9,8 +9,8 @@ use crate::compiler::{self, CompileError, CompileOptions, Survey};
 use crate::interpreter::Code;
 use crate::machine::{Machine, PAGE_BYTES};
 use crate::profile::Guest;
-use crate::runtime::{Attachment, CodeCache, Template};
 use crate::runtime::native::{Heat, NativeCode};
+use crate::runtime::{Attachment, CodeCache, Template};
 
 const PF_X: u32 = 1;
 const PF_W: u32 = 2;

@@ -108,10 +108,7 @@ fn callers_at_the_same_time_share_one_program() {
                 cache.load(&hash, &bytes, v1()).unwrap().program
             };
             let callers: Vec<_> = (0..4).map(|_| scope.spawn(load)).collect();
-            callers
-                .into_iter()
-                .map(|caller| caller.join().unwrap())
-                .collect()
+            callers.into_iter().map(|caller| caller.join().unwrap()).collect()
         });
         assert!(programs.iter().all(|program| Arc::ptr_eq(program, &programs[0])));
     }

@@ -1,5 +1,6 @@
 //! Subcommands of `millrace`, one file each.
 
+pub mod code_cache;
 mod contract;
 mod dev;
 mod inspect;

@@ -7,8 +7,8 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::name::{self, Digest, Part};
 use super::CodeCache;
+use super::name::{self, Digest, Part};
 use crate::compiler::{CompileError, CompileOptions};
 use crate::image::Program;
 use crate::runtime::native::Batch;

@@ -74,12 +74,7 @@ pub(super) fn parts(header: &[u8; HEADER_BYTES], name: &[u8; 32], file_len: u64)
 }
 
 /// Whether whoever has the key wrote this header before these tables and this code.
-pub(super) fn is_authentic(
-    key: &[u8; 32],
-    header: &[u8; HEADER_BYTES],
-    tables: &[u8],
-    code: &[u8],
-) -> bool {
+pub(super) fn is_authentic(key: &[u8; 32], header: &[u8; HEADER_BYTES], tables: &[u8], code: &[u8]) -> bool {
     let mut hasher = Hasher::new_keyed(key);
     hasher.update(&header[MAC_BYTES..]).update(tables).update(code);
     let mut given = [0; MAC_BYTES];
@@ -89,7 +84,11 @@ pub(super) fn is_authentic(
 }
 
 fn mac(key: &[u8; 32], before: &[u8], code: &[u8]) -> [u8; MAC_BYTES] {
-    *Hasher::new_keyed(key).update(before).update(code).finalize().as_bytes()
+    *Hasher::new_keyed(key)
+        .update(before)
+        .update(code)
+        .finalize()
+        .as_bytes()
 }
 
 fn encode_tables(functions: &[Function], traps: &[u32]) -> Option<Vec<u8>> {
@@ -109,9 +108,18 @@ fn encode_tables(functions: &[Function], traps: &[u32]) -> Option<Vec<u8>> {
             is_real,
         } = *function;
         let places = u32::try_from(places.len()).ok()?;
-        [entry, offset, len, thunk, thunk_len, instructions, u32::from(is_real), places]
-            .into_iter()
-            .for_each(&mut number);
+        [
+            entry,
+            offset,
+            len,
+            thunk,
+            thunk_len,
+            instructions,
+            u32::from(is_real),
+            places,
+        ]
+        .into_iter()
+        .for_each(&mut number);
     }
     for place in functions.iter().flat_map(|function| &function.places) {
         number(place.offset);

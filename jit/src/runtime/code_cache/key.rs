@@ -82,7 +82,9 @@ fn create(path: &Path) -> io::Result<()> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let mut key = [0; KEY_BYTES];
     if rustix::rand::getrandom(&mut key, GetRandomFlags::empty())? != KEY_BYTES {
-        return Err(io::Error::other("the system gave fewer random bytes than it was asked for"));
+        return Err(io::Error::other(
+            "the system gave fewer random bytes than it was asked for",
+        ));
     }
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let mut name = path.as_os_str().to_owned();

@@ -175,7 +175,11 @@ impl CodeCache {
         let mut tables = vec![0; parts.tables as usize];
         file.read_exact(&mut tables).ok()?;
         // All of it will be written to at once: one call is cheaper than a fault for each page.
-        let mut code = MmapOptions::new().len(parts.code as usize).populate().map_anon().ok()?;
+        let mut code = MmapOptions::new()
+            .len(parts.code as usize)
+            .populate()
+            .map_anon()
+            .ok()?;
         file.read_exact(&mut code).ok()?;
         if !format::is_authentic(self.key.bytes(), &header, &tables, &code) {
             return None;

@@ -101,7 +101,9 @@ pub(super) fn build() -> Result<Digest, CodeCacheError> {
     let file = File::open("/proc/self/exe").map_err(|source| CodeCacheError::Build { source })?;
     match linker_build_id(&file) {
         Some(id) => hasher.update(b" build id ").update(&id),
-        None => hash_file(hasher.update(b" file "), &file).map_err(|source| CodeCacheError::Build { source })?,
+        None => {
+            hash_file(hasher.update(b" file "), &file).map_err(|source| CodeCacheError::Build { source })?
+        }
     };
     Ok(*BUILD.get_or_init(|| *hasher.finalize().as_bytes()))
 }

@@ -10,8 +10,8 @@ mod tiers;
 mod trampoline;
 
 pub(crate) use code::{Batch, Function, NativeCode, Place};
-pub use stack::NATIVE_STACK_BYTES;
 pub(crate) use memory::CodeMemory;
+pub use stack::NATIVE_STACK_BYTES;
 pub(crate) use tiers::{Heat, recall};
 
 use crate::compiler::{CompileOptions, Protection};
