@@ -30,6 +30,6 @@ pub use compiler::{CompileError, CompileOptions, Protection};
 pub use image::{ImageError, Program};
 pub use machine::Machine;
 pub use runtime::{
-    Ecall, End, Flow, Host, Instance, InstanceError, Memory, NATIVE_STACK_BYTES, NativeSize, Outcome, Tier,
-    Trap, TrapKind,
+    CodeCache, CodeCacheError, CodeCacheKey, CodeCacheStatistics, Ecall, End, Flow, Host, Instance,
+    InstanceError, Memory, NATIVE_STACK_BYTES, NativeSize, Outcome, Tier, Trap, TrapKind,
 };

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use millrace_jit::Tier;
 use millrace_jit::machine::machine;
+use millrace_jit::{CodeCache, Tier};
 use millrace_types::{Address, Amount, ChainSpec, Gas, SignedTransaction, TransactionReceipt};
 
 use crate::context::{BlockContext, Rules};
@@ -66,6 +66,13 @@ impl Executor {
     #[must_use]
     pub fn with_tier(self, tier: Tier) -> Self {
         Self { tier, ..self }
+    }
+
+    /// The same executor with the native code of its programs in `code_cache`; results are equal.
+    #[must_use]
+    pub fn with_code_cache(self, code_cache: Option<Arc<CodeCache>>) -> Self {
+        let programs = self.programs.with_code_cache(code_cache);
+        Self { programs, ..self }
     }
 
     /// The chain's spec.

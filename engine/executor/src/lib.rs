@@ -46,7 +46,7 @@ pub use execution::{FrameTrap, MAX_KEPT_TRAPS};
 pub use executor::{BlockOutput, Executor};
 pub use gas::{GasSchedule, charged_gas, intrinsic_gas, schedule};
 pub use genesis::genesis_changes;
-pub use millrace_jit::Tier;
+pub use millrace_jit::{CodeCache, Tier};
 pub use read_only::{ReadOnlyCall, ReadOnlyOutcome};
 pub use reader::{Changes, Overlay, StateReader};
 pub use spec_check::{MAX_CALL_DEPTH, SpecError, check_spec};

@@ -1,10 +1,12 @@
 //! What an operator may choose. Nothing here changes validity, order, gas or a root.
 
-use millrace_executor::Tier;
+use std::sync::Arc;
+
+use millrace_executor::{CodeCache, Tier};
 use millrace_mempool::PoolConfig;
 
 /// Configuration of one engine.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct EngineConfig {
     /// `false`: strictly in turn; a finalized block is acknowledged when it is executed and its receipt durable, and
     /// nothing is built or voted on before. The baseline of every overlap figure.
@@ -23,6 +25,8 @@ pub struct EngineConfig {
     pub retention_blocks: u64,
     /// How contracts are executed; results are equal.
     pub tier: Tier,
+    /// Where the native code of contracts outlasts the process.
+    pub code_cache: Option<Arc<CodeCache>>,
     /// Development switch: every block's execution takes this much longer.
     pub slow_execution_ms: u64,
     /// Bounds of the transaction pool.
@@ -42,6 +46,7 @@ impl Default for EngineConfig {
             pressure_delay_ms: 250,
             retention_blocks: 1024,
             tier: Tier::default(),
+            code_cache: None,
             slow_execution_ms: 0,
             pool: PoolConfig::default(),
             event_buffer: 4096,

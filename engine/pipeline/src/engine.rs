@@ -87,7 +87,10 @@ impl Engine {
                 least,
             });
         }
-        let executor = Arc::new(Executor::new(Arc::clone(&spec))?.with_tier(config.tier));
+        let executor = Executor::new(Arc::clone(&spec))?
+            .with_tier(config.tier)
+            .with_code_cache(config.code_cache.clone());
+        let executor = Arc::new(executor);
         let recovered = recovery::recover(&spec, &ledger, &executor, config.retention_blocks)?;
         start(spec, ledger, executor, config, recovered)
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{self, Signature};
 use cranelift_codegen::isa::{CallConv, OwnedTargetIsa, TargetFrontendConfig};
@@ -19,6 +20,7 @@ use super::liveness::Liveness;
 use super::summary::{self, Summaries};
 use super::translate::{self, Callees, Input};
 use super::{CompileError, CompileOptions};
+use crate::interpreter::Transfer;
 use crate::runtime::native::memory::Provider;
 use crate::runtime::native::{Batch, Function, Place};
 
@@ -60,6 +62,24 @@ fn target(options: &CompileOptions) -> Result<OwnedTargetIsa, CompileError> {
     let builder =
         cranelift_native::builder_with_options(options.host_features).map_err(|error| refused(&error))?;
     builder.finish(flags).map_err(|error| refused(&error))
+}
+
+/// What code depends on beside what is compiled: Cranelift's version, its settings, the processor's features.
+///
+/// # Errors
+/// [`CompileError`], where Cranelift has no target for this host.
+pub(crate) fn target_description(options: &CompileOptions) -> Result<String, CompileError> {
+    let target = target(options)?;
+    let mut text = format!(
+        "cranelift {}\n{}\n{}",
+        cranelift_codegen::VERSION,
+        target.triple(),
+        target.flags()
+    );
+    for value in target.isa_flags() {
+        text += &format!("\n{value}");
+    }
+    Ok(text)
 }
 
 /// Machine code of one region.
@@ -384,6 +404,10 @@ fn link(
     let memory = finished
         .take()
         .ok_or_else(|| CompileError::Memory("the module was not finalised".into()))?;
+    let is_position_independent = compiled
+        .iter()
+        .all(|code| is_relative(&code.function) && is_relative(&code.thunk));
+    let liveness = summaries.liveness();
     let mut traps = Vec::new();
     let mut functions = Vec::new();
     for ((region, code), (function, thunk)) in regions.iter().zip(compiled).zip(addresses) {
@@ -398,9 +422,19 @@ fn link(
             instructions: region.len() as u32,
             places: code.function.places.into(),
             is_real: code.is_real,
+            is_callable: liveness.permits(Transfer::Call, u64::from(region.entry)),
         });
     }
-    Ok(Batch::new(memory, traps, functions))
+    Ok(Batch::new(memory, traps, functions, is_position_independent))
+}
+
+/// Whether code refers to other code only by distances, which stay what they are when a batch is moved. The kinds are
+/// those of x86-64; on arm64 calls may go by veneers, which have addresses in them, and instruction caches have to be
+/// told of code.
+fn is_relative(code: &Code) -> bool {
+    code.relocations
+        .iter()
+        .all(|relocation| matches!(relocation.kind, Reloc::X86PCRel4 | Reloc::X86CallPCRel4))
 }
 
 /// Which regions have to look at the host's stack: those that may come to call themselves, call what is not known, or

@@ -33,14 +33,14 @@ use thiserror::Error;
 
 use crate::image::{Permissions, Program, Segment};
 use crate::runtime::native::{Batch, NativeCode};
-pub(crate) use backend::MAX_UNCHECKED_STACK_BYTES;
+pub(crate) use backend::{MAX_UNCHECKED_STACK_BYTES, target_description};
 use flow::{Region, Text};
 pub(crate) use liveness::Liveness;
 pub(crate) use plan::Survey;
 pub use translate::Protection;
 
 /// How to compile. Decides speed, and never a result.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CompileOptions {
     /// How faults are found.
     pub protection: Protection,
@@ -139,7 +139,7 @@ pub(crate) fn compile_around(
     options: &CompileOptions,
 ) -> Result<Batch, CompileError> {
     let has_code = |pc: u32| code.entry(u64::from(pc)) != 0;
-    let liveness = code.liveness(survey);
+    let liveness = code.liveness(program);
     let mut regions = plan::around(text_of(program), survey, liveness, root, instructions, has_code);
     compile(program, &mut regions, liveness, options)
 }

@@ -10,8 +10,8 @@ use crate::compiler::{self, CompileError, CompileOptions, Survey};
 use crate::interpreter::Code;
 use crate::machine::{Machine, PAGE_BYTES};
 use crate::profile::Guest;
-use crate::runtime::Template;
 use crate::runtime::native::{NativeCode, NativeSize};
+use crate::runtime::{Attachment, CodeCache, Template};
 
 const PF_X: u32 = 1;
 const PF_W: u32 = 2;
@@ -77,6 +77,8 @@ pub struct Program {
     template: OnceLock<Template>,
     /// What a profile shows of it, if there is one.
     guest: Option<Arc<Guest>>,
+    /// Where its native code outlasts the process.
+    kept: Option<Attachment>,
 }
 
 impl Program {
@@ -133,6 +135,16 @@ impl Program {
         if let Some(guest) = &self.guest {
             guest.set_label(&label());
         }
+    }
+
+    /// Has its native code kept in `cache`, and taken from there.
+    pub fn set_code_cache(&mut self, cache: Arc<CodeCache>) {
+        self.kept = Some(Attachment::new(cache));
+    }
+
+    /// Where its native code is kept, if anywhere.
+    pub(crate) fn kept(&self) -> Option<&Attachment> {
+        self.kept.as_ref()
     }
 
     fn validate(loads: &[Load<'_>], entry: u64, machine: &'static Machine) -> Result<Self, ImageError> {
@@ -248,7 +260,7 @@ impl Program {
         self.template.get_or_init(|| Template::new(self))
     }
 
-    /// Compiles the whole program, unless that has been done. Concurrent callers wait for the first.
+    /// Compiles the whole program, or takes its code from the cache, unless that has been done. Concurrent callers wait for the first.
     ///
     /// # Errors
     /// [`CompileError`]; the program runs in tier 0 then, with equal results.
@@ -263,9 +275,13 @@ impl Program {
         options: &CompileOptions,
     ) -> Result<(), &'a CompileError> {
         code.whole(|| {
-            let survey = self.survey();
-            let batch = compiler::compile_program(self, survey, code.liveness(survey), options)?;
-            code.publish(batch, survey);
+            let compile = || compiler::compile_program(self, self.survey(), code.liveness(self), options);
+            // Exact code is rare, and not worth a file.
+            let batch = match self.kept.as_ref().filter(|_| !code.is_exact()) {
+                Some(kept) => kept.whole(self, options, compile)?,
+                None => compile()?,
+            };
+            code.publish(batch);
             Ok(())
         })
     }
@@ -436,6 +452,7 @@ impl Builder {
             has_strayed: AtomicBool::new(false),
             template: OnceLock::new(),
             guest: None,
+            kept: None,
         })
     }
 }

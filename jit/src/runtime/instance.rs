@@ -118,7 +118,7 @@ impl Instance {
         };
         let is_native = match tier {
             Tier::Interpreter => false,
-            Tier::Auto => true,
+            Tier::Auto => self.prepare(tier).is_ok(),
             Tier::Jit => program.compile_as(code, &native::options()).is_ok(),
         };
         self.record = None;
@@ -201,7 +201,11 @@ impl Instance {
     /// [`CompileError`]; runs take the interpreter then, with equal results.
     pub fn prepare(&self, tier: Tier) -> Result<(), &CompileError> {
         match tier {
-            Tier::Interpreter | Tier::Auto => Ok(()),
+            Tier::Interpreter => Ok(()),
+            Tier::Auto => {
+                native::recall(&self.program);
+                Ok(())
+            }
             Tier::Jit => self.program.compile(&native::options()),
         }
     }

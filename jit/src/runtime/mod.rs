@@ -7,6 +7,7 @@
 //! Invariants: every access of guest or host is checked against the page table before it happens; gas left is exact
 //! at every `ecall`; nothing here reads a clock or depends on the host beyond its memory.
 
+mod code_cache;
 mod host;
 mod instance;
 mod memory;
@@ -15,6 +16,8 @@ mod outcome;
 mod pool;
 mod replay;
 
+pub(crate) use code_cache::Attachment;
+pub use code_cache::{CodeCache, CodeCacheError, CodeCacheKey, CodeCacheStatistics};
 pub use host::{Ecall, Flow, Host};
 pub use instance::{Instance, Tier};
 pub(crate) use memory::{AddressSpace, Template};

@@ -135,6 +135,16 @@ fn file_cases() -> Vec<Case> {
             "[execution]\nprofile = \"gdb\"\ntier = \"interpreter\"",
             "configuration {dir}/node.toml: execution.tier = \"interpreter\": allowed is \"jit\" or \"auto\" with a profile, which shows native code",
         ),
+        with(
+            "configuration: a code cache without native code",
+            "[execution]\ncode_cache = true",
+            "configuration {dir}/node.toml: execution.tier = \"interpreter\": allowed is \"jit\" or \"auto\" with execution.code_cache, which keeps native code",
+        ),
+        with(
+            "configuration: a code cache of no size",
+            "[execution]\ntier = \"auto\"\ncode_cache_mib = 0",
+            "configuration {dir}/node.toml: execution.code_cache_mib = 0: allowed is from 1 to 1048576",
+        ),
         changed(
             "configuration: no chain spec named",
             "chain_spec = \"spec.json\"",

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
+use dashmap::mapref::entry::Entry as Place;
 use millrace_jit::image::Permissions;
 use millrace_jit::machine::PAGE_BYTES;
-use millrace_jit::{ImageError, Machine, Program};
+use millrace_jit::{CodeCache, ImageError, Machine, Program};
 use millrace_types::Hash;
 
 /// A program that an account's code hash names.
@@ -37,11 +38,16 @@ struct Entry {
 /// when it runs. When the entries exceed the capacity, those go that were not used for longest, an eighth of the
 /// capacity at once, so that looking for them costs each newcomer little. Which those are depends on timing between
 /// threads; a program that went is validated again, with the same result. Code that is no program is not kept.
+///
+/// Callers that want one program at once may each validate it, but all get the one that was first kept: so it is compiled
+/// once, and what its native code takes is counted once.
 pub(crate) struct ProgramCache {
     entries: DashMap<Key, Entry>,
     capacity_bytes: usize,
     bytes: AtomicUsize,
     uses: AtomicU64,
+    /// Where the native code of programs outlasts the process.
+    code_cache: Option<Arc<CodeCache>>,
 }
 
 /// What an entry counts beside its program, so that many tiny programs are bounded too.
@@ -58,7 +64,13 @@ impl ProgramCache {
             capacity_bytes,
             bytes: AtomicUsize::new(0),
             uses: AtomicU64::new(0),
+            code_cache: None,
         }
+    }
+
+    /// The same, with the native code of programs loaded from now on in `code_cache`.
+    pub(crate) fn with_code_cache(self, code_cache: Option<Arc<CodeCache>>) -> Self {
+        Self { code_cache, ..self }
     }
 
     /// The cached program for the code with that hash.
@@ -73,7 +85,10 @@ impl ProgramCache {
         if let Some(loaded) = self.get(code_hash, machine) {
             return Ok(loaded);
         }
-        let program = Program::load(code, machine)?;
+        let mut program = Program::load(code, machine)?;
+        if let Some(code_cache) = &self.code_cache {
+            program.set_code_cache(Arc::clone(code_cache));
+        }
         program.set_label(|| format!("code_{}", hex(&code_hash.0[..LABEL_BYTES])));
         let loaded = Code {
             hash: *code_hash,
@@ -81,30 +96,30 @@ impl ProgramCache {
             read_only_pages: read_only_pages(&program),
             program: Arc::new(program),
         };
-        self.insert((*code_hash, machine.version), loaded.clone());
-        Ok(loaded)
+        Ok(self.keep((*code_hash, machine.version), loaded))
     }
 
-    fn insert(&self, key: Key, code: Code) {
+    /// Keeps a program, unless another caller was faster. Gives the one that is kept.
+    fn keep(&self, key: Key, code: Code) -> Code {
         let bytes = code.program.most_memory_bytes() + ENTRY_BYTES;
         if bytes > self.capacity_bytes {
-            return;
+            return code;
         }
-        let last_used = AtomicU64::new(self.tick());
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if let Some(replaced) = self.entries.insert(
-            key,
-            Entry {
-                code,
-                bytes,
-                last_used,
-            },
-        ) {
-            self.bytes.fetch_sub(replaced.bytes, Ordering::Relaxed);
+        match self.entries.entry(key) {
+            Place::Occupied(kept) => return kept.get().code.clone(),
+            Place::Vacant(place) => {
+                self.bytes.fetch_add(bytes, Ordering::Relaxed);
+                place.insert(Entry {
+                    code: code.clone(),
+                    bytes,
+                    last_used: AtomicU64::new(self.tick()),
+                });
+            }
         }
         if self.bytes.load(Ordering::Relaxed) > self.capacity_bytes {
             self.evict();
         }
+        code
     }
 
     /// Drops what was not used for longest until an eighth of the capacity is free.

@@ -97,6 +97,26 @@ fn making_room_looks_at_the_entries_once_for_many_newcomers() {
 }
 
 #[test]
+fn callers_at_the_same_time_share_one_program() {
+    let cache = ProgramCache::new(usize::MAX);
+    for index in 0..50 {
+        let (hash, bytes) = code(index, 400);
+        let barrier = std::sync::Barrier::new(4);
+        let programs: Vec<_> = std::thread::scope(|scope| {
+            let load = || {
+                barrier.wait();
+                cache.load(&hash, &bytes, v1()).unwrap().program
+            };
+            let callers: Vec<_> = (0..4).map(|_| scope.spawn(load)).collect();
+            callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+        });
+        assert!(programs.iter().all(|program| Arc::ptr_eq(program, &programs[0])));
+    }
+    let held: usize = cache.entries.iter().map(|entry| entry.bytes).sum();
+    assert_eq!(held, cache.bytes.load(Ordering::Relaxed));
+}
+
+#[test]
 fn its_size_stays_bounded_when_threads_share_it() {
     let capacity = 4 * counted(16);
     let cache = ProgramCache::new(capacity);

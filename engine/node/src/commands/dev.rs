@@ -17,6 +17,7 @@ use millrace_types::{Amount, ChainSpec, Hash};
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::commands::code_cache::{self, CodeCacheArgs, CodeCachePlan};
 use crate::commands::profile::{ProfileArgs, TierName, choose_tier};
 use crate::commands::{print_json, run_async};
 use crate::failure::Failure;
@@ -104,6 +105,8 @@ pub struct DevArgs {
     #[arg(long, value_enum)]
     tier: Option<TierName>,
     #[command(flatten)]
+    code_cache: CodeCacheArgs,
+    #[command(flatten)]
     profile: ProfileArgs,
     /// Prints JSON: one object when the chain is ready, one when it ends.
     #[arg(long)]
@@ -184,8 +187,13 @@ impl DevArgs {
         let rpc = RpcConfig::default().fitting(&spec.limits);
         let profile = self.profile.plan();
         let tier = choose_tier(self.tier, profile.as_ref().map(|plan| plan.kind), TierName::Auto)?;
+        let own = self
+            .data_dir
+            .as_ref()
+            .map(|directory| directory.join(code_cache::DIRECTORY_NAME));
         Ok(Settings {
             profile,
+            code_cache: CodeCachePlan::choose(self.code_cache.code_cache.clone(), own, tier)?,
             spec,
             data_directory: self.data_dir.clone(),
             plugin: match &self.plugin {

@@ -1,6 +1,7 @@
 //! Subcommands of `millrace`, one file each.
 
 mod bench;
+pub mod code_cache;
 mod contract;
 mod dev;
 mod inspect;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::dev::interrupted;
+use crate::commands::code_cache::CodeCacheArgs;
 use crate::commands::profile::ProfileArgs;
 use crate::commands::{print_json, run_async};
 use crate::failure::Failure;
@@ -24,6 +25,8 @@ pub struct NodeCommandArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    code_cache: CodeCacheArgs,
+    #[command(flatten)]
     profile: ProfileArgs,
 }
 
@@ -33,7 +36,7 @@ impl NodeCommandArgs {
     /// # Errors
     /// When it cannot start or stop.
     pub fn run(self) -> Result<(), Failure> {
-        let settings = Settings::read(&self.config, self.profile.plan())
+        let settings = Settings::read(&self.config, self.profile.plan(), self.code_cache.code_cache)
             .map_err(|error| Failure::new(error.to_string()))?;
         if self.check {
             println!("configuration is valid; chain spec hash {}", settings.spec.hash());

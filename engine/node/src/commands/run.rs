@@ -11,9 +11,10 @@ use std::time::Instant;
 use millrace_jit::image::{Debug, Location};
 use millrace_jit::machine::MAX_GAS_LIMIT;
 use millrace_jit::profile::backtrace::{Backtrace, Frame};
-use millrace_jit::{End, Instance, Outcome, Program, Trap, TrapKind};
+use millrace_jit::{CodeCache, End, Instance, Outcome, Program, Trap, TrapKind};
 use serde_json::{Value, json};
 
+use super::code_cache::{CodeCacheArgs, CodeCachePlan};
 use super::profile::{self, ProfileArgs, TierName, choose_tier};
 use super::program;
 use crate::bare::{BareHost, lay_out_stack};
@@ -49,6 +50,8 @@ pub struct Args {
     #[arg(long)]
     stats: bool,
     #[command(flatten)]
+    code_cache: CodeCacheArgs,
+    #[command(flatten)]
     profile: ProfileArgs,
 }
 
@@ -63,16 +66,24 @@ struct Report {
 /// Runs the program. The exit status is the guest's, or one of those above.
 pub fn run(args: &Args) -> ExitCode {
     let plan = args.profile.plan();
-    let tier = match choose_tier(args.tier, plan.as_ref().map(|plan| plan.kind), TierName::Jit) {
-        Ok(tier) => tier,
+    let chosen =
+        choose_tier(args.tier, plan.as_ref().map(|plan| plan.kind), TierName::Jit).and_then(|tier| {
+            Ok((
+                tier,
+                CodeCachePlan::choose(args.code_cache.code_cache.clone(), None, tier)?,
+            ))
+        });
+    let (tier, code_cache) = match chosen {
+        Ok(chosen) => chosen,
         Err(failure) => {
             report_line(&format!("millrace: {failure}"));
             return ExitCode::from(REFUSED);
         }
     };
     let started = plan.as_ref().map_or(Ok(()), |plan| plan.start());
-    let report = match started {
-        Ok(()) => execute(args, tier),
+    let opened = started.and_then(|()| code_cache.map(|plan| plan.open()).transpose());
+    let report = match opened {
+        Ok(code_cache) => execute(args, tier, code_cache.as_ref()),
         Err(failure) => failed(failure.to_string()),
     };
     if let Err(failure) = profile::finish() {
@@ -116,17 +127,20 @@ fn failed(message: String) -> Report {
     }
 }
 
-fn execute(args: &Args, tier: TierName) -> Report {
+fn execute(args: &Args, tier: TierName, code_cache: Option<&Arc<CodeCache>>) -> Report {
     let elf = match program::read(&args.program) {
         Ok(elf) => elf,
         Err(error) => return refused(error.to_string()),
     };
     let loading = now();
-    let program = match program::load(&args.program, &elf) {
+    let mut program = match program::load(&args.program, &elf) {
         Ok(program) => program,
         Err(error) => return refused(error.to_string()),
     };
     program.set_label(|| profile::label(&args.program));
+    if let Some(code_cache) = code_cache {
+        program.set_code_cache(Arc::clone(code_cache));
+    }
     let program = Arc::new(program);
     let mut instance = Instance::new(program.clone());
     let words = std::iter::once(args.program.as_os_str()).chain(args.args.iter().map(OsString::as_os_str));
@@ -171,8 +185,24 @@ fn execute(args: &Args, tier: TierName) -> Report {
         details.insert("load_ns".into(), load_ns.into());
         details.insert("compile_ns".into(), compile_ns.into());
         details.insert("execute_ns".into(), execute_ns.into());
+        if let Some(code_cache) = code_cache {
+            details.insert("code_cache".into(), counts(code_cache));
+        }
     }
     report
+}
+
+/// What became of the cache's files.
+fn counts(code_cache: &CodeCache) -> Value {
+    let counted = code_cache.statistics();
+    json!({
+        "hits": counted.hits,
+        "misses": counted.misses,
+        "rejected": counted.rejected,
+        "stored": counted.stored,
+        "failed": counted.failed,
+        "evicted": counted.evicted,
+    })
 }
 
 #[expect(

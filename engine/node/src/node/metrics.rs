@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use millrace_jit::{CodeCache, CodeCacheStatistics};
 use millrace_pipeline::{Engine, EngineStatus};
 
 use crate::failure::Failure;
@@ -17,7 +18,7 @@ const REQUEST_SECONDS_NAME: &str = "millrace_rpc_request_seconds";
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Counters with their meaning.
-const COUNTERS: [(&str, &str); 6] = [
+const COUNTERS: [(&str, &str); 7] = [
     (
         "millrace_transactions_executed_total",
         "Transactions of finalized blocks that were executed",
@@ -39,6 +40,10 @@ const COUNTERS: [(&str, &str); 6] = [
         "Block requests of consensus that were declined for the moment",
     ),
     ("millrace_rpc_requests_total", "Calls, by method and outcome"),
+    (
+        "millrace_code_cache_files_total",
+        "Files of the code cache, by what became of them",
+    ),
 ];
 
 /// Gauges with their meaning.
@@ -121,7 +126,7 @@ pub fn keep_up(handle: PrometheusHandle) {
 }
 
 /// The page.
-pub fn page(handle: &PrometheusHandle, engine: &Engine) -> String {
+pub fn page(handle: &PrometheusHandle, engine: &Engine, code_cache: Option<&CodeCache>) -> String {
     let (heights, counters) = (engine.heights(), engine.counters());
     let (pressure, pool) = (engine.pressure(), engine.pool());
     let is_stopped = matches!(engine.status(), EngineStatus::Stopped { .. });
@@ -154,6 +159,17 @@ pub fn page(handle: &PrometheusHandle, engine: &Engine) -> String {
     ];
     for (name, total) in totals {
         metrics::counter!(name).absolute(total);
+    }
+    let files = code_cache.map_or_else(CodeCacheStatistics::default, CodeCache::statistics);
+    for (outcome, total) in [
+        ("hit", files.hits),
+        ("miss", files.misses),
+        ("rejected", files.rejected),
+        ("stored", files.stored),
+        ("failed", files.failed),
+        ("evicted", files.evicted),
+    ] {
+        metrics::counter!("millrace_code_cache_files_total", "outcome" => outcome).absolute(total);
     }
     handle.render()
 }

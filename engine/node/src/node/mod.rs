@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use millrace_jit::CodeCache;
 use millrace_ledger::Ledger;
 use millrace_pipeline::{Engine, EngineStatus};
 use millrace_plugin_host::{ChainState, PluginHandle, PluginSpec, PluginStatus};
@@ -60,13 +61,15 @@ impl RunningNode {
             patience: settings.plugin_patience,
         })
         .map_err(|error| Failure::new(error.to_string()))?;
-        let config = settings.engine.clone();
+        let mut config = settings.engine.clone();
+        config.code_cache = settings.code_cache.as_ref().map(|plan| plan.open()).transpose()?;
+        let code_cache = config.code_cache.clone();
         // Recovery executes the ledger again, which is no work for a thread of the runtime.
         let engine = tokio::task::spawn_blocking(move || Engine::open(spec, ledger, config))
             .await
             .map_err(|error| Failure::new(format!("opening the engine ended: {error}")))?
             .map_err(|error| Failure::new(error.to_string()))?;
-        let rpc = start_rpc(&settings, &engine, plugin, metrics).await?;
+        let rpc = start_rpc(&settings, &engine, plugin, code_cache, metrics).await?;
         start_plugin(&settings, &engine, plugin, &consensus_id)?;
         Ok(Self { engine, plugin, rpc })
     }
@@ -143,6 +146,7 @@ async fn start_rpc(
     settings: &Settings,
     engine: &Engine,
     plugin: PluginHandle,
+    code_cache: Option<Arc<CodeCache>>,
     handle: PrometheusHandle,
 ) -> Result<RpcServer, Failure> {
     let methods = Methods::new(engine.clone(), Arc::new(Facts { plugin }), &settings.rpc)
@@ -151,7 +155,7 @@ async fn start_rpc(
     metrics::keep_up(handle.clone());
     let pages = Pages {
         health: Box::new(move || health(&health_engine, plugin)),
-        metrics: Box::new(move || metrics::page(&handle, &metrics_engine)),
+        metrics: Box::new(move || metrics::page(&handle, &metrics_engine, code_cache.as_deref())),
     };
     RpcServer::start(&settings.rpc, methods, pages)
         .await

@@ -16,6 +16,7 @@ use millrace_types::chain_spec::Limits;
 use millrace_types::{ChainSpec, hex};
 use serde::{Deserialize, Serialize};
 
+use crate::commands::code_cache::{self, CodeCachePlan};
 use crate::commands::profile::{ProfileName, ProfilePlan, TierName, choose_tier};
 
 /// The file's format, to be raised when a key changes its meaning.
@@ -147,6 +148,12 @@ pub struct EngineFile {
 pub struct ExecutionFile {
     /// The tier.
     pub tier: Option<TierName>,
+    /// Whether native code is kept.
+    pub code_cache: Option<bool>,
+    /// Where it is kept.
+    pub code_cache_directory: Option<PathBuf>,
+    /// Most MiB of it.
+    pub code_cache_mib: Option<u64>,
     /// Whom guests are shown to.
     pub profile: Option<ProfileName>,
     /// Where a jitdump goes.
@@ -176,15 +183,21 @@ pub struct Settings {
     pub engine: EngineConfig,
     /// The profile to be made.
     pub profile: Option<ProfilePlan>,
+    /// Where native code is kept.
+    pub code_cache: Option<CodeCachePlan>,
 }
 
 impl Settings {
-    /// Reads and checks the file at `path`; relative paths in it start from its directory. `profile` goes before the
-    /// file's.
+    /// Reads and checks the file at `path`; relative paths in it start from its directory. `profile` and `code_cache`, a
+    /// directory, go before the file's.
     ///
     /// # Errors
     /// [`SettingsError`], naming key, value and what is allowed.
-    pub fn read(path: &Path, profile: Option<ProfilePlan>) -> Result<Self, SettingsError> {
+    pub fn read(
+        path: &Path,
+        profile: Option<ProfilePlan>,
+        code_cache: Option<PathBuf>,
+    ) -> Result<Self, SettingsError> {
         let parse = |reason: String| SettingsError::Parse {
             path: path.to_owned(),
             reason,
@@ -200,7 +213,7 @@ impl Settings {
                     "engine.pipelining",
                 ]));
         let file: File = figment.extract().map_err(|error| parse(describe(&error)))?;
-        file.resolve(path, profile)
+        file.resolve(path, profile, code_cache)
     }
 }
 
@@ -242,7 +255,12 @@ fn describe(error: &figment::Error) -> String {
 }
 
 impl File {
-    fn resolve(self, path: &Path, profile: Option<ProfilePlan>) -> Result<Settings, SettingsError> {
+    fn resolve(
+        self,
+        path: &Path,
+        profile: Option<ProfilePlan>,
+        code_cache: Option<PathBuf>,
+    ) -> Result<Settings, SettingsError> {
         if self.version > CONFIG_VERSION {
             return Err(SettingsError::Newer {
                 path: path.to_owned(),
@@ -314,10 +332,17 @@ impl File {
             )
         })?;
         engine.tier = tier.tier();
+        let data_directory = base.join(&self.data_directory);
+        let own = match &self.execution.code_cache_directory {
+            Some(directory) => base.join(directory),
+            None => data_directory.join(code_cache::DIRECTORY_NAME),
+        };
+        let code_cache = self.execution.code_cache_plan(code_cache, own, tier, &value)?;
         Ok(Settings {
             profile,
+            code_cache,
             spec,
-            data_directory: Some(base.join(&self.data_directory)),
+            data_directory: Some(data_directory),
             plugin: base.join(&self.plugin.path),
             plugin_pin,
             plugin_config: self.plugin.config.to_string().into_bytes(),
@@ -336,6 +361,37 @@ impl ExecutionFile {
             directory: base.join(self.profile_directory.as_deref().unwrap_or(Path::new("."))),
             symbols: symbols.map(|path| base.join(path)).collect(),
         })
+    }
+}
+
+impl ExecutionFile {
+    /// The cache in `given`, which the command line says, or in `own`, unless the file wants none.
+    fn code_cache_plan(
+        &self,
+        given: Option<PathBuf>,
+        own: PathBuf,
+        tier: TierName,
+        value: &dyn Fn(&'static str, String, &str) -> SettingsError,
+    ) -> Result<Option<CodeCachePlan>, SettingsError> {
+        let mib = self.code_cache_mib.unwrap_or(code_cache::DEFAULT_MIB);
+        if !(1..=1 << 20).contains(&mib) {
+            return Err(value(
+                "execution.code_cache_mib",
+                mib.to_string(),
+                "from 1 to 1048576",
+            ));
+        }
+        if tier == TierName::Interpreter {
+            let wanted = match (&given, self.code_cache) {
+                (Some(_), _) => "--code-cache",
+                (None, Some(true)) => "execution.code_cache",
+                (None, _) => return Ok(None),
+            };
+            let allowed = format!("\"jit\" or \"auto\" with {wanted}, which keeps native code");
+            return Err(value("execution.tier", "\"interpreter\"".to_owned(), &allowed));
+        }
+        let own = (self.code_cache != Some(false)).then_some(own);
+        Ok(given.or(own).map(|directory| CodeCachePlan { directory, mib }))
     }
 }
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, OnceLock};
 
 use super::Heat;
 use super::memory::CodeMemory;
-use crate::compiler::{CompileError, Liveness, Survey};
-use crate::interpreter::Transfer;
+use crate::compiler::{CompileError, Liveness};
+use crate::image::Program;
 use crate::profile::{self, Guest, Registered};
 
 /// Marks an entry that only the dispatcher may go to: its address is no function's, so that what is dead where functions
@@ -74,11 +74,13 @@ pub(crate) struct Batch {
     traps: Box<[u32]>,
     /// Its functions, ascending by guest address.
     functions: Box<[Function]>,
+    /// Whether the code would run at any address.
+    is_position_independent: bool,
     older: *const Batch,
 }
 
 /// One native function.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Function {
     /// Guest address of the region that it was compiled from.
     pub(crate) entry: u32,
@@ -97,6 +99,8 @@ pub(crate) struct Function {
     pub(crate) places: Box<[Place]>,
     /// Whether execution may be handed to it; otherwise it only leads to tier 0.
     pub(crate) is_real: bool,
+    /// Whether native code may call it through the table: whatever is alive at its entry is right wherever calls lead.
+    pub(crate) is_callable: bool,
 }
 
 /// A place in native code and in guest code.
@@ -115,7 +119,12 @@ unsafe impl Sync for Batch {}
 
 impl Batch {
     /// Functions in executable memory. Offsets are from its start.
-    pub(crate) fn new(memory: CodeMemory, mut traps: Vec<u32>, mut functions: Vec<Function>) -> Self {
+    pub(crate) fn new(
+        memory: CodeMemory,
+        mut traps: Vec<u32>,
+        mut functions: Vec<Function>,
+        is_position_independent: bool,
+    ) -> Self {
         traps.sort_unstable();
         functions.sort_unstable_by_key(|function| function.entry);
         Self {
@@ -123,6 +132,7 @@ impl Batch {
             memory,
             traps: traps.into(),
             functions: functions.into(),
+            is_position_independent,
             older: ptr::null(),
         }
     }
@@ -143,6 +153,16 @@ impl Batch {
     /// Its functions, ascending by guest address.
     pub(crate) fn functions(&self) -> &[Function] {
         &self.functions
+    }
+
+    /// Offsets of instructions that may trap, ascending.
+    pub(crate) fn traps(&self) -> &[u32] {
+        &self.traps
+    }
+
+    /// Whether the code would run at any address, because there is none in it.
+    pub(crate) fn is_position_independent(&self) -> bool {
+        self.is_position_independent
     }
 
     /// The code.
@@ -167,7 +187,7 @@ impl NativeCode {
         Self {
             start,
             len,
-            entries: (0..=len / 2).map(|_| AtomicUsize::new(0)).collect(),
+            entries: zeroed(len as usize / 2 + 1),
             is_exact,
             heat: Heat::new(len),
             whole: OnceLock::new(),
@@ -182,12 +202,12 @@ impl NativeCode {
     }
 
     /// What it is compiled by.
-    pub(crate) fn liveness<'a>(&self, survey: &'a Survey) -> &'a Liveness {
+    pub(crate) fn liveness<'a>(&self, program: &'a Program) -> &'a Liveness {
         static EVERYTHING: OnceLock<Liveness> = OnceLock::new();
         if self.is_exact {
             EVERYTHING.get_or_init(Liveness::everything)
         } else {
-            survey.liveness()
+            program.survey().liveness()
         }
     }
 
@@ -221,7 +241,7 @@ impl NativeCode {
     }
 
     /// Adds a batch and makes its functions known. Where an address has a function already, that one stays.
-    pub(crate) fn publish(&self, mut batch: Batch, survey: &Survey) {
+    pub(crate) fn publish(&self, mut batch: Batch) {
         batch.registered = self
             .guest
             .as_ref()
@@ -244,10 +264,7 @@ impl NativeCode {
         for function in batch.functions.iter().filter(|function| function.is_real) {
             let slot = &self.entries[((function.entry - self.start) / 2) as usize];
             let mut thunk = batch.memory.start() + function.thunk as usize;
-            if !self
-                .liveness(survey)
-                .permits(Transfer::Call, u64::from(function.entry))
-            {
+            if !function.is_callable {
                 thunk |= DISPATCHED;
             }
             let _ = slot.compare_exchange(0, thunk, Ordering::AcqRel, Ordering::Relaxed);
@@ -284,6 +301,13 @@ impl NativeCode {
         }
         size
     }
+}
+
+/// So many words of 0, which take memory as they are written to.
+fn zeroed(words: usize) -> Box<[AtomicUsize]> {
+    let words = Box::<[AtomicUsize]>::new_zeroed_slice(words);
+    // SAFETY: an `AtomicUsize` has the representation of a `usize`, for which all bits may be 0.
+    unsafe { words.assume_init() }
 }
 
 impl Drop for NativeCode {

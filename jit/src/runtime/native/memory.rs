@@ -12,6 +12,12 @@ use memmap2::{Mmap, MmapMut};
 pub(crate) struct CodeMemory(Mmap);
 
 impl CodeMemory {
+    /// Makes what was written executable, and no longer writable.
+    pub(crate) fn new(written: MmapMut) -> io::Result<Self> {
+        // x86-64 keeps its instruction cache coherent; elsewhere the caller of `finalize_definitions` has to.
+        written.make_exec().map(Self)
+    }
+
     pub(crate) fn start(&self) -> usize {
         self.0.as_ptr() as usize
     }
@@ -79,9 +85,8 @@ impl JITMemoryProvider for Provider {
         let Some(map) = self.writable.take() else {
             return Ok(());
         };
-        // x86-64 keeps its instruction cache coherent; elsewhere the caller of `finalize_definitions` has to.
-        let code = map.make_exec().map_err(|err| ModuleError::Allocation { err })?;
-        *self.done.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(CodeMemory(code));
+        let code = CodeMemory::new(map).map_err(|err| ModuleError::Allocation { err })?;
+        *self.done.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(code);
         Ok(())
     }
 }

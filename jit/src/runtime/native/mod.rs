@@ -11,8 +11,9 @@ mod trampoline;
 
 pub use code::NativeSize;
 pub(crate) use code::{Batch, Function, NativeCode, Place};
+pub(crate) use memory::CodeMemory;
 pub use stack::NATIVE_STACK_BYTES;
-pub(crate) use tiers::Heat;
+pub(crate) use tiers::{Heat, recall};
 
 use crate::compiler::{CompileOptions, Protection};
 use crate::profile;

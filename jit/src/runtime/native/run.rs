@@ -17,7 +17,6 @@ use super::code::NativeCode;
 use super::layout::{Context, ExitReason};
 use super::tiers::Tiering;
 use super::{signals, stack, trampoline};
-use crate::compiler::Liveness;
 use crate::image::Program;
 use crate::interpreter::{self, Advance, Hart, Transfer};
 use crate::runtime::memory::CONTEXT_OFFSET;
@@ -81,7 +80,7 @@ pub(crate) fn run(
     // SAFETY: as above.
     unsafe { context.write(initial) };
     let mut interpreted = 0;
-    let mut liveness: Option<&Liveness> = None;
+    let mut was_native = false;
     let end = loop {
         // SAFETY: nobody else has a reference to the context while the dispatcher runs.
         let hart = unsafe { &mut (*context).hart };
@@ -93,7 +92,7 @@ pub(crate) fn run(
             let mut tiering = Tiering {
                 program,
                 code,
-                liveness,
+                was_native,
             };
             let end = interpreter::advance(hart, program, memory, &mut *run.host, &mut tiering);
             interpreted += before - hart.gas;
@@ -103,7 +102,7 @@ pub(crate) fn run(
                 Advance::Ended(end) => break Some(end),
             }
         }
-        let alive = *liveness.get_or_insert_with(|| code.liveness(program.survey()));
+        was_native = true;
         hart.gas = !hart.gas;
         let reason = {
             let _guard = signals::Guard::new(code, base);
@@ -139,7 +138,7 @@ pub(crate) fn run(
                 break Some(hart.end_of(flow).expect("it did not go on"));
             }
         };
-        if transfer.is_some_and(|transfer| !alive.permits(transfer, hart.pc)) {
+        if transfer.is_some_and(|transfer| !code.liveness(program).permits(transfer, hart.pc)) {
             break None;
         }
     };

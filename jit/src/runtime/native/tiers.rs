@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock, Weak};
 
 use super::code::NativeCode;
-use crate::compiler::{self, Liveness};
+use crate::compiler;
 use crate::image::Program;
 use crate::interpreter::{Transfer, Watch};
 
@@ -63,8 +63,8 @@ impl Heat {
 pub(super) struct Tiering<'a> {
     pub(super) program: &'a Arc<Program>,
     pub(super) code: &'a NativeCode,
-    /// What native code of this run went by, once there was some: until then registers are exact.
-    pub(super) liveness: Option<&'a Liveness>,
+    /// Whether native code has run: until then registers are exact.
+    pub(super) was_native: bool,
 }
 
 impl Watch for Tiering<'_> {
@@ -80,8 +80,7 @@ impl Watch for Tiering<'_> {
 
     #[inline]
     fn permits(&self, transfer: Transfer, pc: u64) -> bool {
-        self.liveness
-            .is_none_or(|liveness| liveness.permits(transfer, pc))
+        !self.was_native || self.code.liveness(self.program).permits(transfer, pc)
     }
 }
 
@@ -171,15 +170,41 @@ fn serve(requests: &Receiver<Request>) {
 /// Compiles the region at `pc` and what it calls, within the program's budget. Failure leaves it to tier 0.
 fn compile(program: &Program, code: &NativeCode, pc: u32) {
     let heat = code.heat();
-    let budget = program.text_len() as usize / 2 * COPIES;
-    if code.entry(u64::from(pc)) != 0 || heat.compiled.load(Ordering::Relaxed) > budget {
+    if code.entry(u64::from(pc)) != 0 || heat.compiled.load(Ordering::Relaxed) > budget(program) {
         return;
     }
     let options = super::options();
-    let survey = program.survey();
-    if let Ok(batch) = compiler::compile_around(program, survey, code, pc, BATCH_INSTRUCTIONS, &options) {
+    if let Ok(batch) =
+        compiler::compile_around(program, program.survey(), code, pc, BATCH_INSTRUCTIONS, &options)
+    {
         let charge = batch.instructions().max(LEAST_CHARGE);
         heat.compiled.fetch_add(charge, Ordering::Relaxed);
-        code.publish(batch, survey);
+        if let Some(kept) = program.kept().filter(|_| !code.is_exact()) {
+            kept.keep(program, &options, &batch);
+        }
+        code.publish(batch);
     }
+}
+
+/// Takes back what was compiled of a program before this process, within the program's budget. Costs a look at a word
+/// once that is done.
+#[inline]
+pub(crate) fn recall(program: &Program) {
+    let Some(kept) = program.kept() else {
+        return;
+    };
+    let code = program.native();
+    if code.is_exact() {
+        return;
+    }
+    kept.recall(program, super::options, |batch| {
+        let charge = batch.instructions().max(LEAST_CHARGE);
+        code.publish(batch);
+        code.heat().compiled.fetch_add(charge, Ordering::Relaxed) + charge <= budget(program)
+    });
+}
+
+/// Instructions that are compiled of a program at most, but for the last batch.
+fn budget(program: &Program) -> usize {
+    program.text_len() as usize / 2 * COPIES
 }
