@@ -3,8 +3,8 @@
 //! Each [`Kind`] is a shape of control flow or of instructions that a compiler's work might grow with faster than with
 //! the text. Bombs are legal programs, which most tiers could run for ever: whoever runs one gives it gas.
 //!
-//! - [`shapes`]: blocks, branches, loops and tables inside a region;
-//! - [`functions`]: calls, returns, and entries of regions.
+//! - `shapes`: blocks, branches, loops and tables inside a region;
+//! - `functions`: calls, returns, and entries of regions.
 
 mod functions;
 mod shapes;
