@@ -35,6 +35,9 @@ const COPIES: usize = 3;
 /// What a batch counts for at least, in instructions: its pages of code, and its setting up.
 const LEAST_CHARGE: usize = 200;
 
+/// What the smallest program may have compiled: a few batches, though its text be shorter than one counts for.
+const LEAST_BUDGET: usize = 16 * LEAST_CHARGE;
+
 /// Requests that wait; when the queue is full an address waits for the next time that it is met.
 const QUEUE: usize = 256;
 
@@ -206,5 +209,5 @@ pub(crate) fn recall(program: &Program) {
 
 /// Instructions that are compiled of a program at most, but for the last batch.
 fn budget(program: &Program) -> usize {
-    program.text_len() as usize / 2 * COPIES
+    (program.text_len() as usize / 2 * COPIES).max(LEAST_BUDGET)
 }
