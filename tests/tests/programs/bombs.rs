@@ -63,13 +63,14 @@ fn what_is_made_of_bombs_is_bounded_by_their_text() {
         let (text_len, size) = compiled(kind, 20 << 10);
         println!("{}: {text_len} bytes, {size:?}", kind.name);
         let halfwords = text_len / 2;
+        // Twice over, and small loops written several times: as much again.
         assert!(
-            size.instructions + 16 * size.functions <= 2 * halfwords,
+            size.instructions + 16 * size.functions <= 4 * halfwords,
             "{}: too many instructions, or functions: {size:?} of {halfwords} halfwords",
             kind.name
         );
         assert!(
-            size.largest <= 2 * 3000,
+            size.largest <= 2 * 12_000,
             "{}: a function has {} instructions",
             kind.name,
             size.largest

@@ -82,7 +82,8 @@ fn run_shared(program: &Arc<Program>, tier: Tier) -> u64 {
     let expected = reference.run(Tier::Interpreter, GAS, &mut Returns);
     assert_eq!(outcome.end, End::Returned);
     assert_eq!(outcome.gas_used, expected.gas_used);
-    assert_eq!(instance.registers(), reference.registers());
+    // What a host call can see; others may be dead by then.
+    assert_eq!(instance.registers()[10..18], reference.registers()[10..18]);
     instance.interpreted_gas()
 }
 
