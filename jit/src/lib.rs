@@ -32,4 +32,5 @@ pub use machine::Machine;
 pub use runtime::{
     CodeCache, CodeCacheError, CodeCacheKey, CodeCacheStatistics, Ecall, End, Flow, Host, Instance,
     InstanceError, Memory, NATIVE_STACK_BYTES, NativeSize, Outcome, Tier, Trap, TrapKind,
+    restore_fault_handlers,
 };

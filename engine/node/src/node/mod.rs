@@ -61,6 +61,7 @@ impl RunningNode {
             patience: settings.plugin_patience,
         })
         .map_err(|error| Failure::new(error.to_string()))?;
+        keep_fault_handlers()?;
         let mut config = settings.engine.clone();
         config.code_cache = settings.code_cache.as_ref().map(|plan| plan.open()).transpose()?;
         let code_cache = config.code_cache.clone();
@@ -167,7 +168,26 @@ fn start_plugin(settings: &Settings, engine: &Engine, plugin: PluginHandle, id: 
     let bridge = Bridge::new(engine.clone(), id).map_err(|error| failed(&error))?;
     let chain = chain_state(settings, engine)?;
     bridge.feed(plugin).map_err(|error| failed(&error))?;
-    plugin.start(bridge, chain).map_err(|error| failed(&error))
+    plugin.start(bridge, chain).map_err(|error| failed(&error))?;
+    keep_fault_handlers()
+}
+
+/// A plugin may have put handlers of its own where native code has its. Plugins run in this process, so this is all that
+/// can be done: ours go in front again, and hand on to theirs what is not of native code.
+fn keep_fault_handlers() -> Result<(), Failure> {
+    match millrace_jit::restore_fault_handlers() {
+        Ok(false) => Ok(()),
+        Ok(true) => {
+            tracing::warn!(
+                "the plugin replaced handlers of SIGSEGV, SIGBUS or SIGILL; those of native code are in front again"
+            );
+            Ok(())
+        }
+        Err(error) => Err(Failure::new(format!(
+            "the plugin replaced handlers of signals that native code needs, and they cannot be put back: {error}; use \
+             execution.tier = \"interpreter\", or another plugin"
+        ))),
+    }
 }
 
 fn chain_state(settings: &Settings, engine: &Engine) -> Result<ChainState, Failure> {

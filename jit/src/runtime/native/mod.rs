@@ -12,6 +12,7 @@ mod trampoline;
 pub use code::NativeSize;
 pub(crate) use code::{Batch, Function, NativeCode, Place};
 pub(crate) use memory::CodeMemory;
+pub use signals::restore_fault_handlers;
 pub use stack::NATIVE_STACK_BYTES;
 pub(crate) use tiers::{Heat, recall};
 

@@ -7,9 +7,11 @@
 //! the handler that was there before.
 
 use std::cell::Cell;
+use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use libc::{SIGBUS, SIGILL, SIGSEGV, c_int, c_void, sigaction, siginfo_t, ucontext_t};
 
@@ -31,8 +33,20 @@ thread_local! {
     static CURRENT: Cell<Activation> = const { Cell::new(Activation { code: ptr::null(), base: 0 }) };
 }
 
-/// Handlers that were there before, by position in [`SIGNALS`].
-static PREVIOUS: OnceLock<[sigaction; 3]> = OnceLock::new();
+thread_local! {
+    /// Whether this thread is in a handler that ours handed on to.
+    static HANDS_ON: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether our handlers are in place, once that was tried.
+static INSTALLED: OnceLock<bool> = OnceLock::new();
+
+/// Handlers that were there before ours, by position in [`SIGNALS`].
+static ORIGINAL: OnceLock<[sigaction; 3]> = OnceLock::new();
+
+/// Handlers that others put in the place of ours, before ours were put back, by position in [`SIGNALS`]; null where nobody
+/// did.
+static NEWEST: [AtomicPtr<sigaction>; 3] = [const { AtomicPtr::new(ptr::null_mut()) }; 3];
 
 /// While it lives, signals of native code of `code` in the memory at `base` are taken for exits on this thread.
 pub(super) struct Guard {
@@ -59,32 +73,68 @@ impl Drop for Guard {
 
 /// Installs the handlers, once. Gives whether they are in place.
 pub(super) fn install() -> bool {
-    static INSTALLED: OnceLock<bool> = OnceLock::new();
     *INSTALLED.get_or_init(|| {
-        let mut previous = [const { MaybeUninit::<sigaction>::zeroed() }; 3];
-        for (signal, slot) in SIGNALS.iter().zip(&mut previous) {
-            // SAFETY: asks for the handler that is installed; the record is ours.
-            if unsafe { libc::sigaction(*signal, ptr::null(), slot.as_mut_ptr()) } != 0 {
-                return false;
-            }
-        }
-        // SAFETY: all three were filled in.
-        let previous = previous.map(|slot| unsafe { slot.assume_init() });
-        if PREVIOUS.set(previous).is_err() {
+        let Ok(original) = SIGNALS.map(installed).into_iter().collect::<Result<Vec<_>, _>>() else {
             return false;
-        }
-        SIGNALS.iter().all(|&signal| {
-            // SAFETY: a zeroed record is a valid one, which is then filled in; `handle` only does what a handler may,
-            // and hands on what is not ours.
-            unsafe {
-                let mut action: sigaction = std::mem::zeroed();
-                action.sa_sigaction = handle as *const () as usize;
-                action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
-                libc::sigemptyset(&raw mut action.sa_mask);
-                libc::sigaction(signal, &raw const action, ptr::null_mut()) == 0
-            }
-        })
+        };
+        let Ok(original) = <[sigaction; 3]>::try_from(original) else {
+            return false;
+        };
+        ORIGINAL.set(original).is_ok() && SIGNALS.iter().all(|&signal| take(signal).is_ok())
     })
+}
+
+/// Puts our handlers back in front where others took their place since, which ours hand on to from then on. To be called
+/// after foreign code was loaded or started. Gives whether any had been replaced; where native code was never used there
+/// is nothing to put back.
+///
+/// # Errors
+/// What the system refuses: native code may not run then, since its faults would be somebody else's.
+pub fn restore_fault_handlers() -> io::Result<bool> {
+    if INSTALLED.get() != Some(&true) {
+        return Ok(false);
+    }
+    let mut were_replaced = false;
+    for (signal, newest) in SIGNALS.into_iter().zip(&NEWEST) {
+        let now = installed(signal)?;
+        if now.sa_sigaction == handle as *const () as usize {
+            continue;
+        }
+        // Never freed: a handler on another thread may be about to read the one before.
+        newest.store(Box::into_raw(Box::new(now)), Ordering::Release);
+        take(signal)?;
+        were_replaced = true;
+    }
+    Ok(were_replaced)
+}
+
+/// The handler of a signal.
+fn installed(signal: c_int) -> io::Result<sigaction> {
+    let mut action = MaybeUninit::<sigaction>::zeroed();
+    // SAFETY: asks for the handler that is installed; the record is ours.
+    if unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it was filled in.
+    Ok(unsafe { action.assume_init() })
+}
+
+/// Makes our handler that of a signal.
+fn take(signal: c_int) -> io::Result<()> {
+    // SAFETY: a zeroed record is a valid one, which is then filled in; `handle` only does what a handler may, and hands on
+    // what is not ours.
+    let result = unsafe {
+        let mut action: sigaction = std::mem::zeroed();
+        action.sa_sigaction = handle as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+        libc::sigemptyset(&raw mut action.sa_mask);
+        libc::sigaction(signal, &raw const action, ptr::null_mut())
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
@@ -131,12 +181,21 @@ fn leave(context: &mut ucontext_t, base: usize) {
     context.uc_mcontext.regs[1] = ExitReason::Trap as u64;
 }
 
-/// Does what would have been done without us.
+/// Does what would have been done without us. A handler that took our place may hand on to what it found, which is ours
+/// again: then the original one is next, and nothing goes round.
 fn hand_on(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
-    let previous = SIGNALS
-        .iter()
-        .position(|&known| known == signal)
-        .and_then(|i| PREVIOUS.get().map(|previous| previous[i]));
+    let comes_back = HANDS_ON.replace(true);
+    hand_on_to(comes_back, signal, info, context);
+    HANDS_ON.set(comes_back);
+}
+
+fn hand_on_to(original: bool, signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    let previous = SIGNALS.iter().position(|&known| known == signal).and_then(|i| {
+        // SAFETY: null, or a record that was leaked for this.
+        let newest = unsafe { NEWEST[i].load(Ordering::Acquire).as_ref() };
+        let first = ORIGINAL.get().map(|original| original[i]);
+        newest.copied().filter(|_| !original).or(first)
+    });
     let Some(previous) = previous else { return };
     match previous.sa_sigaction {
         libc::SIG_DFL => {
