@@ -59,7 +59,9 @@ const fn slow(name: &'static str, prepare: fn(&Program, &Path) -> Prepared) -> E
 /// Every engine; the first is what ratios are to. Millrace's own tiers are those of `millrace_benches::tiers`.
 pub const ALL: &[Engine] = &[
     fast("native", processes::native),
-    slow("interpreter", millrace::tier::<0>),
+    fast("jit", millrace::jit),
+    fast("auto", millrace::auto),
+    slow("interpreter", millrace::interpreter),
     fast("wasmtime", wasm::unmetered),
     fast("wasmtime+fuel", wasm::metered),
     fast("polkavm", polka::unmetered),
