@@ -132,36 +132,64 @@ fn host_calls_before_it_are_made_once() {
 }
 
 #[test]
-fn a_function_that_seems_never_to_return() {
-    // It jumps to itself, unless the host says otherwise in memory: by an indirect jump into its caller's middle.
+fn a_jump_into_the_middle_of_a_function() {
+    // To the fourth instruction behind the call, by an address that is computed, so that nothing names it.
+    let half = (CODE + 8 + 16) / 2;
     let guest = caller(32)
-        .register(18, DATA + 0x10)
-        .data(DATA + 0x10, &(CODE + 24).to_le_bytes());
-    let guest = guest.op("ld", 28, 18, 0, 0).op("jalr", 0, 28, 0, 0);
-    check(&guest, "jump into the middle");
+        .register(28, half)
+        .op("add", 28, 28, 28, 0)
+        .op("jalr", 0, 28, 0, 0);
+    assert!(check(&guest, "jump into the middle"));
 }
 
 #[test]
-fn a_host_call_that_ends_a_function_and_goes_on() {
-    // The entry calls what stands behind the `ecall`, so that it is a function, and control falls into it.
+fn a_call_into_the_middle_of_a_function() {
+    let half = (CODE + 8 + 16) / 2;
+    let guest = caller(32)
+        .register(28, half)
+        .op("add", 28, 28, 28, 0)
+        .op("jalr", RA, 28, 0, 0);
+    assert!(check(&guest, "call into the middle"));
+}
+
+#[test]
+fn a_host_call_at_the_end_of_a_function_that_goes_on() {
+    // The first call makes what stands behind the first `ecall` a function. The second sets t0, which nobody reads behind
+    // it, unless the host call goes on into that function.
     let guest = Guest::new()
         .register(T0, 77)
-        .op("beq", 0, A0, 0, 16)
-        .op("jal", RA, 0, 0, 20)
-        .op("addi", 17, 0, 0, 0)
-        .ecall()
-        .op("addi", T0, T0, 0, 1)
+        .op("jal", RA, 0, 0, 16)
+        .op("jal", RA, 0, 0, 36)
         .op("addi", 17, 0, 0, 7)
-        .ecall();
-    let guest = guest.op("add", A0, T0, A0, 0).op("addi", 17, 0, 0, 0).ecall();
-    check(&guest, "host call");
+        .ecall()
+        .op("add", A0, T0, A0, 0)
+        .op("bne", 0, 18, 0, 12)
+        .op("addi", 18, 0, 0, 1)
+        .op("jalr", 0, RA, 0, 0);
+    let guest = end(guest).op("addi", T0, 0, 0, 5).op("jalr", 0, RA, 0, 0);
+    assert!(check(&guest, "host call"));
 }
 
 #[test]
 fn traps_after_straying_are_diagnosed() {
-    let guest = caller(32).op("addi", RA, RA, 0, 32).op("jalr", 0, RA, 0, 0);
-    // Eight instructions behind the call stands the callee itself, which then runs out of gas or text.
-    check(&guest, "trap");
+    // Sixteen instructions behind the call is no text any more.
+    let guest = caller(32)
+        .op("addi", RA, RA, 0, 16)
+        .op("jalr", 0, RA, 0, 0)
+        .bytes(&[0; 2]);
+    assert!(check(&guest, "stray"));
+    // Where control strays to, t0 is the address of what is not mapped.
+    let guest = Guest::new()
+        .register(T0, 77)
+        .op("addi", T0, T0, 0, 1)
+        .op("jal", RA, 0, 0, 20)
+        .op("addi", T0, 0, 0, 1)
+        .op("jalr", 0, RA, 0, 0)
+        .op("ld", A0, T0, 0, 0)
+        .ecall()
+        .op("addi", RA, RA, 0, 8)
+        .op("jalr", 0, RA, 0, 0);
+    assert!(check(&guest, "trap"));
 }
 
 /// Functions of sixteen instructions that call, jump and return at random.
