@@ -25,8 +25,34 @@ struct Call {
     results: [u64; 2],
     gas_left: u64,
     heap_pages: u32,
-    /// Ranges written, whose bytes are in `bytes` of the record, one behind the other.
-    written: Vec<(u32, u32)>,
+    /// How many ranges were written.
+    ranges: u32,
+}
+
+/// Host calls in order. What they wrote stands in two lists for all of them, so that noting a call allocates nothing but
+/// now and then.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Past {
+    calls: Vec<Call>,
+    /// First address and bytes of each range.
+    ranges: Vec<(u32, u32)>,
+    /// The bytes of all ranges.
+    bytes: Vec<u8>,
+}
+
+impl Past {
+    /// About how much memory it takes.
+    fn len(&self) -> usize {
+        self.bytes.len() + size_of_val(&*self.calls) + size_of_val(&*self.ranges)
+    }
+
+    fn player(&self) -> Player<'_> {
+        Player {
+            calls: &self.calls,
+            ranges: &self.ranges,
+            bytes: &self.bytes,
+        }
+    }
 }
 
 /// What a run got from its host.
@@ -34,8 +60,9 @@ struct Call {
 pub(super) struct Record {
     stack_pointer: u64,
     gas_limit: u64,
-    calls: Vec<Call>,
-    bytes: Vec<u8>,
+    past: Past,
+    /// What the memory's own notes are exchanged with.
+    spare: Recorded,
     /// Whether it became too long to be continued: no more is added, and it does not stand for the whole run.
     is_full: bool,
 }
@@ -46,8 +73,8 @@ impl Record {
         let mut record = Self {
             stack_pointer,
             gas_limit,
-            calls: Vec::new(),
-            bytes: Vec::new(),
+            past: Past::default(),
+            spare: Recorded::default(),
             is_full: false,
         };
         record.add([0; 2], gas_limit, memory);
@@ -55,33 +82,32 @@ impl Record {
     }
 
     fn add(&mut self, results: [u64; 2], gas_left: u64, memory: &mut Memory) {
-        let mut recorded = Recorded::default();
-        memory.take_recorded(&mut recorded);
+        let Self {
+            past, spare: noted, ..
+        } = self;
+        memory.take_recorded(noted);
         if self.is_full {
             return;
         }
-        for &(start, len) in &recorded.written {
+        for &(start, len) in &noted.written {
             // What was writable once stays mapped.
             if let Ok(bytes) = memory.read(u64::from(start), u64::from(len)) {
-                self.bytes.extend_from_slice(bytes);
+                past.bytes.extend_from_slice(bytes);
             }
         }
-        self.calls.push(Call {
+        past.ranges.extend_from_slice(&noted.written);
+        past.calls.push(Call {
             results,
             gas_left,
-            heap_pages: recorded.heap_pages,
-            written: recorded.written,
+            heap_pages: noted.heap_pages,
+            ranges: noted.written.len() as u32,
         });
-        let bytes = self.bytes.len() + self.calls.len() * size_of::<Call>();
-        self.is_full = bytes > MOST_BYTES;
+        self.is_full = past.len() > MOST_BYTES;
     }
 
     /// What was recorded, for a run to start over with.
     pub(super) fn past(&self) -> Past {
-        Past {
-            calls: self.calls.clone(),
-            bytes: self.bytes.clone(),
-        }
+        self.past.clone()
     }
 
     /// Runs the program again, up to its trap. `None` where the record is not whole, the host has no memory for another
@@ -91,10 +117,7 @@ impl Record {
             return None;
         }
         let mut memory = Memory::try_new(program).ok()?;
-        let mut player = Player {
-            calls: &self.calls,
-            bytes: &self.bytes,
-        };
+        let mut player = self.past.player();
         let mut hart = Hart::new(u64::from(program.entry()), self.stack_pointer, self.gas_limit);
         let laid_out = player.apply(&mut memory).is_some();
         let outcome = interpreter::run(&mut hart, program, &mut memory, &mut player);
@@ -156,13 +179,6 @@ impl Host for Recorder<'_> {
     }
 }
 
-/// What a run got from its host before it started over.
-#[derive(Debug)]
-pub(super) struct Past {
-    calls: Vec<Call>,
-    bytes: Vec<u8>,
-}
-
 /// A host that repeats what another one did, and is that other one from there on.
 pub(super) struct Resumed<'a> {
     past: Player<'a>,
@@ -175,10 +191,7 @@ impl<'a> Resumed<'a> {
     /// Lays out fresh memory as it was before the run. `None` where that cannot be done again.
     pub(super) fn new(past: &'a Past, present: &'a mut dyn Host, memory: &mut Memory) -> Option<Self> {
         let mut resumed = Self {
-            past: Player {
-                calls: &past.calls,
-                bytes: &past.bytes,
-            },
+            past: past.player(),
             present,
             again: Recorded::default(),
         };
@@ -202,6 +215,7 @@ impl Host for Resumed<'_> {
 /// A host that repeats a record.
 struct Player<'a> {
     calls: &'a [Call],
+    ranges: &'a [(u32, u32)],
     bytes: &'a [u8],
 }
 
@@ -213,7 +227,9 @@ impl<'a> Player<'a> {
         if call.heap_pages > 0 {
             memory.grow_heap(call.heap_pages)?;
         }
-        for &(start, len) in &call.written {
+        let (ranges, rest) = self.ranges.split_at_checked(call.ranges as usize)?;
+        self.ranges = rest;
+        for &(start, len) in ranges {
             let (bytes, rest) = self.bytes.split_at_checked(len as usize)?;
             self.bytes = rest;
             memory.write(u64::from(start), bytes).ok()?;
