@@ -9,9 +9,10 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use clap::Parser;
+use millrace_benches::guest::Silent;
 use millrace_benches::host::{self, cpu_time};
 use millrace_benches::report::save_json;
-use millrace_jit::{CompileOptions, Ecall, Flow, Host, Instance, Tier};
+use millrace_jit::{CompileOptions, Instance, Tier};
 use millrace_tests::bombs::{self, Kind};
 use serde_json::{Value, json};
 
@@ -39,19 +40,6 @@ struct Arguments {
     /// What cargo passes to every bench
     #[arg(long, hide = true)]
     bench: bool,
-}
-
-/// Answers every call with nothing.
-struct Silent;
-
-impl Host for Silent {
-    fn ecall(&mut self, call: &mut Ecall<'_>) -> Flow {
-        if call.number == 93 {
-            Flow::Return
-        } else {
-            Flow::Continue
-        }
-    }
 }
 
 /// Peak of memory of this process so far, in bytes.

@@ -16,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use millrace_benches::guest::Silent;
 use millrace_benches::host::{self, cpu_time};
 use millrace_benches::report::save_json;
 use millrace_jit::machine::{MAX_GAS_LIMIT, machine};
@@ -52,19 +53,6 @@ struct Arguments {
     /// What cargo passes to every bench
     #[arg(long, hide = true)]
     bench: bool,
-}
-
-/// Ends at exit, answers every other call with nothing.
-struct Silent;
-
-impl Host for Silent {
-    fn ecall(&mut self, call: &mut Ecall<'_>) -> Flow {
-        if call.number == 93 {
-            Flow::Return
-        } else {
-            Flow::Continue
-        }
-    }
 }
 
 fn load(elf: &[u8]) -> Arc<Program> {

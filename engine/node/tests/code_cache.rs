@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use millrace_tests::tools;
 use serde_json::Value;
 use tempfile::TempDir;
+
+mod guests;
 
 /// A guest, and a place for a cache.
 struct Place {
@@ -17,19 +18,7 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        let gcc = tools::find("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf");
-        let status = Command::new(gcc)
-            .args(
-                "-march=rv64imac -mabi=lp64 -mcmodel=medany -static -nostdlib -O1 -ffreestanding".split(' '),
-            )
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests/echo.c"))
-            .arg("-o")
-            .arg(directory.path().join("echo.elf"))
-            .status();
-        assert!(
-            status.expect("the compiler starts").success(),
-            "echo.c does not compile"
-        );
+        guests::build("echo.c", "", directory.path(), "echo");
         Self { directory }
     }
 

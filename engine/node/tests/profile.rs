@@ -8,31 +8,20 @@ use std::sync::OnceLock;
 use millrace_tests::tools;
 use tempfile::TempDir;
 
+mod guests;
+
 /// The directory with the guests, built once: `hot.elf` with debug information, `stripped.elf` without names, and
 /// `pointers.elf` with nothing but frame pointers.
-fn guests() -> &'static Path {
+fn built() -> &'static Path {
     static GUESTS: OnceLock<TempDir> = OnceLock::new();
     let build = || {
         let directory = TempDir::new().expect("a temporary directory");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests/hot.c");
-        let gcc = tools::find("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf");
-        let flags = "-march=rv64imac -mabi=lp64 -mcmodel=medany -static -nostdlib -O1 -ffreestanding";
         for (name, extra) in [
             ("hot", "-g"),
             ("stripped", "-s"),
             ("pointers", "-fno-omit-frame-pointer"),
         ] {
-            let status = Command::new(&gcc)
-                .args(flags.split(' '))
-                .arg(extra)
-                .arg(&source)
-                .arg("-o")
-                .arg(directory.path().join(name).with_extension("elf"))
-                .status();
-            assert!(
-                status.expect("the compiler starts").success(),
-                "hot.c does not compile"
-            );
+            guests::build("hot.c", extra, directory.path(), name);
         }
         directory
     };
@@ -40,7 +29,7 @@ fn guests() -> &'static Path {
 }
 
 fn guest(name: &str) -> PathBuf {
-    guests().join(name).with_extension("elf")
+    built().join(name).with_extension("elf")
 }
 
 /// Number of the line of `hot.c` that ends with this comment.

@@ -10,33 +10,21 @@ use millrace_tests::tools;
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod guests;
+
 /// The directory with `echo.elf`, built once.
-fn guests() -> &'static Path {
+fn built() -> &'static Path {
     static GUESTS: OnceLock<TempDir> = OnceLock::new();
     let build = || {
         let directory = TempDir::new().expect("a temporary directory");
-        let gcc = tools::find("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests/echo.c");
-        let status = Command::new(gcc)
-            .args(
-                "-march=rv64imac -mabi=lp64 -mcmodel=medany -static -nostdlib -O1 -g -ffreestanding"
-                    .split(' '),
-            )
-            .arg(source)
-            .arg("-o")
-            .arg(directory.path().join("echo.elf"))
-            .status();
-        assert!(
-            status.expect("the compiler starts").success(),
-            "echo.c does not compile"
-        );
+        guests::build("echo.c", "-g", directory.path(), "echo");
         directory
     };
     GUESTS.get_or_init(build).path()
 }
 
 fn guest() -> PathBuf {
-    guests().join("echo.elf")
+    built().join("echo.elf")
 }
 
 fn millrace() -> Command {
@@ -240,10 +228,10 @@ fn what_cannot_run_is_refused_with_2() {
             .expect("the command starts")
     };
     let text_file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests/echo.c");
-    let missing = guests().join("missing.elf");
+    let missing = built().join("missing.elf");
     let cases = [
         (&missing, "cannot read ", "No such file or directory"),
-        (&guests().to_owned(), "cannot read ", "Is a directory"),
+        (&built().to_owned(), "cannot read ", "Is a directory"),
         (
             &text_file,
             "",

@@ -622,7 +622,7 @@ fn link_step(jal: &Step) -> Step {
 
 /// `jalr x0, 0(ra)`: the one form of return that is predicted.
 pub(crate) fn is_return(step: &Step) -> bool {
-    step.rd == 0 && step.rs1 == RA && step.imm == 0
+    Transfer::of(step.rd, step.rs1, i64::from(step.imm)) == Transfer::Return
 }
 
 /// Target of `auipc r, …; jalr rd, …(r)`, and of `lui` likewise.

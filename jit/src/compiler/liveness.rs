@@ -84,12 +84,14 @@ impl Liveness {
             jumps: Registers::NONE,
         };
         // Once as if every call came back, to find out which do not, and then without what is behind those.
-        let everything = liveness.reach(text, landings, &|_| true);
-        let may_return = may_return(&everything, halfwords);
+        let nodes = liveness.reach(text, landings, &|_| true);
+        let Some(may_return) = may_return(&nodes, halfwords) else {
+            return Self::everything();
+        };
+        drop(nodes);
         liveness.live.fill(0);
         liveness.landings.fill(0);
-        let mut nodes = liveness.reach(text, landings, &|at| may_return[at as usize]);
-        nodes.sort_unstable_by_key(|node| std::cmp::Reverse(node.at));
+        let nodes = liveness.reach(text, landings, &|at| may_return[at as usize]);
         for _ in 0..MAX_PASSES {
             if !liveness.pass(&nodes) {
                 return liveness;
@@ -156,7 +158,7 @@ impl Liveness {
         usize::try_from(offset / 2).ok()
     }
 
-    /// Visits everything that can be reached, and marks landings. `may_return` is asked of the places that calls lead to.
+    /// Visits everything that can be reached, descending, and marks landings. `may_return` is asked of the places that calls lead to.
     fn reach(
         &mut self,
         text: Text<'_>,
@@ -215,6 +217,7 @@ impl Liveness {
             }
             nodes.push(node);
         }
+        nodes.sort_unstable_by_key(|node| std::cmp::Reverse(node.at));
         nodes
     }
 
@@ -284,39 +287,33 @@ fn far_callee(text: Text<'_>, jalr: &Step) -> Option<u64> {
     far_target(&before, jalr).filter(|&target| text.contains(target))
 }
 
-/// For each halfword, whether a function that gets there may come to return. The least fixpoint: a call that is not known
-/// to come back goes nowhere.
-fn may_return(nodes: &[Node], halfwords: usize) -> Vec<bool> {
+/// For each halfword, whether a function that gets there may come to return, from nodes in descending order. The least
+/// fixpoint: a call that is not known to come back goes nowhere. `None` where it is not found in [`MAX_PASSES`].
+fn may_return(nodes: &[Node], halfwords: usize) -> Option<Vec<bool>> {
     let mut returns = vec![false; halfwords];
-    // Who depends on each place.
-    let mut depend: Vec<Vec<u32>> = vec![Vec::new(); halfwords];
-    let mut work = Vec::new();
-    for (i, node) in nodes.iter().enumerate() {
-        for at in [node.next, node.target, node.site].into_iter().flatten() {
-            depend[at as usize].push(i as u32);
+    for _ in 0..MAX_PASSES {
+        let mut changed = false;
+        for node in nodes {
+            let of = |at: Option<u32>| at.is_some_and(|at| returns[at as usize]);
+            let now = match node.flow {
+                Flow::Straight | Flow::Ecall => of(node.next) || of(node.target),
+                Flow::Call => of(node.target) && of(node.site),
+                // A jump to another function, or the first half of a call, whose `jalr` has the rest.
+                Flow::Far {
+                    links: Registers::NONE,
+                } => of(node.target),
+                Flow::Far { .. } => of(node.target) && of(node.next),
+                Flow::Indirect(Transfer::Call) => of(node.site),
+                Flow::Indirect(_) => true,
+                Flow::Trap => false,
+            };
+            changed |= now && !std::mem::replace(&mut returns[node.at as usize], true);
         }
-        work.push(i as u32);
-    }
-    while let Some(i) = work.pop() {
-        let node = &nodes[i as usize];
-        let of = |at: Option<u32>| at.is_some_and(|at| returns[at as usize]);
-        let now = match node.flow {
-            Flow::Straight | Flow::Ecall => of(node.next) || of(node.target),
-            Flow::Call => of(node.target) && of(node.site),
-            // A jump to another function, or the first half of a call, whose `jalr` has the rest.
-            Flow::Far {
-                links: Registers::NONE,
-            } => of(node.target),
-            Flow::Far { .. } => of(node.target) && of(node.next),
-            Flow::Indirect(Transfer::Call) => of(node.site),
-            Flow::Indirect(_) => true,
-            Flow::Trap => false,
-        };
-        if now && !std::mem::replace(&mut returns[node.at as usize], true) {
-            work.extend_from_slice(&depend[node.at as usize]);
+        if !changed {
+            return Some(returns);
         }
     }
-    returns
+    None
 }
 
 /// An instruction as liveness sees it. Places are halfwords of text.

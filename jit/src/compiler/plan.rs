@@ -13,7 +13,8 @@ use crate::isa::{Class, Op};
 /// How often what regions share is split off.
 const ROUNDS: usize = 3;
 
-/// Most instructions of a region. Cranelift's cost grows faster than its input beyond a few thousand.
+/// Most instructions of a region. Cranelift's cost grows faster than its input beyond a few thousand, but a function that
+/// is cut pays for it at run time: `ed25519-dalek` took 2.2 times native with 3,000 and takes 1.6 so.
 const REGION_INSTRUCTIONS: usize = 12_000;
 
 /// Most blocks of a region. Data flow between blocks, and registers that are alive in all of them, cost more than the
