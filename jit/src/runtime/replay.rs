@@ -85,10 +85,22 @@ impl Record {
         let Self {
             past, spare: noted, ..
         } = self;
-        memory.take_recorded(noted);
         if self.is_full {
+            memory.stop_recording();
             return;
         }
+        if !memory.has_recorded() {
+            // Most calls only answer.
+            past.calls.push(Call {
+                results,
+                gas_left,
+                heap_pages: 0,
+                ranges: 0,
+            });
+            self.is_full = past.len() > MOST_BYTES;
+            return;
+        }
+        memory.take_recorded(noted);
         for &(start, len) in &noted.written {
             // What was writable once stays mapped.
             if let Ok(bytes) = memory.read(u64::from(start), u64::from(len)) {

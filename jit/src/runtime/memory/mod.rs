@@ -153,6 +153,14 @@ impl Memory {
         self.recording.get_or_insert_default();
     }
 
+    /// Whether anything was noted since the last time that it was taken.
+    #[inline]
+    pub(crate) fn has_recorded(&self) -> bool {
+        self.recording
+            .as_ref()
+            .is_some_and(|noted| noted.heap_pages > 0 || !noted.written.is_empty())
+    }
+
     /// Notes nothing any more.
     pub(crate) fn stop_recording(&mut self) {
         self.recording = None;
