@@ -8,7 +8,7 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{self, Signature};
 use cranelift_codegen::isa::{CallConv, OwnedTargetIsa, TargetFrontendConfig};
 use cranelift_codegen::settings::{self, Configurable as _};
-use cranelift_codegen::{Context, isa};
+use cranelift_codegen::{CodegenError, Context, isa};
 use cranelift_frontend::FunctionBuilderContext;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc};
@@ -17,6 +17,7 @@ use super::constants;
 use super::dataflow::Facts;
 use super::flow::{Block, Ending, Region, Target, Text};
 use super::liveness::Liveness;
+use super::schedule;
 use super::summary::{self, Summaries};
 use super::translate::{self, Callees, Input};
 use super::{CompileError, CompileOptions};
@@ -85,7 +86,8 @@ pub(crate) fn target_description(options: &CompileOptions) -> Result<String, Com
 /// Machine code of one region.
 struct Compiled {
     function: Code,
-    thunk: Code,
+    /// Unless the function is entered as a thunk is.
+    thunk: Option<Code>,
     /// Whether the function stands for its region, or only leads to tier 0.
     is_real: bool,
 }
@@ -117,7 +119,7 @@ impl Callees for Declared<'_> {
 #[derive(Clone, Copy)]
 struct Ids {
     function: FuncId,
-    thunk: FuncId,
+    thunk: Option<FuncId>,
 }
 
 /// Compiles regions into one batch of executable code.
@@ -152,6 +154,7 @@ pub(crate) fn compile(
         keeps_places: options.places,
         context: Context::new(),
         builder: FunctionBuilderContext::new(),
+        registers: regalloc2::Ctx::default(),
         control: ControlPlane::default(),
     };
     let mut compiled = Vec::with_capacity(regions.len());
@@ -199,7 +202,10 @@ pub(crate) fn compile(
                 (compiler.region(ids.function, &mut callees, &input)?, false)
             }
         };
-        let thunk = compiler.thunk(ids.thunk, &mut callees, &input)?;
+        let thunk = match ids.thunk {
+            Some(thunk) => Some(compiler.thunk(thunk, &mut callees, &input)?),
+            None => None,
+        };
         compiled.push(Compiled {
             function,
             thunk,
@@ -244,10 +250,12 @@ fn declare(
                     format!("guest_{:#x}", region.entry),
                     &translate::signature(summary, convention),
                 )?,
-                thunk: declare(
-                    format!("entry_{:#x}", region.entry),
-                    &translate::thunk_signature(convention),
-                )?,
+                thunk: if summary.by_context {
+                    None
+                } else {
+                    let name = format!("entry_{:#x}", region.entry);
+                    Some(declare(name, &translate::thunk_signature(convention))?)
+                },
             };
             Ok((region.entry, ids))
         })
@@ -261,6 +269,8 @@ struct Compiler<'a> {
     keeps_places: bool,
     context: Context,
     builder: FunctionBuilderContext,
+    /// The register allocator's.
+    registers: regalloc2::Ctx,
     control: ControlPlane,
 }
 
@@ -302,14 +312,32 @@ impl Compiler<'_> {
     ) -> Result<Code, CompileError> {
         // Cranelift panics on what it does not support; nothing of ours is left half done.
         let result = catch_unwind(AssertUnwindSafe(|| {
-            let Self { context, builder, .. } = self;
+            let Self {
+                context,
+                builder,
+                registers,
+                ..
+            } = self;
             context.clear();
             context.func.signature = signature;
             write(&mut context.func, builder, self.target.frontend_config());
+            let refused = |error: CodegenError| CompileError::Cranelift(format!("{entry:#x}: {error:?}"));
+            let written = context.func.dfg.num_insts();
             context
-                .compile(self.target, &mut self.control)
-                .map_err(|error| CompileError::Cranelift(format!("{entry:#x}: {:?}", error.inner)))?;
-            let code = context.compiled_code().expect("it was compiled");
+                .optimize(self.target, &mut self.control)
+                .map_err(refused)?;
+            schedule::in_program_order(&mut context.func, written);
+            let code = self
+                .target
+                .compile_function(
+                    &context.func,
+                    &context.domtree,
+                    registers,
+                    false,
+                    &mut self.control,
+                )
+                .map_err(refused)?
+                .apply_params(&context.func.params);
             if code
                 .buffer
                 .frame_layout()
@@ -339,6 +367,7 @@ impl Compiler<'_> {
         result.unwrap_or_else(|_| {
             self.context = Context::new();
             self.builder = FunctionBuilderContext::new();
+            self.registers = regalloc2::Ctx::default();
             self.control = ControlPlane::default();
             Err(CompileError::Panicked { entry })
         })
@@ -373,7 +402,7 @@ fn link(
     let room = |code: &Code| code.bytes.len() + code.alignment as usize + 64 + 24 * code.relocations.len();
     let bytes = compiled
         .iter()
-        .map(|code| room(&code.function) + room(&code.thunk))
+        .map(|code| room(&code.function) + code.thunk.as_ref().map_or(0, room))
         .sum();
     let failed = |error: &dyn std::fmt::Display| CompileError::Memory(error.to_string());
     let (provider, finished) = Provider::new(bytes).map_err(|error| failed(&error))?;
@@ -383,7 +412,8 @@ fn link(
         let ids = declare(&mut module, regions, summaries, convention)?;
         for (region, code) in regions.iter().zip(&compiled) {
             let ids = ids[&region.entry];
-            for (id, code) in [(ids.function, &code.function), (ids.thunk, &code.thunk)] {
+            let thunk = ids.thunk.zip(code.thunk.as_ref());
+            for (id, code) in [(ids.function, &code.function)].into_iter().chain(thunk) {
                 module
                     .define_function_bytes(id, code.alignment, &code.bytes, &code.relocations)
                     .map_err(|error| failed(&error))?;
@@ -395,7 +425,7 @@ fn link(
             .iter()
             .map(|region| {
                 let ids = ids[&region.entry];
-                (address(ids.function), address(ids.thunk))
+                (address(ids.function), address(ids.thunk.unwrap_or(ids.function)))
             })
             .collect();
         Ok(addresses)
@@ -406,7 +436,7 @@ fn link(
         .ok_or_else(|| CompileError::Memory("the module was not finalised".into()))?;
     let is_position_independent = compiled
         .iter()
-        .all(|code| is_relative(&code.function) && is_relative(&code.thunk));
+        .all(|code| is_relative(&code.function) && code.thunk.as_ref().is_none_or(is_relative));
     let liveness = summaries.liveness();
     let mut traps = Vec::new();
     let mut functions = Vec::new();
@@ -418,7 +448,7 @@ fn link(
             offset,
             len: code.function.bytes.len() as u32,
             thunk: (thunk - memory.start()) as u32,
-            thunk_len: code.thunk.bytes.len() as u32,
+            thunk_len: code.thunk.map_or(0, |thunk| thunk.bytes.len() as u32),
             instructions: region.len() as u32,
             places: code.function.places.into(),
             is_real: code.is_real,

@@ -73,6 +73,7 @@ fn end(block: &Block, summaries: &Summaries<'_>, known: &mut Known) {
     let (changed, link) = match &block.ending {
         Ending::Call { callee, link, .. } => (summaries.of(*callee).writes, Some(*link)),
         Ending::CallIndirect { link, .. } => (!Registers::NONE, Some(*link)),
+        Ending::Back { link, .. } => (Registers::NONE, Some(*link)),
         Ending::Ecall { .. } => (Registers::of(&[10, 11]), None),
         Ending::JumpIndirect { link, .. } => {
             (link.map_or(Registers::NONE, |(rd, _)| Registers::one(rd)), None)

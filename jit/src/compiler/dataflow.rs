@@ -66,7 +66,7 @@ impl Passage {
                 passage.dirty = dirty - HOST_VISIBLE;
             }
             Ending::Return => {
-                passage.uses |= own.returned | (dirty & own.writes & liveness.at_returns());
+                passage.uses |= own.returned | own.stored_at_return(dirty, liveness);
             }
             Ending::JumpIndirect { link, .. } => {
                 let wanted = dirty & liveness.at_jumps();
@@ -86,6 +86,11 @@ impl Passage {
                         passage.may_use |= summaries.of(next).passed | own.returned;
                     }
                 }
+            }
+            Ending::Back { .. } => {
+                passage.may_use = dirty & liveness.at_returns();
+                passage.gains = ra;
+                passage.dirty |= ra;
             }
             Ending::Trap => {}
         }
@@ -226,14 +231,21 @@ impl Solver<'_> {
         )
     }
 
+    /// What anybody may still read at the start of a block: nobody stores the rest.
+    fn alive(&self, id: BlockId) -> Registers {
+        let start = u64::from(self.region.blocks[id].start);
+        self.summaries.liveness().at(start)
+    }
+
     /// Dirty at the start of each block, where `stored` is stored on the way into loops.
     fn dirty(&self, stored: &[Registers]) -> Vec<Registers> {
         let mut dirty = vec![Registers::NONE; self.region.blocks.len()];
-        dirty[0] = self.own.passed;
+        dirty[0] = self.own.passed & self.alive(0);
         self.region.settle_forwards(|id, block, changed| {
             let out = self.passage(id, &dirty).dirty;
             for next in block.successors() {
                 let arrives = if next > id { out - stored[next] } else { out };
+                let arrives = arrives & self.alive(next);
                 let joined = dirty[next] | arrives;
                 if joined != dirty[next] {
                     dirty[next] = joined;

@@ -56,7 +56,7 @@ impl Debts {
                 | Ending::Ecall { .. } => true,
                 // A jump table pays on its edges, which mostly lead back to one loop.
                 Ending::JumpIndirect { candidates, .. } => candidates.is_empty(),
-                Ending::Trap => false,
+                Ending::Back { .. } | Ending::Trap => false,
             };
             if pays {
                 debts.paid[id] = total;

@@ -128,10 +128,40 @@ pub(crate) enum Ending {
     },
     /// `jalr x0, 0(ra)`.
     Return,
+    /// The return of a call that was written out: to `back`, if ra is `link`.
+    Back { link: u64, back: Target },
     /// A host call.
     Ecall { back: Target },
     /// An illegal instruction or `ebreak`.
     Trap,
+}
+
+impl Ending {
+    /// Gives it other blocks to go to.
+    pub(crate) fn redirect(&mut self, to: impl Fn(BlockId) -> BlockId) {
+        let change = |target: &mut Target| {
+            if let Target::Block(id) = target {
+                *id = to(*id);
+            }
+        };
+        match self {
+            Self::Jump(target) => change(target),
+            Self::Branch { taken, fall, .. } => {
+                change(taken);
+                change(fall);
+            }
+            Self::Call { back, .. }
+            | Self::CallIndirect { back, .. }
+            | Self::Ecall { back }
+            | Self::Back { back, .. } => change(back),
+            Self::JumpIndirect { candidates, .. } => {
+                for (_, id) in candidates {
+                    *id = to(*id);
+                }
+            }
+            Self::Return | Self::Trap => {}
+        }
+    }
 }
 
 /// A straight line of a region.
@@ -154,9 +184,10 @@ impl Block {
         let (fixed, candidates): ([Option<Target>; 2], &[(u32, BlockId)]) = match &self.ending {
             Ending::Jump(target) => ([Some(*target), None], &[]),
             Ending::Branch { taken, fall, .. } => ([Some(*taken), Some(*fall)], &[]),
-            Ending::Call { back, .. } | Ending::CallIndirect { back, .. } | Ending::Ecall { back } => {
-                ([Some(*back), None], &[])
-            }
+            Ending::Call { back, .. }
+            | Ending::CallIndirect { back, .. }
+            | Ending::Ecall { back }
+            | Ending::Back { back, .. } => ([Some(*back), None], &[]),
             Ending::JumpIndirect { candidates, .. } => ([None, None], candidates),
             Ending::Return | Ending::Trap => ([None, None], &[]),
         };
@@ -181,6 +212,83 @@ impl Region {
     /// Instructions in it.
     pub(crate) fn len(&self) -> usize {
         self.blocks.iter().map(|block| block.steps.len() + 1).sum()
+    }
+
+    /// Puts blocks into reverse postorder again, without those that cannot be reached.
+    pub(crate) fn reorder(&mut self) {
+        let count = self.blocks.len();
+        // As in recovery: the last one is followed first.
+        let successors = |id: BlockId| {
+            let block = &self.blocks[id];
+            let mut successors: Vec<BlockId> = block.successors().collect();
+            if matches!(block.ending, Ending::JumpIndirect { .. }) {
+                successors.reverse();
+            }
+            successors
+        };
+        let mut seen = vec![false; count];
+        seen[0] = true;
+        let mut order = Vec::with_capacity(count);
+        let mut stack = vec![(0, successors(0))];
+        while let Some((id, open)) = stack.last_mut() {
+            match open.pop() {
+                Some(next) => {
+                    if !std::mem::replace(&mut seen[next], true) {
+                        stack.push((next, successors(next)));
+                    }
+                }
+                None => {
+                    order.push(*id);
+                    stack.pop();
+                }
+            }
+        }
+        order.reverse();
+        let mut places = vec![0; count];
+        for (place, &id) in order.iter().enumerate() {
+            places[id] = place;
+        }
+        let mut old: Vec<Option<Block>> = std::mem::take(&mut self.blocks).into_iter().map(Some).collect();
+        self.blocks = order
+            .iter()
+            .filter_map(|&id| old[id].take())
+            .map(|mut block| {
+                block.ending.redirect(|id| places[id]);
+                block
+            })
+            .collect();
+    }
+
+    /// Makes one block of two where the first leads to the second alone and nothing else leads there.
+    pub(crate) fn merge(&mut self) {
+        let mut edges_into = vec![0_u32; self.blocks.len()];
+        // Block 0 is entered from outside.
+        edges_into[0] = 1;
+        for next in self.blocks.iter().flat_map(Block::successors) {
+            edges_into[next] += 1;
+        }
+        let mut changed = false;
+        for id in 0..self.blocks.len() {
+            while let Ending::Jump(Target::Block(next)) = self.blocks[id].ending
+                && edges_into[next] == 1
+                && next != id
+            {
+                let absorbed = &mut self.blocks[next];
+                let mut steps = std::mem::take(&mut absorbed.steps);
+                // Not reached any more, it goes when the blocks are put in order.
+                let ending = std::mem::replace(&mut absorbed.ending, Ending::Trap);
+                let (ending_pc, gas) = (absorbed.ending_pc, absorbed.gas);
+                let block = &mut self.blocks[id];
+                block.steps.append(&mut steps);
+                block.ending = ending;
+                block.ending_pc = ending_pc;
+                block.gas += gas;
+                changed = true;
+            }
+        }
+        if changed {
+            self.reorder();
+        }
     }
 
     /// Applies `settle` to blocks until nothing changes, in the order of the blocks as far as loops allow. It is given a

@@ -22,9 +22,13 @@ mod constants;
 mod dataflow;
 mod debt;
 mod flow;
+mod frame;
+mod inline;
 mod liveness;
+mod loops;
 mod plan;
 mod registers;
+mod schedule;
 mod summary;
 mod translate;
 mod unroll;
@@ -150,7 +154,9 @@ fn compile(
     liveness: &Liveness,
     options: &CompileOptions,
 ) -> Result<Batch, CompileError> {
+    inline::inline(regions);
     regions.iter_mut().for_each(unroll::unroll);
+    regions.iter_mut().for_each(loops::separate);
     let read_only: Vec<(u32, &[u8])> = program
         .segments()
         .iter()

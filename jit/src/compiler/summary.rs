@@ -52,6 +52,9 @@ pub(crate) struct Summary {
     pub(crate) restored: Registers,
     /// Whether it makes no native calls.
     pub(crate) is_leaf: bool,
+    /// Whether everything goes by the context, as for an entry thunk, which it then needs none of: nobody in the batch calls
+    /// it by its address.
+    pub(crate) by_context: bool,
 }
 
 impl Summary {
@@ -65,7 +68,18 @@ impl Summary {
         returned: Registers::NONE,
         restored: Registers::NONE,
         is_leaf: false,
+        by_context: true,
     };
+
+    /// What a return stores of what is dirty.
+    pub(crate) fn stored_at_return(self, dirty: Registers, liveness: &Liveness) -> Registers {
+        let alive = liveness.at_returns();
+        if self.by_context {
+            dirty & (alive | Registers::one(RA))
+        } else {
+            (dirty & self.writes & alive) - self.returned
+        }
+    }
 }
 
 /// Summaries of all regions of a batch, by entry, and what is alive between regions.
@@ -102,9 +116,10 @@ impl<'a> Summaries<'a> {
                     }
                 }
             }
-            summaries
-                .of
-                .insert(region.entry, summaries.without_writes(region));
+        }
+        for (region, callers) in regions.iter().zip(&callers) {
+            let summary = summaries.without_writes(region, callers.is_empty());
+            summaries.of.insert(region.entry, summary);
         }
         // Writes grow from nothing, and so does the set of regions that move sp, until nothing changes.
         // First in, first out: whoever makes many calls hears of all of his callees' changes at once.
@@ -124,6 +139,9 @@ impl<'a> Summaries<'a> {
         }
         for region in regions {
             let summary = summaries.of(u64::from(region.entry));
+            if summary.by_context {
+                continue;
+            }
             let set = (set_at_returns(region) | (summary.passed & Registers::one(A0)))
                 & summary.writes
                 & liveness.at_returns();
@@ -165,8 +183,9 @@ impl<'a> Summaries<'a> {
             }
             writes |= self.changed_by(&block.ending);
         }
+        let first = self.of(u64::from(region.entry));
         let mut restored = Registers::NONE;
-        if keeps_stack_pointer(region, self) {
+        if !first.by_context && keeps_stack_pointer(region, self) {
             let callees = region.blocks.iter().flat_map(callees);
             restored = callees.fold(writes, |all, callee| all | self.of(u64::from(callee)).restored)
                 & Registers::one(SP);
@@ -175,25 +194,31 @@ impl<'a> Summaries<'a> {
         Summary {
             writes: writes - Registers::one(RA),
             restored,
-            ..self.of(u64::from(region.entry))
+            ..first
         }
     }
 
     /// A first summary: the convention, and nothing written nor returned.
-    fn without_writes(&self, region: &Region) -> Summary {
+    fn without_writes(&self, region: &Region, by_context: bool) -> Summary {
         let reads = reads_at_entry(region);
         let changes_ra = region.blocks.iter().any(|block| {
             let links = matches!(block.ending, Ending::Call { .. } | Ending::CallIndirect { .. });
             links || block.steps.iter().any(|step| step.rd == RA)
         });
+        let comes_back = if changes_ra || leaves_by_call(region) {
+            Registers::one(RA)
+        } else {
+            Registers::NONE
+        };
         Summary {
             writes: Registers::NONE,
-            passed: choose(&PASSED_FIRST, reads, MAX_PASSED),
-            returned: if changes_ra || leaves_by_call(region) {
-                Registers::one(RA)
-            } else {
+            passed: if by_context {
                 Registers::NONE
+            } else {
+                choose(&PASSED_FIRST, reads, MAX_PASSED)
             },
+            returned: if by_context { Registers::NONE } else { comes_back },
+            by_context,
             restored: Registers::NONE,
             is_leaf: !changes_ra
                 && !region
@@ -282,7 +307,7 @@ fn keeps_stack_pointer(region: &Region, summaries: &Summaries<'_>) -> bool {
             Ending::Jump(_) | Ending::Branch { .. } => ways_out(&block.ending)
                 .filter(|&next| summaries.knows(next))
                 .all(|next| offset == 0 && !summaries.of(next).writes.contains(SP)),
-            Ending::Ecall { .. } | Ending::Trap => true,
+            Ending::Ecall { .. } | Ending::Back { .. } | Ending::Trap => true,
         };
         if !kept {
             return false;
@@ -390,6 +415,7 @@ pub(super) fn operands(ending: &Ending) -> Registers {
     match ending {
         Ending::Branch { rs1, rs2, .. } => Registers::one(*rs1) | Registers::one(*rs2),
         Ending::CallIndirect { rs1, .. } | Ending::JumpIndirect { rs1, .. } => Registers::one(*rs1),
+        Ending::Back { .. } => Registers::one(RA),
         _ => Registers::NONE,
     }
 }

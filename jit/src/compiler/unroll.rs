@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::flow::{Block, BlockId, Ending, Region, Target};
+use super::flow::{Block, BlockId, Ending, Region};
 
 /// Instructions of a loop and how often it is written, in order.
 const TURNS: [(usize, usize); 3] = [(6, 4), (10, 3), (16, 2)];
@@ -30,7 +30,7 @@ pub(crate) fn unroll(region: &mut Region) {
         changed = true;
     }
     if changed {
-        reorder(region);
+        region.reorder();
     }
 }
 
@@ -88,7 +88,7 @@ fn repeat(blocks: &mut Vec<Block>, header: BlockId, body: &[BlockId], turns: usi
         (_, Some(i)) => first_copy + (turn - 1) * body.len() + i,
     };
     let goes_on = |block: &mut Block, turn: usize| {
-        redirect(&mut block.ending, |id| {
+        block.ending.redirect(|id| {
             if id == header {
                 copy_of(header, (turn + 1) % turns)
             } else {
@@ -106,66 +106,4 @@ fn repeat(blocks: &mut Vec<Block>, header: BlockId, body: &[BlockId], turns: usi
     for &id in body {
         goes_on(&mut blocks[id], 0);
     }
-}
-
-/// Gives an ending other blocks to go to.
-fn redirect(ending: &mut Ending, to: impl Fn(BlockId) -> BlockId) {
-    let change = |target: &mut Target| {
-        if let Target::Block(id) = target {
-            *id = to(*id);
-        }
-    };
-    match ending {
-        Ending::Jump(target) => change(target),
-        Ending::Branch { taken, fall, .. } => {
-            change(taken);
-            change(fall);
-        }
-        Ending::Call { back, .. } | Ending::CallIndirect { back, .. } | Ending::Ecall { back } => {
-            change(back)
-        }
-        Ending::JumpIndirect { candidates, .. } => {
-            for (_, id) in candidates {
-                *id = to(*id);
-            }
-        }
-        Ending::Return | Ending::Trap => {}
-    }
-}
-
-/// Puts blocks into reverse postorder again.
-fn reorder(region: &mut Region) {
-    let count = region.blocks.len();
-    let successors = |id: BlockId| region.blocks[id].successors().collect::<Vec<_>>();
-    let mut seen = vec![false; count];
-    seen[0] = true;
-    let mut order = Vec::with_capacity(count);
-    let mut stack = vec![(0, successors(0))];
-    while let Some((id, open)) = stack.last_mut() {
-        match open.pop() {
-            Some(next) => {
-                if !std::mem::replace(&mut seen[next], true) {
-                    stack.push((next, successors(next)));
-                }
-            }
-            None => {
-                order.push(*id);
-                stack.pop();
-            }
-        }
-    }
-    order.reverse();
-    let mut places = vec![0; count];
-    for (place, &id) in order.iter().enumerate() {
-        places[id] = place;
-    }
-    let mut old: Vec<Option<Block>> = std::mem::take(&mut region.blocks).into_iter().map(Some).collect();
-    region.blocks = order
-        .iter()
-        .filter_map(|&id| old[id].take())
-        .map(|mut block| {
-            redirect(&mut block.ending, |id| places[id]);
-            block
-        })
-        .collect();
 }

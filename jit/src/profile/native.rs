@@ -35,13 +35,15 @@ pub(super) fn describe<'a>(guest: &'a Guest, batch: &'a Batch) -> Vec<Native<'a>
     let mut all = Vec::with_capacity(2 * batch.functions().len());
     for function in batch.functions() {
         let name = guest.name(function.entry);
-        let (start, code) = part(function.thunk, function.thunk_len);
-        all.push(Native {
-            name: format!("{name} (entry)"),
-            start,
-            code,
-            lines: Vec::new(),
-        });
+        if function.thunk_len != 0 {
+            let (start, code) = part(function.thunk, function.thunk_len);
+            all.push(Native {
+                name: format!("{name} (entry)"),
+                start,
+                code,
+                lines: Vec::new(),
+            });
+        }
         let (start, code) = part(function.offset, function.len);
         all.push(Native {
             name: name_of(name, function),

@@ -31,7 +31,7 @@ fn every_class_costs_its_weight() {
     ];
     for ((name, rd, rs1, rs2, imm), class) in samples {
         let guest = Guest::new().register(2, DATA).register(9, CODE + 4);
-        let ran = guest.op(name, rd, rs1, rs2, imm).ecall().run();
+        let ran = guest.op(name, rd, rs1, rs2, imm).ecall().run_for_outcome();
         assert_eq!(ran.outcome.end, End::Returned, "{name}");
         let expected = Guest::prologue_gas() + u64::from(weights.of(class)) + u64::from(weights.ecall);
         assert_eq!(ran.outcome.gas_used, expected, "{name}");

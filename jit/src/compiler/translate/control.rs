@@ -1,6 +1,6 @@
 //! Blocks, calls, returns, host calls and exits.
 
-use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::condcodes::{CondCode as _, IntCC};
 use cranelift_codegen::ir::{
     self, AbiParam, BlockArg, InstBuilder as _, JumpTableData, MemFlagsData, SigRef, Signature, SourceLoc,
     Value, types,
@@ -12,18 +12,22 @@ use super::wide::Halves;
 use super::{GUEST_TRAP, OUT_OF_GAS, Protection, Translator, UNREACHABLE};
 use crate::compiler::dataflow::{DIRTY_AFTER_UNKNOWN, dirty_after_call, dirty_at_ending};
 use crate::compiler::flow::{BlockId, Ending, RA, Target};
+use crate::compiler::frame;
 use crate::compiler::liveness::Liveness;
 use crate::compiler::registers::Registers;
-use crate::compiler::summary::{HOST_VISIBLE, Summary, is_tail_call};
-use crate::isa::Op;
+use crate::compiler::summary::{HOST_VISIBLE, SP, Summary, is_tail_call};
+use crate::isa::{Class, Op};
 use crate::runtime::layout::{self, ExitReason};
 
 const SIGNATURE_EXIT: usize = 1;
 const SIGNATURE_HOST: usize = 2;
 
+/// Accesses to the stack that make it worth while to have its host address in a register throughout.
+const FRAME_USES: usize = 3;
+
 const LINK: Registers = Registers::one(RA);
 
-impl Translator<'_> {
+impl<'a> Translator<'a> {
     /// Writes the whole function; its entry block is the current one.
     pub(super) fn function(&mut self, entry: ir::Block) {
         let region = self.input.region;
@@ -46,12 +50,18 @@ impl Translator<'_> {
         }
         self.count_edges();
         self.load_for(0, self.input.facts.loaded_at_entry());
+        self.find_frame();
+        self.recurses = region.blocks.iter().any(
+            |block| matches!(block.ending, Ending::Call { callee, .. } if callee == u64::from(region.entry)),
+        );
+        let frame_offsets = frame::offsets(region, self.input.summaries);
         self.builder.ins().jump(self.blocks[0], &[]);
         for (id, block) in region.blocks.iter().enumerate() {
             self.enter(self.blocks[id]);
             self.shapes.start(self.input.constants[id]);
             self.pending = self.postponed[id];
             self.halves = Halves::default();
+            self.frame_offset = frame_offsets[id];
             for (i, step) in block.steps.iter().enumerate() {
                 self.step(step, &block.steps[i + 1..]);
             }
@@ -62,6 +72,30 @@ impl Translator<'_> {
             let dirty = dirty_at_ending(block, self.input.facts.dirty[id]);
             self.ending(id, &block.ending, dirty);
         }
+    }
+
+    /// Computes the host address of the stack, where enough accesses go there.
+    fn find_frame(&mut self) {
+        let accesses = self
+            .input
+            .region
+            .blocks
+            .iter()
+            .flat_map(|block| &block.steps)
+            .filter(|step| step.rs1 == SP && matches!(step.op.class(), Class::Load | Class::Store));
+        if self.input.protection == Protection::Checked || accesses.count() < FRAME_USES {
+            return;
+        }
+        let sp = Registers::one(SP);
+        if !self.input.facts.own.passed.contains(SP) {
+            if !self.input.facts.loaded_at_entry().contains(SP) {
+                return;
+            }
+            self.postponed[0] = self.postponed[0] - sp;
+            self.reload(sp);
+        }
+        let value = self.get(SP);
+        self.frame = Some(self.host_address(value));
     }
 
     /// Counts the edges into each block; the first block has one from outside.
@@ -184,6 +218,7 @@ impl Translator<'_> {
                 }
             }
             Ending::Return => self.return_(dirty, self.input.facts.held_at_ending[id]),
+            Ending::Back { link, back } => self.come_back_inside(id, *link, *back, dirty),
             Ending::Ecall { back } => self.host_call(id, *back, dirty),
             Ending::Trap => self.trap(),
         }
@@ -282,11 +317,22 @@ impl Translator<'_> {
             Op::Bltu => IntCC::UnsignedLessThan,
             _ => IntCC::UnsignedGreaterThanOrEqual,
         };
-        let holds = self.compare(condition, a, b);
         let mut edges = Vec::with_capacity(2);
         let taken_block = self.edge_block(from, taken, &mut edges);
         let fall_block = self.edge_block(from, fall, &mut edges);
-        self.builder.ins().brif(holds, taken_block, &[], fall_block, &[]);
+        // Cranelift places the second one next. The blocks of a loop have to follow one another, or its register allocator
+        // takes what stands between them for part of the loop.
+        let stays = |target| match target {
+            Target::Block(to) if self.loops.stays(from, to) && !self.recurses => Some(to),
+            _ => None,
+        };
+        if stays(taken) > stays(fall) {
+            let fails = self.compare(condition.complement(), a, b);
+            self.builder.ins().brif(fails, fall_block, &[], taken_block, &[]);
+        } else {
+            let holds = self.compare(condition, a, b);
+            self.builder.ins().brif(holds, taken_block, &[], fall_block, &[]);
+        }
         self.finish_edges(from, edges, dirty);
     }
 
@@ -368,6 +414,24 @@ impl Translator<'_> {
         }
     }
 
+    /// Goes on behind a call that was written out. Leaves for the dispatcher where ra is not the link.
+    fn come_back_inside(&mut self, from: BlockId, link: u64, back: Target, dirty: Registers) {
+        let ra = self.get(RA);
+        let link_value = self.constant(link);
+        let is_expected = self.compare(IntCC::Equal, ra, link_value);
+        let goes_on = self.builder.create_block();
+        let leaves = self.cold_block();
+        self.builder.ins().brif(is_expected, goes_on, &[], leaves, &[]);
+        self.enter(leaves);
+        self.pay(self.debts.on_exit(from));
+        let address = self.zero_extended(ra);
+        let pc = self.builder.ins().band_imm_s(address, -2);
+        self.leave(dirty & self.liveness().at_returns(), pc, ExitReason::Return);
+        self.enter(goes_on);
+        self.set_link(link);
+        self.jump(from, back, dirty | LINK);
+    }
+
     fn liveness(&self) -> &Liveness {
         self.input.summaries.liveness()
     }
@@ -423,7 +487,7 @@ impl Translator<'_> {
     /// Returns, with what is not held in the context. The caller looks at ra.
     fn return_(&mut self, dirty: Registers, held: Registers) {
         let own = self.input.facts.own;
-        self.spill((dirty & own.writes & self.liveness().at_returns()) - own.returned);
+        self.spill(own.stored_at_return(dirty, self.liveness()));
         self.reload(own.returned - held);
         let mut results = vec![self.gas_value()];
         for register in own.returned.iter() {

@@ -7,9 +7,17 @@ use cranelift_codegen::ir::{
 
 use super::{Protection, Translator};
 use crate::compiler::flow::Step;
-use crate::isa::Op;
+use crate::compiler::registers::Registers;
+use crate::compiler::summary::SP;
+use crate::isa::{Class, Op};
 use crate::machine::PAGE_BYTES;
 use crate::runtime::layout;
+
+/// How many accesses to one place make it worth while to have its host address in a register.
+pub(super) const HOST_ADDRESS_USES: usize = 6;
+
+/// How far they are looked for, in instructions.
+const REACH: usize = 64;
 
 /// An address as an access takes it: a host address and a constant to add.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +43,14 @@ impl Translator<'_> {
 
     /// The place of an access of `bytes` at zext32(base register) + imm.
     pub(super) fn place(&mut self, register: u8, imm: i32, bytes: u32, writes: bool) -> Place {
+        if register == SP
+            && let (Some(frame), Some(distance)) = (self.frame, self.frame_offset)
+        {
+            return Place {
+                address: frame,
+                offset: distance + imm,
+            };
+        }
         let value = self.get(register);
         if self.input.protection == Protection::Checked {
             return self.checked_place(value, imm, bytes, writes);
@@ -43,12 +59,52 @@ impl Translator<'_> {
         // 64 KiB at either end that are never mapped.
         let (root, displacement) = self.displaced[value].unwrap_or((value, 0));
         let offset = displacement + imm;
+        if let Some(&address) = self.hosts.get(&root) {
+            return Place { address, offset };
+        }
+        if self.uses_that_follow(register) + 1 >= HOST_ADDRESS_USES {
+            let address = self.host_address(root);
+            self.hosts.insert(root, address);
+            return Place { address, offset };
+        }
         let index = self.zero_extended(root);
         let base = self.base();
         Place {
             address: self.builder.ins().iadd(base, index),
             offset,
         }
+    }
+
+    /// The host address of a guest address, in one register. Cranelift would rather add the base in each access, and so
+    /// keep two.
+    pub(super) fn host_address(&mut self, root: Value) -> Value {
+        let index = self.zero_extended(root);
+        let base = self.base();
+        let address = self.builder.ins().iadd(base, index);
+        let pair = self.builder.ins().iconcat(address, address);
+        self.builder.ins().isplit(pair).0
+    }
+
+    /// Accesses in the rest of the block by the value of a register, or that and a constant.
+    fn uses_that_follow(&self, register: u8) -> usize {
+        let mut holders = Registers::one(register);
+        let mut uses = 0;
+        for step in self.following.iter().take(REACH) {
+            let is_derived = holders.contains(step.rs1);
+            match step.op.class() {
+                Class::Load | Class::Store if is_derived => uses += 1,
+                _ => {}
+            }
+            if step.op == Op::Addi && is_derived {
+                holders |= Registers::one(step.rd);
+            } else {
+                holders = holders - Registers::one(step.rd);
+            }
+            if holders == Registers::NONE {
+                break;
+            }
+        }
+        uses
     }
 
     /// The same with explicit checks of the page table.

@@ -20,6 +20,8 @@ mod memory;
 mod switch;
 mod wide;
 
+use std::collections::BTreeMap;
+
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
@@ -33,6 +35,8 @@ use super::constants::Known;
 use super::dataflow::Facts;
 use super::debt::Debts;
 use super::flow::{Region, Step, Text};
+use super::frame;
+use super::loops::Loops;
 use super::registers::Registers;
 use super::summary::{Summaries, Summary};
 use crate::isa::Op;
@@ -56,6 +60,12 @@ pub enum Protection {
     Checked,
 }
 
+/// Most instructions of a function that keeps the base in a register.
+const SMALL_LEAF: usize = 100;
+
+/// After how many instructions others read it again.
+const BASE_REACH: usize = 12;
+
 /// The signature of entry thunks: gas in, gas out, everything else in the context.
 pub(crate) fn thunk_signature(convention: CallConv) -> Signature {
     let mut signature = Signature::new(convention);
@@ -65,9 +75,10 @@ pub(crate) fn thunk_signature(convention: CallConv) -> Signature {
 }
 
 /// The signature of a region's function. Functions without calls keep the host's callee-saved registers, so that
-/// callers need not save around them; others gain more by returning values in many registers.
+/// callers need not save around them; others gain more by returning values in many registers. Whoever goes by the context
+/// is called as entry thunks are.
 pub(crate) fn signature(summary: Summary, convention: CallConv) -> Signature {
-    let convention = if summary.is_leaf {
+    let convention = if summary.is_leaf || summary.by_context {
         convention
     } else {
         CallConv::Tail
@@ -190,6 +201,8 @@ pub(crate) fn translate(
     let mut translator = Translator {
         input,
         debts: Debts::place(input.region),
+        loops: Loops::of(input.region),
+        recurses: false,
         registers,
         gas,
         base: None,
@@ -197,6 +210,11 @@ pub(crate) fn translate(
         helper_signatures: [None; 3],
         guest,
         context,
+        frame: None,
+        frame_offset: None,
+        hosts: BTreeMap::new(),
+        following: &[],
+        base_age: 0,
         displaced: SecondaryMap::new(),
         blocks: Vec::new(),
         edges_into: Vec::new(),
@@ -219,6 +237,8 @@ struct Translator<'a> {
     builder: FunctionBuilder<'a>,
     callees: &'a mut dyn Callees,
     debts: Debts,
+    loops: Loops,
+    recurses: bool,
     registers: [Variable; 32],
     gas: Variable,
     /// Address of guest address 0, where the current block has read it.
@@ -228,6 +248,16 @@ struct Translator<'a> {
     helper_signatures: [Option<SigRef>; 3],
     guest: AliasRegion,
     context: AliasRegion,
+    /// Host address of where the guest's stack pointer stood at entry, in functions that use their stack.
+    frame: Option<Value>,
+    /// Where it stands now, from there.
+    frame_offset: Option<i32>,
+    /// Host addresses of guest addresses that the current block uses often.
+    hosts: BTreeMap<Value, Value>,
+    /// Instructions of the current block that come next.
+    following: &'a [Step],
+    /// Instructions since the base was read.
+    base_age: usize,
     /// Values that are another value plus a small constant.
     displaced: SecondaryMap<Value, Option<(Value, i32)>>,
     /// CLIF blocks of the region's blocks.
@@ -245,7 +275,7 @@ struct Translator<'a> {
     carry_to_note: Option<Carry>,
 }
 
-impl Translator<'_> {
+impl<'a> Translator<'a> {
     /// Address of guest address 0. Functions that make calls read it again in every block, so that it need not be kept
     /// across calls.
     fn base(&mut self) -> Value {
@@ -254,6 +284,7 @@ impl Translator<'_> {
             None => {
                 let base = self.builder.ins().get_pinned_reg(types::I64);
                 self.base = Some(base);
+                self.base_age = 0;
                 base
             }
         }
@@ -262,9 +293,15 @@ impl Translator<'_> {
     /// Starts writing a block.
     fn enter(&mut self, block: ir::Block) {
         self.builder.switch_to_block(block);
-        if !self.input.facts.own.is_leaf {
+        if !self.keeps_base() {
             self.base = None;
         }
+        self.hosts.clear();
+    }
+
+    /// Whether the base stays in a register throughout: reading it again is cheaper than bringing it back from the stack.
+    fn keeps_base(&self) -> bool {
+        self.input.facts.own.is_leaf && self.input.region.len() <= SMALL_LEAF
     }
 
     fn constant(&mut self, value: u64) -> Value {
@@ -339,9 +376,14 @@ impl Translator<'_> {
     }
 
     /// Translates an instruction; `following` is the rest of its block.
-    fn step(&mut self, step: &Step, following: &[Step]) {
+    fn step(&mut self, step: &Step, following: &'a [Step]) {
         self.builder.set_srcloc(SourceLoc::new(step.pc));
         self.note_shape(step);
+        self.following = following;
+        self.base_age += 1;
+        if self.base_age >= BASE_REACH && !self.keeps_base() {
+            self.base = None;
+        }
         match step.op {
             Op::Lb | Op::Lh | Op::Lw | Op::Ld | Op::Lbu | Op::Lhu | Op::Lwu => self.load(step),
             Op::Sb | Op::Sh | Op::Sw | Op::Sd => self.store(step),
@@ -358,5 +400,6 @@ impl Translator<'_> {
                 }
             }
         }
+        self.frame_offset = frame::follow(self.frame_offset, step);
     }
 }

@@ -151,7 +151,7 @@ pub(super) fn decode_tables(bytes: &[u8], code_len: u32, text: (u32, u32)) -> Op
             && function.entry.is_multiple_of(2)
             && function.entry - text.0 < text.1
             && lies_inside(function.offset, function.len, code_len)
-            && lies_inside(function.thunk, function.thunk_len, code_len);
+            && (is_its_own_thunk(&function) || lies_inside(function.thunk, function.thunk_len, code_len));
         if !is_inside {
             return None;
         }
@@ -194,6 +194,11 @@ fn decode_function(records: &mut Reader<'_>) -> Option<(Function, usize)> {
 
 fn lies_inside(offset: u32, len: u32, code_len: u32) -> bool {
     len > 0 && offset.checked_add(len).is_some_and(|end| end <= code_len)
+}
+
+/// Whether a function needs no thunk to be entered by.
+fn is_its_own_thunk(function: &Function) -> bool {
+    function.thunk == function.offset && function.thunk_len == 0
 }
 
 /// Bytes that have not been read.

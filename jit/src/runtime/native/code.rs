@@ -90,7 +90,7 @@ pub(crate) struct Function {
     pub(crate) len: u32,
     /// First byte of its entry thunk, from the same start.
     pub(crate) thunk: u32,
-    /// Bytes of the thunk.
+    /// Bytes of the thunk; none where the function itself is entered so.
     pub(crate) thunk_len: u32,
     /// Guest instructions that it was made of.
     pub(crate) instructions: u32,
