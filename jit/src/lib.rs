@@ -1,7 +1,8 @@
 //! RISC-V programs in, outcomes out. Knows bytes and registers, nothing of chains.
 //!
 //! Reading order: [`machine`] (versions: weights, limits, layout), [`isa`] (decode, names, disassembly), [`image`]
-//! (ELF to validated [`Program`]; symbols and lines), [`interpreter`] (the reference semantics), [`runtime`]
+//! (ELF to validated [`Program`]; symbols and lines), `float` (F and D in software), [`interpreter`] (the reference
+//! semantics), [`runtime`]
 //! (instances: memory, registers, gas, host calls, ends; native code and the tiers), `compiler` (RISC-V to native code
 //! by Cranelift), [`profile`] (names and lines of guests for perf and gdb).
 //!
@@ -19,6 +20,7 @@
 //! or results reads no clock, no randomness, no setting and nothing of the host.
 
 mod compiler;
+mod float;
 pub mod image;
 pub mod interpreter;
 pub mod isa;

@@ -4,7 +4,7 @@
 //! executor, and never by configuration. A number changes only with a new version. `docs/spec/machine.md` and
 //! `docs/spec/gas.md` publish the table; a test compares them with it.
 
-use crate::isa::{Class, Extension};
+use crate::isa::{self, Class, Extension, Instruction};
 
 /// Bytes of a page of guest memory, in every version.
 pub const PAGE_BYTES: u32 = 4096;
@@ -98,6 +98,17 @@ pub struct Weights {
     pub jalr: u32,
     /// LR, SC and AMOs: a load, a store and, in native code, a locked operation.
     pub atomic: u32,
+    /// Floating-point operations that only look at bits: moves, signs, classes, comparisons, minima and maxima. 0 in
+    /// versions without floating point, as the next four.
+    pub float_bits: u32,
+    /// Floating-point sums, differences, products and conversions, in software in the slowest tier.
+    pub float: u32,
+    /// Fused multiplication and addition.
+    pub float_fused: u32,
+    /// Floating-point division and square root.
+    pub float_divide: u32,
+    /// Access to `fflags`, `frm` and `fcsr`.
+    pub csr: u32,
     /// Leaving the machine and coming back, without what the host call charges for its work.
     pub ecall: u32,
     /// Per page of writable image and stack, charged when an instance is entered.
@@ -126,6 +137,11 @@ impl Weights {
             Class::Jalr => self.jalr,
             Class::Atomic => self.atomic,
             Class::Ecall => self.ecall,
+            Class::FloatBits => self.float_bits,
+            Class::Float => self.float,
+            Class::FloatFused => self.float_fused,
+            Class::FloatDivide => self.float_divide,
+            Class::Csr => self.csr,
             // Traps, and a trap consumes everything: its weight is never seen.
             Class::Ebreak => self.alu,
         }
@@ -152,6 +168,12 @@ impl Machine {
     #[must_use]
     pub fn supports(&self, extension: Extension) -> bool {
         self.extensions.contains(&extension)
+    }
+
+    /// The instruction at the start of `word`, if it is legal in this version.
+    #[must_use]
+    pub fn decode(&self, word: u32) -> Option<Instruction> {
+        isa::decode(word).filter(|instruction| self.supports(instruction.form.extension))
     }
 
     /// Whether all numbers hang together, checked when this crate is compiled.
@@ -213,6 +235,11 @@ const V1_TABLE: Machine = Machine {
         jal: 2,
         jalr: 5,
         atomic: 12,
+        float_bits: 0,
+        float: 0,
+        float_fused: 0,
+        float_divide: 0,
+        csr: 0,
         ecall: 12,
         entry_page: 250,
         heap_page: 250,
@@ -223,8 +250,49 @@ const V1_TABLE: Machine = Machine {
 
 const _: () = assert!(V1_TABLE.is_consistent(), "machine version 1 contradicts itself");
 
+/// Version 2: version 1 with F, D, their compressed loads and stores, and the CSRs of floating point.
+static V2: Machine = V2_TABLE;
+
+const V2_TABLE: Machine = Machine {
+    version: 2,
+    extensions: &[
+        Extension::I,
+        Extension::M,
+        Extension::A,
+        Extension::C,
+        Extension::Zba,
+        Extension::Zbb,
+        Extension::Zbc,
+        Extension::Zbs,
+        Extension::Zicond,
+        Extension::Zifencei,
+        Extension::F,
+        Extension::D,
+        Extension::Zcd,
+        Extension::Zicsr,
+    ],
+    weights: Weights {
+        float_bits: 6,
+        float: 24,
+        float_fused: 32,
+        float_divide: 48,
+        csr: 4,
+        ..V1_TABLE.weights
+    },
+    ..V1_TABLE
+};
+
+const _: () = assert!(V2_TABLE.is_consistent(), "machine version 2 contradicts itself");
+
+/// The newest version that this build knows.
+pub const NEWEST: u16 = V2_TABLE.version;
+
 /// The machine with that version number, if this build knows it.
 #[must_use]
 pub fn machine(version: u16) -> Option<&'static Machine> {
-    (version == 1).then_some(&V1)
+    match version {
+        1 => Some(&V1),
+        2 => Some(&V2),
+        _ => None,
+    }
 }

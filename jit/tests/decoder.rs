@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use millrace_jit::isa::{self, Constraint, Extension, Form, Op, Operands, Register};
+use millrace_jit::isa::{self, Constraint, Extension, F0, Form, Op, Operands, Register};
+use millrace_jit::machine::machine;
 use proptest::prelude::*;
 
 /// A word that belongs to `form`: random bits where the form leaves them free.
@@ -72,15 +73,13 @@ fn every_16_bit_word_decodes_to_at_most_one_form() {
 }
 
 #[test]
-fn compressed_encodings_that_are_reserved_or_float_are_illegal() {
+fn compressed_encodings_that_are_reserved_are_illegal() {
     let ranges: BTreeMap<&str, Vec<u32>> = BTreeMap::from([
         (
             "all zero, and c.addi4spn of 0",
             (0..8).map(|rd| rd << 2).collect(),
         ),
-        ("c.fld", (0x2000..0x4000).step_by(4).collect()),
         ("quadrant 0, funct3 4", (0x8000..0xa000).step_by(4).collect()),
-        ("c.fsd", (0xa000..0xc000).step_by(4).collect()),
         ("c.addiw to x0", (0..32).map(|imm| 0x2001 | imm << 2).collect()),
         (
             "c.lui of 0",
@@ -91,11 +90,9 @@ fn compressed_encodings_that_are_reserved_or_float_are_illegal() {
             "funct6 0x27, funct2 2 and 3",
             (0..0x1_0000).filter(|word| word & 0xfc43 == 0x9c41).collect(),
         ),
-        ("c.fldsp", (0x2002..0x4000).step_by(4).collect()),
         ("c.lwsp to x0", (0..32).map(|imm| 0x4002 | imm << 2).collect()),
         ("c.ldsp to x0", (0..32).map(|imm| 0x6002 | imm << 2).collect()),
         ("c.jr through x0", vec![0x8002]),
-        ("c.fsdsp", (0xa002..0xc000).step_by(4).collect()),
     ]);
     for (name, words) in ranges {
         for word in words {
@@ -127,12 +124,14 @@ fn hints_execute() {
 
 #[test]
 fn unlisted_32_bit_encodings_are_illegal() {
-    let words: [(u32, &str); 24] = [
+    let words: [(u32, &str); 37] = [
         (0xc000_2573, "rdcycle"),
         (0xc010_2573, "rdtime"),
         (0xc020_2573, "rdinstret"),
-        (0x0010_2573, "frflags"),
-        (0x0030_1073, "fscsr"),
+        (0x0000_2573, "csrrs of CSR 0"),
+        (0x0040_2573, "csrrs of CSR 4"),
+        (0x3000_2573, "csrrs of mstatus"),
+        (0x0010_4573, "SYSTEM funct3 4"),
         (0x1050_0073, "wfi"),
         (0x3020_0073, "mret"),
         (0x0020_0073, "uret"),
@@ -141,9 +140,20 @@ fn unlisted_32_bit_encodings_are_illegal() {
         (0x0000_4023, "store funct3 4"),
         (0x0000_2063, "branch funct3 2"),
         (0x0000_1067, "jalr funct3 1"),
-        (0x0000_0007 | 2 << 12, "flw"),
-        (0x0000_2027, "fsw"),
-        (0x0000_0053, "fadd.s"),
+        (0x0000_0007 | 1 << 12, "flh"),
+        (0x0000_0007 | 4 << 12, "flq"),
+        (0x0000_1027, "fsh"),
+        (0x0000_0053 | 5 << 12, "fadd.s with rounding mode 5"),
+        (0x0000_0053 | 6 << 12, "fadd.s with rounding mode 6"),
+        (0x0400_0053, "fadd.h"),
+        (0x0600_0053, "fadd.q"),
+        (0x0400_0043, "fmadd.h"),
+        (0x5810_0053, "fsqrt.s with rs2"),
+        (0x4000_0053, "fcvt.s.s"),
+        (0x4210_0053, "fcvt.d.d"),
+        (0xc040_0053, "fcvt.w.s with rs2 4"),
+        (0xe000_2053, "fclass funct3 2"),
+        (0x2000_3053, "fsgnj funct3 3"),
         (0x1005_252f | 1 << 20, "lr.w with rs2"),
         (0x1005_352f | 31 << 20, "lr.d with rs2"),
         (0x0800_102f, "amoswap of a halfword"),
@@ -159,8 +169,49 @@ fn unlisted_32_bit_encodings_are_illegal() {
 }
 
 #[test]
+fn floating_point_is_legal_from_version_2_on() {
+    let floats: BTreeSet<Extension> =
+        BTreeSet::from([Extension::F, Extension::D, Extension::Zcd, Extension::Zicsr]);
+    let (v1, v2) = (machine(1).unwrap(), machine(2).unwrap());
+    let words = [
+        0x0000_2007,
+        0x0000_3007,
+        0x0000_2027,
+        0x0000_3027,
+        0x0000_0053,
+        0x0000_0043,
+        0x0010_2573,
+        0x0030_1073,
+        0x2000,
+        0xa000,
+        0x2002,
+        0xa002,
+    ];
+    for word in words {
+        assert_eq!(v1.decode(word), None, "{word:#x}");
+        assert!(v2.decode(word).is_some(), "{word:#x}");
+    }
+    let mut legal = [0; 2];
+    for form in isa::forms() {
+        legal[0] += u32::from(v1.supports(form.extension));
+        legal[1] += u32::from(v2.supports(form.extension));
+        assert_eq!(
+            v1.supports(form.extension),
+            !floats.contains(&form.extension),
+            "{}",
+            form.name
+        );
+    }
+    assert_eq!(legal, [168, 240]);
+    for word in 0..=0xffff_u32 {
+        let expected = isa::decode(word).filter(|found| !floats.contains(&found.form.extension));
+        assert_eq!(v1.decode(word), expected, "{word:#x}");
+    }
+}
+
+#[test]
 fn disassembly_names_registers_and_targets() {
-    let words: [(u32, &str); 22] = [
+    let words: [(u32, &str); 31] = [
         (0xfff5_0593, "addi a1, a0, -1"),
         (0x0000_00b7 | 0xfffff << 12, "lui ra, 0xfffff"),
         (0x0081_3083, "ld ra, 8(sp)"),
@@ -183,6 +234,15 @@ fn disassembly_names_registers_and_targets() {
         (0xe406, "c.sdsp ra, 8(sp)"),
         (0xbfd5, "c.j 0xfff4"),
         (0x0001, "c.nop"),
+        (0x00c5_f553, "fadd.s fa0, fa1, fa2"),
+        (0x02c5_8553, "fadd.d fa0, fa1, fa2, rne"),
+        (0x6ac5_f543, "fmadd.d fa0, fa1, fa2, fa3"),
+        (0xc205_1553, "fcvt.w.d a0, fa0, rtz"),
+        (0x0085_3507, "fld fa0, 8(a0)"),
+        (0x00a5_2427, "fsw fa0, 8(a0)"),
+        (0x0010_2573, "csrrs a0, fflags, zero"),
+        (0x0023_d073, "csrrwi zero, frm, 7"),
+        (0xbc22, "c.fsdsp fs0, 56(sp)"),
     ];
     for (word, text) in words {
         assert_eq!(
@@ -202,7 +262,7 @@ fn forms_are_distinct_and_their_bits_do_not_overlap() {
         assert_eq!(names.insert(form.name, form.op), None, "{} twice", form.name);
         assert_eq!(
             form.is_compressed(),
-            form.extension == Extension::C,
+            matches!(form.extension, Extension::C | Extension::Zcd),
             "{}",
             form.name
         );
@@ -242,12 +302,19 @@ fn immediates_have_the_ranges_of_the_manual() {
         ("c.slli", 0, 63, 1),
         ("c.j", -2048, 2046, 2),
         ("c.beqz", -256, 254, 2),
+        ("fld", -2048, 2047, 1),
+        ("fsw", -2048, 2047, 1),
+        ("c.fld", 0, 248, 8),
+        ("c.fsd", 0, 248, 8),
+        ("c.fldsp", 0, 504, 8),
+        ("c.fsdsp", 0, 504, 8),
     ];
     for (name, low, high, step) in ranges {
         let form = isa::forms().iter().find(|form| form.name == name).unwrap();
         let register = |register, chosen| match register {
             Register::Absent => 0,
             Register::Implied(number) => number,
+            Register::Float(_) | Register::ShortFloat(_) => chosen + F0,
             _ => chosen,
         };
         for imm in (low - 2 * step..=high + 2 * step).filter(|imm| step < 1000 || imm % 2 == 0) {
@@ -257,6 +324,7 @@ fn immediates_have_the_ranges_of_the_manual() {
                 rs1: register(form.format.rs1, 8),
                 rs2: register(form.format.rs2, 8),
                 imm,
+                ..Operands::default()
             };
             let excluded = imm == 0 && form.constraints.contains(&Constraint::ImmediateNotZero);
             let expected = (low..=high).contains(&imm) && imm % step == 0 && !excluded;

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use millrace_jit::machine::{PAGE_BYTES, machine};
+use millrace_jit::isa::Class;
+use millrace_jit::machine::{NEWEST, PAGE_BYTES, machine};
 
 /// First and second cell of every table row with a number in the second.
 fn table(document: &str) -> BTreeMap<String, u32> {
@@ -41,7 +42,7 @@ fn check(document: &str, expected: &[(&str, u32)]) {
 
 #[test]
 fn layout_and_limits_are_as_published() {
-    let machine = machine(1).unwrap();
+    let machine = machine(NEWEST).unwrap();
     let (layout, limits) = (&machine.layout, &machine.limits);
     check(
         "machine.md",
@@ -67,19 +68,17 @@ fn layout_and_limits_are_as_published() {
 fn extensions_are_as_published() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/spec/machine.md");
     let text = std::fs::read_to_string(path).unwrap().replace('\n', " ");
-    let names: Vec<_> = machine(1)
-        .unwrap()
-        .extensions
-        .iter()
-        .map(|extension| extension.name())
-        .collect();
-    let sentence = format!("with the extensions {}.", names.join(", "));
-    assert!(text.contains(&sentence), "docs/spec/machine.md: {sentence}");
+    for version in 1..=NEWEST {
+        let extensions = machine(version).unwrap().extensions.iter();
+        let names: Vec<_> = extensions.map(|extension| extension.name()).collect();
+        let sentence = format!("with the extensions {}.", names.join(", "));
+        assert!(text.contains(&sentence), "docs/spec/machine.md: {sentence}");
+    }
 }
 
 #[test]
 fn weights_are_as_published() {
-    let weights = &machine(1).unwrap().weights;
+    let weights = &machine(NEWEST).unwrap().weights;
     check(
         "gas.md",
         &[
@@ -93,6 +92,11 @@ fn weights_are_as_published() {
             ("jal", weights.jal),
             ("jalr", weights.jalr),
             ("atomic", weights.atomic),
+            ("float_bits", weights.float_bits),
+            ("float", weights.float),
+            ("float_fused", weights.float_fused),
+            ("float_divide", weights.float_divide),
+            ("csr", weights.csr),
             ("ecall", weights.ecall),
             ("entry_page", weights.entry_page),
             ("heap_page", weights.heap_page),
@@ -103,7 +107,20 @@ fn weights_are_as_published() {
 }
 
 #[test]
+fn version_2_adds_floating_point_to_version_1() {
+    let (v1, v2) = (machine(1).unwrap(), machine(2).unwrap());
+    assert_eq!((&v1.layout, &v1.limits), (&v2.layout, &v2.limits));
+    for class in Class::ALL {
+        if !class.is_float() && class != Class::Csr {
+            assert_eq!(v1.weights.of(class), v2.weights.of(class), "{class:?}");
+        }
+    }
+    assert!(v1.extensions.iter().all(|&extension| v2.supports(extension)));
+}
+
+#[test]
 fn unknown_versions_are_unknown() {
     assert_eq!(machine(1).unwrap().version, 1);
-    assert!(machine(0).is_none() && machine(2).is_none());
+    assert_eq!(machine(2).unwrap().version, NEWEST);
+    assert!(machine(0).is_none() && machine(NEWEST + 1).is_none());
 }

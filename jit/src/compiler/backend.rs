@@ -15,6 +15,7 @@ use cranelift_module::{FuncId, Linkage, Module, ModuleReloc};
 
 use super::constants;
 use super::dataflow::Facts;
+use super::floats::Observed;
 use super::flow::{Block, Ending, Region, Target, Text};
 use super::liveness::Liveness;
 use super::schedule;
@@ -63,6 +64,15 @@ fn target(options: &CompileOptions) -> Result<OwnedTargetIsa, CompileError> {
     let builder =
         cranelift_native::builder_with_options(options.host_features).map_err(|error| refused(&error))?;
     builder.finish(flags).map_err(|error| refused(&error))
+}
+
+/// Whether the processor multiplies and adds in one instruction. Without it Cranelift would call a library.
+fn has_fused_multiplication(target: &dyn isa::TargetIsa) -> bool {
+    target.name() == "aarch64"
+        || target
+            .isa_flags()
+            .iter()
+            .any(|flag| flag.name == "has_fma" && flag.as_bool() == Some(true))
 }
 
 /// What code depends on beside what is compiled: Cranelift's version, its settings, the processor's features.
@@ -130,9 +140,11 @@ pub(crate) fn compile(
     read_only: &[(u32, &[u8])],
     regions: &[Region],
     liveness: &Liveness,
+    floats: Observed,
     options: &CompileOptions,
 ) -> Result<Batch, CompileError> {
     let target = target(options)?;
+    let fuses = has_fused_multiplication(&*target);
     let convention = CallConv::triple_default(target.triple());
     let mut builder = JITBuilder::with_isa(
         target.clone(),
@@ -175,6 +187,8 @@ pub(crate) fn compile(
             checks_stack,
             constants: &constants::at_starts(region, &summaries),
             read_only,
+            floats,
+            fuses,
         };
         let mut callees = Declared {
             module: &mut declaring,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::flow::{Block, Ending, RA, Region, Step};
 use super::registers::Registers;
 use super::summary::{SP, Summaries};
-use crate::isa::Op;
+use crate::isa::{F0, Op};
 
 /// What is known of x0 to x31.
 pub(crate) type Known = [Option<u64>; 32];
@@ -49,11 +49,11 @@ pub(crate) fn at_starts(region: &Region, summaries: &Summaries<'_>) -> Vec<Known
 
 /// What is known behind an instruction.
 pub(crate) fn follow(step: &Step, known: &mut Known) {
-    if step.rd == 0 {
+    if step.rd == 0 || step.rd >= F0 {
         return;
     }
     let imm = i64::from(step.imm).cast_unsigned();
-    let a = known[usize::from(step.rs1)];
+    let a = known.get(usize::from(step.rs1)).copied().flatten();
     known[usize::from(step.rd)] = match step.op {
         Op::Lui => Some(imm),
         Op::Auipc => Some(u64::from(step.pc).wrapping_add(imm)),
@@ -80,7 +80,7 @@ fn end(block: &Block, summaries: &Summaries<'_>, known: &mut Known) {
         }
         _ => (Registers::NONE, None),
     };
-    for register in changed.iter() {
+    for register in changed.integers().iter() {
         known[usize::from(register)] = None;
     }
     if let Some(link) = link {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::liveness::Liveness;
 use crate::interpreter::Transfer;
-use crate::isa::{self, Class, Op};
+use crate::isa::{Class, Op};
 use crate::machine::Machine;
 
 /// ra, by which calls are recognised.
@@ -26,6 +26,7 @@ pub(crate) struct Step {
     pub(crate) rd: u8,
     pub(crate) rs1: u8,
     pub(crate) rs2: u8,
+    pub(crate) rs3: u8,
     pub(crate) imm: i32,
 }
 
@@ -66,9 +67,8 @@ impl Text<'_> {
         let available = &self.bytes[offset..self.bytes.len().min(offset + 4)];
         let mut word = [0; 4];
         word[..available.len()].copy_from_slice(available);
-        let instruction = isa::decode(u32::from_le_bytes(word))?;
-        let fits = usize::from(instruction.length()) <= available.len();
-        if !fits || !self.machine.supports(instruction.form.extension) {
+        let instruction = self.machine.decode(u32::from_le_bytes(word))?;
+        if usize::from(instruction.length()) > available.len() {
             return None;
         }
         let operands = instruction.operands;
@@ -79,6 +79,7 @@ impl Text<'_> {
             rd: operands.rd,
             rs1: operands.rs1,
             rs2: operands.rs2,
+            rs3: operands.rs3,
             imm: operands.imm,
         })
     }

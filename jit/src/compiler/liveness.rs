@@ -40,7 +40,7 @@ pub(crate) struct Liveness {
     start: u32,
     /// For each halfword, what is alive in front of the instruction there, in the bits of [`Registers`]; bit 0 where it can
     /// be reached. Empty where everything is alive everywhere.
-    live: Box<[u32]>,
+    live: Box<[u64]>,
     /// For each halfword, what it is a landing for.
     landings: Box<[u8]>,
     /// Alive at some return site.

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Reading order: [`flow`] recovers a region, what becomes one native function; [`plan`] decides which regions there
-//! are; [`liveness`] says which registers anybody still reads, over the whole text; [`registers`], [`summary`], [`dataflow`], [`constants`] and [`debt`] say what is known, stored, loaded and paid where; [`translate`] writes CLIF;
+//! are; [`liveness`] says which registers anybody still reads, over the whole text, and [`floats`] who looks at how floating
+//! point is computed; [`registers`], [`summary`], [`dataflow`], [`constants`] and [`debt`] say what is known, stored, loaded and paid where; [`translate`] writes CLIF;
 //! [`backend`] has it compiled and linked.
 //!
 //! Invariants:
@@ -21,6 +22,7 @@ mod backend;
 mod constants;
 mod dataflow;
 mod debt;
+mod floats;
 mod flow;
 mod frame;
 mod inline;
@@ -163,5 +165,6 @@ fn compile(
         .filter(|segment| segment.permissions != Permissions::ReadWrite)
         .map(bytes_of)
         .collect();
-    backend::compile(text_of(program), &read_only, regions, liveness, options)
+    let floats = program.survey().floats();
+    backend::compile(text_of(program), &read_only, regions, liveness, floats, options)
 }

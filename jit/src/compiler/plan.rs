@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::floats::Observed;
 use super::flow::{Bounds, RA, Region, Step, Text, far_target, recover};
 use super::liveness::{Landings, Liveness};
 use crate::isa::{Class, Op};
@@ -36,6 +37,8 @@ pub(crate) struct Survey {
     candidates: Vec<u32>,
     /// Which registers matter where.
     liveness: Liveness,
+    /// What the program can tell of how floating point is computed.
+    floats: Observed,
 }
 
 impl Survey {
@@ -70,12 +73,18 @@ impl Survey {
             functions,
             candidates: listed,
             liveness,
+            floats: Observed::by(text),
         }
     }
 
     /// Which registers matter where, if jumps through registers lead where they are expected to.
     pub(crate) fn liveness(&self) -> &Liveness {
         &self.liveness
+    }
+
+    /// What the program can tell of how floating point is computed.
+    pub(crate) fn floats(&self) -> Observed {
+        self.floats
     }
 }
 
@@ -383,7 +392,9 @@ fn materialised(text: Text<'_>) -> BTreeMap<u32, u32> {
         {
             addresses.insert(base.wrapping_add(imm) as u32, pc);
         }
-        upper[usize::from(step.rd)] = made;
+        if let Some(upper) = upper.get_mut(usize::from(step.rd)) {
+            *upper = made;
+        }
         pc += u32::from(step.length);
     }
     addresses

@@ -3,9 +3,11 @@
 use std::fmt::{self, Debug, Formatter};
 use std::ops::{BitAnd, BitOr, BitOrAssign, Not, Sub};
 
-/// A set of the registers x1 to x31; x0 is never in one.
+use crate::isa::F0;
+
+/// A set of the registers x1 to x31 and, from [`F0`] on, f0 to f31; x0 is never in one.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Registers(u32);
+pub(crate) struct Registers(u64);
 
 impl Registers {
     pub(crate) const NONE: Self = Self(0);
@@ -29,19 +31,29 @@ impl Registers {
         self.0 >> number & 1 != 0
     }
 
-    /// Bit n for xn.
-    pub(crate) const fn bits(self) -> u32 {
+    /// Bit n for the register with that number.
+    pub(crate) const fn bits(self) -> u64 {
         self.0
     }
 
     /// The set whose bits these are; bit 0 means nothing.
-    pub(crate) const fn of_bits(bits: u32) -> Self {
+    pub(crate) const fn of_bits(bits: u64) -> Self {
         Self(bits & !1)
+    }
+
+    /// Those of integers.
+    pub(crate) const fn integers(self) -> Self {
+        Self(self.0 & ((1 << F0) - 1))
     }
 
     /// Register numbers, ascending.
     pub(crate) fn iter(self) -> impl Iterator<Item = u8> {
-        (1..32).filter(move |&number| self.contains(number))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let number = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            (number < u64::BITS).then_some(number as u8)
+        })
     }
 }
 

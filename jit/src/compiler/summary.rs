@@ -60,10 +60,7 @@ pub(crate) struct Summary {
 impl Summary {
     /// Of code that nothing is known about, called with everything in the context.
     pub(crate) const UNKNOWN: Self = Self {
-        writes: Registers::of(&[
-            2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27,
-            28, 29, 30, 31,
-        ]),
+        writes: Registers::of_bits(!(1 << RA)),
         passed: Registers::NONE,
         returned: Registers::NONE,
         restored: Registers::NONE,
@@ -330,7 +327,7 @@ fn keeps_stack_pointer(region: &Region, summaries: &Summaries<'_>) -> bool {
 pub(crate) fn reads(step: &Step) -> Registers {
     match step.op {
         Op::Lui | Op::Auipc | Op::Fence | Op::FenceI => Registers::NONE,
-        _ => Registers::one(step.rs1) | Registers::one(step.rs2),
+        _ => Registers::one(step.rs1) | Registers::one(step.rs2) | Registers::one(step.rs3),
     }
 }
 

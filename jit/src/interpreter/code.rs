@@ -16,7 +16,7 @@
 use std::sync::OnceLock;
 
 use crate::image::Program;
-use crate::isa::{self, Op};
+use crate::isa::Op;
 use crate::machine::Machine;
 use crate::runtime::TrapKind;
 
@@ -35,7 +35,8 @@ pub(super) struct Slot {
     pub rs1: u8,
     /// Second source. Of jumps, which have none, their own halfwords.
     pub rs2: u8,
-    /// Immediate; of an `ebreak`, what it stands for.
+    /// Immediate; of an `ebreak`, what it stands for; of a floating-point operation, its rounding mode and, from bit
+    /// [`THIRD_SOURCE`] on, its third source.
     pub imm: i32,
     /// Weights of this instruction and those after it, up to the end of the straight line or page.
     pub gas: u16,
@@ -48,6 +49,9 @@ pub(super) struct Slot {
 }
 
 const _: () = assert!(size_of::<Slot>() == 16, "four slots fill a cache line");
+
+/// Lowest bit of a third source in an immediate.
+pub(super) const THIRD_SOURCE: u32 = 8;
 
 /// Target outside the page.
 pub(super) const FAR: u16 = u16::MAX;
@@ -181,9 +185,10 @@ impl<'a> Text<'a> {
         let available = &self.bytes[offset..self.bytes.len().min(offset + 4)];
         let mut word = [0; 4];
         word[..available.len()].copy_from_slice(available);
-        let decoded = isa::decode(u32::from_le_bytes(word))
-            .filter(|instruction| usize::from(instruction.length()) <= available.len())
-            .filter(|instruction| self.machine.supports(instruction.form.extension));
+        let decoded = self
+            .machine
+            .decode(u32::from_le_bytes(word))
+            .filter(|instruction| usize::from(instruction.length()) <= available.len());
         let position = position as u16;
         let Some(instruction) = decoded else {
             return (
@@ -210,7 +215,11 @@ impl<'a> Text<'a> {
             } else {
                 operands.rs2
             },
-            imm: operands.imm,
+            imm: if op.class().is_float() {
+                operands.imm | i32::from(operands.rs3) << THIRD_SOURCE
+            } else {
+                operands.imm
+            },
             gas: self.machine.weights.of(op.class()) as u16,
             count: 1,
             position,

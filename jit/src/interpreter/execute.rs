@@ -4,8 +4,9 @@ use std::cell::OnceCell;
 
 use super::arithmetic as math;
 use super::atomic::atomic;
-use super::code::{FAR, Leave, Slot, Text};
+use super::code::{FAR, Leave, Slot, THIRD_SOURCE, Text};
 use super::{Hart, SINK, Stop, Transfer, Watch};
+use crate::float;
 use crate::isa::Op;
 use crate::runtime::{AddressSpace, TrapKind};
 
@@ -28,6 +29,7 @@ pub(super) fn execute<W: Watch>(
         gas,
         instructions,
         reservation,
+        fcsr,
         ..
     } = hart;
     let (mut gas_left, mut executed) = (*gas, *instructions);
@@ -102,10 +104,17 @@ pub(super) fn execute<W: Watch>(
                     }};
                 }
                 macro_rules! load {
-                    ($type:ty, $extended:ty) => {{
+                    ($type:ty, $extended:ty) => {
+                        load!($type, $extended, std::convert::identity)
+                    };
+                    ($type:ty, $extended:ty, $held_as:expr) => {{
                         let address = effective_address(a!(), imm!());
                         match memory.load(address) {
-                            Some(bytes) => set!(<$extended>::from(<$type>::from_le_bytes(bytes)) as u64),
+                            Some(bytes) => {
+                                set!($held_as(
+                                    <$extended>::from(<$type>::from_le_bytes(bytes)) as u64
+                                ))
+                            }
                             None => trap!(access_fault(address, size_of::<$type>(), false)),
                         }
                     }};
@@ -260,6 +269,81 @@ pub(super) fn execute<W: Watch>(
                         }
                     }
                     Op::Fence | Op::FenceI => {}
+
+                    Op::Flw => load!(u32, u64, float::boxed_single),
+                    Op::Fld => load!(u64, u64),
+                    Op::Fsw => store!(u32),
+                    Op::Fsd => store!(u64),
+                    Op::FsgnjS
+                    | Op::FsgnjnS
+                    | Op::FsgnjxS
+                    | Op::FminS
+                    | Op::FmaxS
+                    | Op::FeqS
+                    | Op::FltS
+                    | Op::FleS
+                    | Op::FclassS
+                    | Op::FmvXW
+                    | Op::FmvWX
+                    | Op::FsgnjD
+                    | Op::FsgnjnD
+                    | Op::FsgnjxD
+                    | Op::FminD
+                    | Op::FmaxD
+                    | Op::FeqD
+                    | Op::FltD
+                    | Op::FleD
+                    | Op::FclassD
+                    | Op::FmvXD
+                    | Op::FmvDX
+                    | Op::FaddS
+                    | Op::FsubS
+                    | Op::FmulS
+                    | Op::FcvtWS
+                    | Op::FcvtWuS
+                    | Op::FcvtLS
+                    | Op::FcvtLuS
+                    | Op::FcvtSW
+                    | Op::FcvtSWu
+                    | Op::FcvtSL
+                    | Op::FcvtSLu
+                    | Op::FaddD
+                    | Op::FsubD
+                    | Op::FmulD
+                    | Op::FcvtWD
+                    | Op::FcvtWuD
+                    | Op::FcvtLD
+                    | Op::FcvtLuD
+                    | Op::FcvtDW
+                    | Op::FcvtDWu
+                    | Op::FcvtDL
+                    | Op::FcvtDLu
+                    | Op::FcvtSD
+                    | Op::FcvtDS
+                    | Op::FmaddS
+                    | Op::FmsubS
+                    | Op::FnmsubS
+                    | Op::FnmaddS
+                    | Op::FmaddD
+                    | Op::FmsubD
+                    | Op::FnmsubD
+                    | Op::FnmaddD
+                    | Op::FdivS
+                    | Op::FsqrtS
+                    | Op::FdivD
+                    | Op::FsqrtD => {
+                        let third = registers[usize::from((slot.imm >> THIRD_SOURCE) as u8)];
+                        match float::execute(slot.op, slot.imm as u8, [a!(), b!(), third], fcsr) {
+                            Some(value) => set!(value),
+                            None => trap!(TrapKind::IllegalInstruction),
+                        }
+                    }
+                    Op::Csrrw | Op::Csrrs | Op::Csrrc => {
+                        set!(float::access_csr(slot.op, slot.imm, a!(), fcsr))
+                    }
+                    Op::Csrrwi | Op::Csrrsi | Op::Csrrci => {
+                        set!(float::access_csr(slot.op, slot.imm, imm!() >> 12, fcsr))
+                    }
 
                     Op::Beq => branch!(a!() == b!()),
                     Op::Bne => branch!(a!() != b!()),

@@ -7,6 +7,8 @@
 //! Gas and instructions are charged a straight line at a time, on entering it. That is exact at each `ecall`, since
 //! an `ecall` ends its line, and a trap consumes everything. Where the gas left does not cover the line, the line
 //! is cut in front of the first instruction that cannot be paid, so that the trap has its exact kind and pc.
+//!
+//! Floating point is computed in software (`crate::float`), exceptions and all.
 
 mod arithmetic;
 mod atomic;
@@ -27,8 +29,8 @@ const A5: usize = 15;
 const A7: usize = 17;
 const ECALL_BYTES: u64 = 4;
 
-/// Destination of writes to x0, which stays zero that way.
-const SINK: u8 = 32;
+/// Destination of writes to x0, which stays zero that way: behind the floating-point registers.
+const SINK: u8 = 64;
 
 /// Architectural state and counters of one run.
 ///
@@ -36,7 +38,7 @@ const SINK: u8 = 32;
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Hart {
-    /// x0 to x31 and the sink. As long as a byte can index, so that no access needs a check.
+    /// x0 to x31, f0 to f31 and the sink. As long as a byte can index, so that no access needs a check.
     pub(crate) registers: [u64; 256],
     /// Next instruction.
     pub(crate) pc: u64,
@@ -47,6 +49,8 @@ pub(crate) struct Hart {
     instructions: u64,
     /// What the last LR reserved, until an SC or `ecall`.
     pub(crate) reservation: Reservation,
+    /// Accrued exceptions and the dynamic rounding mode.
+    pub(crate) fcsr: u64,
 }
 
 /// What an LR reserved: its address, and its bytes from bit 32 on. 0 where nothing is reserved.
@@ -64,7 +68,7 @@ impl Reservation {
 }
 
 impl Hart {
-    /// A hart at the entry: registers zero but sp, nothing reserved.
+    /// A hart at the entry: registers zero but sp, `fcsr` too, nothing reserved.
     pub(crate) fn new(entry: u64, stack_pointer: u64, gas_limit: u64) -> Self {
         let mut registers = [0; 256];
         registers[SP] = stack_pointer;
@@ -75,6 +79,7 @@ impl Hart {
             gas_limit,
             instructions: 0,
             reservation: Reservation::NONE,
+            fcsr: 0,
         }
     }
 

@@ -76,6 +76,14 @@ const fn short(name: &'static str, op: Op, funct6: u32, funct2: u32) -> Form {
     )
 }
 
+/// A load or store of a double, with quadrant and funct3 fixed.
+const fn float(name: &'static str, op: Op, quadrant: u32, funct3: u32, format: Format) -> Form {
+    Form {
+        extension: Extension::Zcd,
+        ..minor(name, op, quadrant, funct3, format)
+    }
+}
+
 /// Every 16-bit form. No two match the same word.
 pub(super) const FORMS: &[Form] = &[
     constrained(
@@ -174,4 +182,8 @@ pub(super) const FORMS: &[Form] = &[
     ),
     minor("c.swsp", Op::Sw, QUADRANT2, 6, narrow::STORE_WORD_SP),
     minor("c.sdsp", Op::Sd, QUADRANT2, 7, narrow::STORE_DOUBLE_SP),
+    float("c.fld", Op::Fld, QUADRANT0, 1, narrow::LOAD_FLOAT),
+    float("c.fsd", Op::Fsd, QUADRANT0, 5, narrow::STORE_FLOAT),
+    float("c.fldsp", Op::Fld, QUADRANT2, 1, narrow::LOAD_FLOAT_SP),
+    float("c.fsdsp", Op::Fsd, QUADRANT2, 5, narrow::STORE_FLOAT_SP),
 ];

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::form::Form;
 use super::format::Operands;
 use super::op::Op;
-use super::{base, compressed};
+use super::{base, compressed, float};
 
 /// A decoded instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,7 +30,8 @@ impl Instruction {
     }
 }
 
-const WIDE_COUNT: usize = base::FORMS.len();
+const BASE_COUNT: usize = base::FORMS.len();
+const WIDE_COUNT: usize = BASE_COUNT + float::FORMS.len();
 const COUNT: usize = WIDE_COUNT + compressed::FORMS.len();
 
 /// Every form, 32-bit ones first.
@@ -38,8 +39,10 @@ static FORMS: [Form; COUNT] = {
     let mut forms = [base::FORMS[0]; COUNT];
     let mut i = 0;
     while i < COUNT {
-        forms[i] = if i < WIDE_COUNT {
+        forms[i] = if i < BASE_COUNT {
             base::FORMS[i]
+        } else if i < WIDE_COUNT {
+            float::FORMS[i - BASE_COUNT]
         } else {
             compressed::FORMS[i - WIDE_COUNT]
         };

@@ -3,17 +3,21 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::decode::Instruction;
+use super::form::{FFLAGS, FRM};
 use super::format::Syntax;
 
-const REGISTER_NAMES: [&str; 32] = [
+const REGISTER_NAMES: [&str; 64] = [
     "zero", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", "a0", "a1", "a2", "a3", "a4", "a5", "a6",
-    "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6",
+    "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6", "ft0", "ft1",
+    "ft2", "ft3", "ft4", "ft5", "ft6", "ft7", "fs0", "fs1", "fa0", "fa1", "fa2", "fa3", "fa4", "fa5", "fa6",
+    "fa7", "fs2", "fs3", "fs4", "fs5", "fs6", "fs7", "fs8", "fs9", "fs10", "fs11", "ft8", "ft9", "ft10",
+    "ft11",
 ];
 
-/// ABI name of a register.
+/// ABI name of a register: x0 to x31, and f0 to f31 from 32 on.
 ///
 /// # Panics
-/// If `register` is not below 32.
+/// If `register` is not below 64.
 #[must_use]
 pub const fn register_name(register: u8) -> &'static str {
     REGISTER_NAMES[register as usize]
@@ -40,10 +44,11 @@ impl Instruction {
 impl Display for Disassembly<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Instruction { form, operands } = self.instruction;
-        let (rd, rs1, rs2) = (
+        let (rd, rs1, rs2, rs3) = (
             register_name(operands.rd),
             register_name(operands.rs1),
             register_name(operands.rs2),
+            register_name(operands.rs3),
         );
         let imm = operands.imm;
         let target = self.pc.wrapping_add_signed(i64::from(imm));
@@ -68,7 +73,33 @@ impl Display for Disassembly<'_> {
             Syntax::Target => write!(f, " {target:#x}"),
             Syntax::Immediate if imm == 0 => Ok(()),
             Syntax::Immediate => write!(f, " {imm}"),
+            Syntax::RoundedTwo => write!(f, " {rd}, {rs1}{}", rounding(imm)),
+            Syntax::RoundedThree => write!(f, " {rd}, {rs1}, {rs2}{}", rounding(imm)),
+            Syntax::RoundedFour => write!(f, " {rd}, {rs1}, {rs2}, {rs3}{}", rounding(imm)),
+            Syntax::Csr => write!(f, " {rd}, {}, {rs1}", csr_name(imm)),
+            Syntax::CsrImmediate => write!(f, " {rd}, {}, {}", csr_name(imm), imm >> 12),
         }
+    }
+}
+
+/// A rounding mode as the last operand; the dynamic one goes without saying.
+const fn rounding(mode: i32) -> &'static str {
+    match mode {
+        0 => ", rne",
+        1 => ", rtz",
+        2 => ", rdn",
+        3 => ", rup",
+        4 => ", rmm",
+        _ => "",
+    }
+}
+
+/// Name of a CSR whose number is in the low bits.
+const fn csr_name(imm: i32) -> &'static str {
+    match imm & 0xfff {
+        FFLAGS => "fflags",
+        FRM => "frm",
+        _ => "fcsr",
     }
 }
 

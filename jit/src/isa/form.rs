@@ -3,6 +3,13 @@
 use super::format::{Format, Operands};
 use super::op::{Extension, Op};
 
+/// The CSR of accrued exceptions.
+pub const FFLAGS: i32 = 1;
+/// The CSR of the dynamic rounding mode.
+pub const FRM: i32 = 2;
+/// The CSR that holds both.
+pub const FCSR: i32 = 3;
+
 /// Operand values that a form excludes: they belong to another form, or are reserved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Constraint {
@@ -16,6 +23,10 @@ pub enum Constraint {
     Rs2NotZero,
     /// The immediate is not 0.
     ImmediateNotZero,
+    /// The rounding mode is one of the five, or the dynamic one.
+    RoundingNotReserved,
+    /// The CSR is `fflags`, `frm` or `fcsr`.
+    FloatCsr,
 }
 
 impl Constraint {
@@ -26,6 +37,8 @@ impl Constraint {
             Self::Rs1NotZero => operands.rs1 != 0,
             Self::Rs2NotZero => operands.rs2 != 0,
             Self::ImmediateNotZero => operands.imm != 0,
+            Self::RoundingNotReserved => !matches!(operands.imm, 5 | 6),
+            Self::FloatCsr => matches!(operands.imm & 0xfff, FFLAGS..=FCSR),
         }
     }
 }

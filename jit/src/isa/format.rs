@@ -2,7 +2,11 @@
 //!
 //! Each format is a row of data, read by decoder, encoder and disassembler alike, so that the three cannot disagree.
 
-/// Operands of one instruction, expanded: implied registers are named, immediates are sign-extended and scaled.
+/// Number of f0 among registers: those of integers come first.
+pub const F0: u8 = 32;
+
+/// Operands of one instruction, expanded: implied registers are named, immediates are sign-extended and scaled. Registers
+/// 0 to 31 are x0 to x31, those from [`F0`] on f0 to f31.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Operands {
     /// Destination, 0 where there is none.
@@ -11,8 +15,12 @@ pub struct Operands {
     pub rs1: u8,
     /// Second source, 0 where there is none.
     pub rs2: u8,
+    /// Third source, 0 where there is none.
+    pub rs3: u8,
     /// Immediate in bytes or bits, 0 where there is none. `lui` and `auipc` have it shifted into place, atomics have
-    /// release in bit 0 and acquire in bit 1, `fence` has the successor set in bits 0 to 3 and the predecessors above.
+    /// release in bit 0 and acquire in bit 1, `fence` has the successor set in bits 0 to 3 and the predecessors above,
+    /// floating-point operations have their rounding mode, CSR instructions the CSR's number in bits 0 to 11 and what
+    /// they write, if that is an immediate, above.
     pub imm: i32,
 }
 
@@ -25,6 +33,10 @@ pub enum Register {
     At(u8),
     /// Three bits from this position, meaning x8 to x15.
     Short(u8),
+    /// Five bits from this position, meaning f0 to f31.
+    Float(u8),
+    /// Three bits from this position, meaning f8 to f15.
+    ShortFloat(u8),
     /// Implied by the encoding.
     Implied(u8),
     /// The same register as `rd`.
@@ -81,6 +93,16 @@ pub enum Syntax {
     Target,
     /// `imm`.
     Immediate,
+    /// `rd, rs1`, and the rounding mode unless it is dynamic.
+    RoundedTwo,
+    /// `rd, rs1, rs2`, and the rounding mode unless it is dynamic.
+    RoundedThree,
+    /// `rd, rs1, rs2, rs3`, and the rounding mode unless it is dynamic.
+    RoundedFour,
+    /// `rd, csr, rs1`.
+    Csr,
+    /// `rd, csr, imm`.
+    CsrImmediate,
 }
 
 /// An operand format.
@@ -92,6 +114,8 @@ pub struct Format {
     pub rs1: Register,
     /// Second source.
     pub rs2: Register,
+    /// Third source.
+    pub rs3: Register,
     /// Immediate bits; none overlap.
     pub imm: &'static [Field],
     /// The highest immediate bit is its sign.
@@ -127,7 +151,14 @@ impl Format {
         let rd = extract_register(self.rd, word, 0);
         let rs1 = extract_register(self.rs1, word, rd);
         let rs2 = extract_register(self.rs2, word, rd);
-        Operands { rd, rs1, rs2, imm }
+        let rs3 = extract_register(self.rs3, word, rd);
+        Operands {
+            rd,
+            rs1,
+            rs2,
+            rs3,
+            imm,
+        }
     }
 
     /// The bits that encode `operands`, or `None` where this format cannot hold them.
@@ -142,6 +173,7 @@ impl Format {
             (self.rd, operands.rd),
             (self.rs1, operands.rs1),
             (self.rs2, operands.rs2),
+            (self.rs3, operands.rs3),
         ] {
             word |= insert_register(register, number);
         }
@@ -151,11 +183,11 @@ impl Format {
     /// Bits of an encoding that hold operands.
     #[must_use]
     pub fn operand_mask(&self) -> u32 {
-        let registers = [self.rd, self.rs1, self.rs2]
+        let registers = [self.rd, self.rs1, self.rs2, self.rs3]
             .into_iter()
             .map(|register| match register {
-                Register::At(low) => 0x1f << low,
-                Register::Short(low) => 0x7 << low,
+                Register::At(low) | Register::Float(low) => 0x1f << low,
+                Register::Short(low) | Register::ShortFloat(low) => 0x7 << low,
                 Register::Absent | Register::Implied(_) | Register::SameAsRd => 0,
             });
         let fields = self
@@ -175,6 +207,8 @@ fn extract_register(register: Register, word: u32, rd: u8) -> u8 {
         Register::Absent => 0,
         Register::At(low) => (word >> low & 0x1f) as u8,
         Register::Short(low) => (word >> low & 0x7) as u8 + 8,
+        Register::Float(low) => (word >> low & 0x1f) as u8 + F0,
+        Register::ShortFloat(low) => (word >> low & 0x7) as u8 + 8 + F0,
         Register::Implied(number) => number,
         Register::SameAsRd => rd,
     }
@@ -182,21 +216,22 @@ fn extract_register(register: Register, word: u32, rd: u8) -> u8 {
 
 fn insert_register(register: Register, number: u8) -> u32 {
     match register {
-        Register::At(low) => u32::from(number & 0x1f) << low,
-        Register::Short(low) => u32::from(number & 0x7) << low,
+        Register::At(low) | Register::Float(low) => u32::from(number & 0x1f) << low,
+        Register::Short(low) | Register::ShortFloat(low) => u32::from(number & 0x7) << low,
         Register::Absent | Register::Implied(_) | Register::SameAsRd => 0,
     }
 }
 
 /// Formats of 32-bit encodings.
 pub(super) mod wide {
-    use super::Register::{Absent, At};
+    use super::Register::{Absent, At, Float};
     use super::{Field, Format, Register, Syntax, bits};
 
     const RD: Register = At(7);
     const RS1: Register = At(15);
     const RS2: Register = At(20);
     const I_IMM: &[Field] = &[bits(20, 12, 0)];
+    const STORE_IMM: &[Field] = &[bits(7, 5, 0), bits(25, 7, 5)];
 
     const fn format(
         rd: Register,
@@ -210,6 +245,7 @@ pub(super) mod wide {
             rd,
             rs1,
             rs2,
+            rs3: Absent,
             imm,
             signed,
             syntax,
@@ -222,14 +258,7 @@ pub(super) mod wide {
     pub const SHIFT64: Format = format(RD, RS1, Absent, &[bits(20, 6, 0)], false, Syntax::ThreeImmediate);
     pub const SHIFT32: Format = format(RD, RS1, Absent, &[bits(20, 5, 0)], false, Syntax::ThreeImmediate);
     pub const UNARY: Format = format(RD, RS1, Absent, &[], false, Syntax::Two);
-    pub const STORE: Format = format(
-        Absent,
-        RS1,
-        RS2,
-        &[bits(7, 5, 0), bits(25, 7, 5)],
-        true,
-        Syntax::Store,
-    );
+    pub const STORE: Format = format(Absent, RS1, RS2, STORE_IMM, true, Syntax::Store);
     pub const BRANCH: Format = format(
         Absent,
         RS1,
@@ -253,11 +282,39 @@ pub(super) mod wide {
     pub const ATOMIC: Format = format(RD, RS1, RS2, ORDERING, false, Syntax::Atomic);
     pub const FENCE: Format = format(Absent, Absent, Absent, &[bits(20, 8, 0)], false, Syntax::Fence);
     pub const NONE: Format = format(Absent, Absent, Absent, &[], false, Syntax::None);
+
+    const FD: Register = Float(7);
+    const FS1: Register = Float(15);
+    const FS2: Register = Float(20);
+    const ROUNDING: &[Field] = &[bits(12, 3, 0)];
+    pub const FLOAT_LOAD: Format = format(FD, RS1, Absent, I_IMM, true, Syntax::Load);
+    pub const FLOAT_STORE: Format = format(Absent, RS1, FS2, STORE_IMM, true, Syntax::Store);
+    pub const FLOAT_FUSED: Format = Format {
+        rs3: Float(27),
+        ..format(FD, FS1, FS2, ROUNDING, false, Syntax::RoundedFour)
+    };
+    pub const FLOAT_BINARY: Format = format(FD, FS1, FS2, ROUNDING, false, Syntax::RoundedThree);
+    pub const FLOAT_UNARY: Format = format(FD, FS1, Absent, ROUNDING, false, Syntax::RoundedTwo);
+    pub const FLOAT_TO_INTEGER: Format = format(RD, FS1, Absent, ROUNDING, false, Syntax::RoundedTwo);
+    pub const INTEGER_TO_FLOAT: Format = format(FD, RS1, Absent, ROUNDING, false, Syntax::RoundedTwo);
+    pub const FLOAT_BITS: Format = format(FD, FS1, FS2, &[], false, Syntax::Three);
+    pub const FLOAT_COMPARE: Format = format(RD, FS1, FS2, &[], false, Syntax::Three);
+    pub const MOVE_TO_INTEGER: Format = format(RD, FS1, Absent, &[], false, Syntax::Two);
+    pub const MOVE_TO_FLOAT: Format = format(FD, RS1, Absent, &[], false, Syntax::Two);
+    pub const CSR: Format = format(RD, RS1, Absent, &[bits(20, 12, 0)], false, Syntax::Csr);
+    pub const CSR_IMMEDIATE: Format = format(
+        RD,
+        Absent,
+        Absent,
+        &[bits(20, 12, 0), bits(15, 5, 12)],
+        false,
+        Syntax::CsrImmediate,
+    );
 }
 
 /// Formats of 16-bit encodings, named as in the manual.
 pub(super) mod narrow {
-    use super::Register::{Absent, At, Implied, SameAsRd, Short};
+    use super::Register::{Absent, At, Float, Implied, SameAsRd, Short, ShortFloat};
     use super::{Field, Format, Register, Syntax, bits};
 
     const ZERO: Register = Implied(0);
@@ -295,6 +352,7 @@ pub(super) mod narrow {
             rd,
             rs1,
             rs2,
+            rs3: Absent,
             imm,
             signed: false,
             syntax,
@@ -312,6 +370,7 @@ pub(super) mod narrow {
             rd,
             rs1,
             rs2,
+            rs3: Absent,
             imm,
             signed: true,
             syntax,
@@ -366,17 +425,22 @@ pub(super) mod narrow {
         &[bits(4, 3, 2), bits(12, 1, 5), bits(2, 2, 6)],
         Syntax::Load,
     );
-    pub const LOAD_DOUBLE_SP: Format = unsigned(
-        At(7),
-        SP,
-        Absent,
-        &[bits(5, 2, 3), bits(12, 1, 5), bits(2, 3, 6)],
-        Syntax::Load,
-    );
+    const DOUBLE_SP_IMM: &[Field] = &[bits(5, 2, 3), bits(12, 1, 5), bits(2, 3, 6)];
+    pub const LOAD_DOUBLE_SP: Format = unsigned(At(7), SP, Absent, DOUBLE_SP_IMM, Syntax::Load);
     pub const STORE_WORD_SP: Format =
         unsigned(Absent, SP, At(2), &[bits(9, 4, 2), bits(7, 2, 6)], Syntax::Store);
     pub const STORE_DOUBLE_SP: Format =
         unsigned(Absent, SP, At(2), &[bits(10, 3, 3), bits(7, 3, 6)], Syntax::Store);
+    pub const LOAD_FLOAT: Format = unsigned(ShortFloat(2), Short(7), Absent, DOUBLE_IMM, Syntax::Load);
+    pub const STORE_FLOAT: Format = unsigned(Absent, Short(7), ShortFloat(2), DOUBLE_IMM, Syntax::Store);
+    pub const LOAD_FLOAT_SP: Format = unsigned(Float(7), SP, Absent, DOUBLE_SP_IMM, Syntax::Load);
+    pub const STORE_FLOAT_SP: Format = unsigned(
+        Absent,
+        SP,
+        Float(2),
+        &[bits(10, 3, 3), bits(7, 3, 6)],
+        Syntax::Store,
+    );
     pub const JUMP_REGISTER: Format = unsigned(ZERO, At(7), Absent, &[], Syntax::Source);
     pub const CALL_REGISTER: Format = unsigned(RA, At(7), Absent, &[], Syntax::Source);
     pub const MOVE: Format = unsigned(At(7), ZERO, At(2), &[], Syntax::Update);

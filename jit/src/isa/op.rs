@@ -25,6 +25,14 @@ pub enum Extension {
     Zicond,
     /// `fence.i`, which does nothing here: text never changes.
     Zifencei,
+    /// Single-precision floating point.
+    F,
+    /// Double-precision floating point.
+    D,
+    /// 16-bit encodings of loads and stores of doubles.
+    Zcd,
+    /// Control and status registers: here those of floating point and no others.
+    Zicsr,
 }
 
 impl Extension {
@@ -42,6 +50,10 @@ impl Extension {
             Self::Zbs => "Zbs",
             Self::Zicond => "Zicond",
             Self::Zifencei => "Zifencei",
+            Self::F => "F",
+            Self::D => "D",
+            Self::Zcd => "Zcd",
+            Self::Zicsr => "Zicsr",
         }
     }
 }
@@ -75,11 +87,21 @@ pub enum Class {
     Ecall,
     /// Breakpoint trap.
     Ebreak,
+    /// Floating point that looks at bits: moves, signs, classes, comparisons, minima and maxima.
+    FloatBits,
+    /// Floating-point sums, differences, products and conversions.
+    Float,
+    /// Fused multiplication and addition.
+    FloatFused,
+    /// Floating-point division and square root.
+    FloatDivide,
+    /// Access to `fflags`, `frm` or `fcsr`.
+    Csr,
 }
 
 impl Class {
     /// Every class.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::Alu,
         Self::Mul,
         Self::Clmul,
@@ -93,6 +115,11 @@ impl Class {
         Self::Fence,
         Self::Ecall,
         Self::Ebreak,
+        Self::FloatBits,
+        Self::Float,
+        Self::FloatFused,
+        Self::FloatDivide,
+        Self::Csr,
     ];
 
     /// Whether the instruction ends a straight line: what follows in text need not be what runs next.
@@ -101,6 +128,15 @@ impl Class {
         matches!(
             self,
             Self::Branch | Self::Jal | Self::Jalr | Self::Ecall | Self::Ebreak
+        )
+    }
+
+    /// Whether it computes with floating-point registers or moves between them and integer registers.
+    #[must_use]
+    pub const fn is_float(self) -> bool {
+        matches!(
+            self,
+            Self::FloatBits | Self::Float | Self::FloatFused | Self::FloatDivide
         )
     }
 }
@@ -141,8 +177,8 @@ operations! {
     Mul { Mul, Mulh, Mulhsu, Mulhu, Mulw }
     Clmul { Clmul, Clmulh, Clmulr }
     Div { Div, Divu, Rem, Remu, Divw, Divuw, Remw, Remuw }
-    Load { Lb, Lh, Lw, Ld, Lbu, Lhu, Lwu }
-    Store { Sb, Sh, Sw, Sd }
+    Load { Lb, Lh, Lw, Ld, Lbu, Lhu, Lwu, Flw, Fld }
+    Store { Sb, Sh, Sw, Sd, Fsw, Fsd }
     Branch { Beq, Bne, Blt, Bge, Bltu, Bgeu }
     Jal { Jal }
     Jalr { Jalr }
@@ -153,4 +189,19 @@ operations! {
     Fence { Fence, FenceI }
     Ecall { Ecall }
     Ebreak { Ebreak }
+    FloatBits {
+        FsgnjS, FsgnjnS, FsgnjxS, FminS, FmaxS, FeqS, FltS, FleS, FclassS, FmvXW, FmvWX,
+        FsgnjD, FsgnjnD, FsgnjxD, FminD, FmaxD, FeqD, FltD, FleD, FclassD, FmvXD, FmvDX,
+    }
+    Float {
+        FaddS, FsubS, FmulS, FcvtWS, FcvtWuS, FcvtLS, FcvtLuS, FcvtSW, FcvtSWu, FcvtSL, FcvtSLu,
+        FaddD, FsubD, FmulD, FcvtWD, FcvtWuD, FcvtLD, FcvtLuD, FcvtDW, FcvtDWu, FcvtDL, FcvtDLu,
+        FcvtSD, FcvtDS,
+    }
+    FloatFused {
+        FmaddS, FmsubS, FnmsubS, FnmaddS,
+        FmaddD, FmsubD, FnmsubD, FnmaddD,
+    }
+    FloatDivide { FdivS, FsqrtS, FdivD, FsqrtD }
+    Csr { Csrrw, Csrrs, Csrrc, Csrrwi, Csrrsi, Csrrci }
 }

@@ -26,6 +26,11 @@ pub fn v1() -> &'static Machine {
     machine(1).unwrap()
 }
 
+/// The version that has every form.
+pub fn v2() -> &'static Machine {
+    machine(2).unwrap()
+}
+
 pub fn form(name: &str) -> &'static Form {
     isa::forms()
         .iter()
@@ -35,17 +40,31 @@ pub fn form(name: &str) -> &'static Form {
 
 /// Bytes of an instruction.
 pub fn encode(name: &str, rd: u8, rs1: u8, rs2: u8, imm: i32) -> Vec<u8> {
-    let operands = Operands { rd, rs1, rs2, imm };
+    encode_operands(
+        name,
+        &Operands {
+            rd,
+            rs1,
+            rs2,
+            imm,
+            ..Operands::default()
+        },
+    )
+}
+
+/// The same with every operand that there is.
+pub fn encode_operands(name: &str, operands: &Operands) -> Vec<u8> {
     let form = form(name);
     let word = form
-        .encode(&operands)
+        .encode(operands)
         .unwrap_or_else(|| panic!("{name} cannot encode {operands:?}"));
     word.to_le_bytes()[..usize::from(form.length())].to_vec()
 }
 
 /// Code, initial registers and initial data of a test.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Guest {
+    machine: &'static Machine,
     code: Vec<u8>,
     registers: [u64; 32],
     data: Vec<(u64, Vec<u8>)>,
@@ -59,7 +78,17 @@ pub struct Ran {
 
 impl Guest {
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            machine: v1(),
+            code: Vec::new(),
+            registers: [0; 32],
+            data: Vec::new(),
+        }
+    }
+
+    /// Sets the machine that it runs on.
+    pub fn on(self, machine: &'static Machine) -> Self {
+        Self { machine, ..self }
     }
 
     /// Sets an initial register.
@@ -139,7 +168,7 @@ impl Guest {
             segment(DATA, data, Permissions::ReadWrite),
             segment(INITIAL, initial, Permissions::Read),
         ];
-        Arc::new(Program::from_segments(segments, TEXT as u32, v1()).unwrap())
+        Arc::new(Program::from_segments(segments, TEXT as u32, self.machine).unwrap())
     }
 
     /// Runs with plenty of gas until the first `ecall` or trap, on every tier, and gives what the interpreter came to.

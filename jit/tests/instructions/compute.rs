@@ -70,6 +70,7 @@ fn check(name: &str, a: u64, b: u64, imm: i32, value: u64) {
             rs1: resolve(form.format.rs1, rs1, rd),
             rs2: resolve(form.format.rs2, rs2, rd),
             imm,
+            ..Operands::default()
         };
         let contradiction = operands.rs1 == 0 && a != 0
             || operands.rs2 == 0 && b != 0
@@ -91,6 +92,7 @@ fn resolve(register: Register, chosen: u8, rd: u8) -> u8 {
         Register::At(_) | Register::Short(_) => chosen,
         Register::Implied(number) => number,
         Register::SameAsRd => rd,
+        Register::Float(_) | Register::ShortFloat(_) => unreachable!("{register:?} is no integer register"),
     }
 }
 
@@ -104,7 +106,9 @@ fn check_registers(form: &Form, operands: &Operands, a: u64, b: u64, value: u64)
         .register(operands.rs2, b)
         .register(operands.rs1, a)
         .register(0, 0);
-    let Operands { rd, rs1, rs2, imm } = *operands;
+    let Operands {
+        rd, rs1, rs2, imm, ..
+    } = *operands;
     let mut expected = guest.registers();
     if rd != 0 {
         expected[usize::from(rd)] = value;

@@ -11,6 +11,8 @@ mod bits;
 mod compressed;
 mod compute;
 mod control;
+mod float;
+mod float_cases;
 mod memory;
 mod system;
 
@@ -27,6 +29,7 @@ fn every_form_has_a_case() {
         .chain(control::names())
         .chain(atomic::names())
         .chain(system::names())
+        .chain(float::names())
         .collect();
     let forms: BTreeSet<&str> = millrace_jit::isa::forms().iter().map(|form| form.name).collect();
     println!(

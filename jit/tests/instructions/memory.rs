@@ -65,6 +65,7 @@ fn displacements(form: &Form) -> Vec<i32> {
             rs1: base(form),
             rs2: register(form.format.rs2),
             imm: *imm,
+            ..Default::default()
         };
         form.encode(&operands).is_some()
     };

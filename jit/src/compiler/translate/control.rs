@@ -614,7 +614,7 @@ impl<'a> Translator<'a> {
         self.builder.ins().trap(UNREACHABLE);
     }
 
-    fn helper_signature(&mut self, slot: usize, parameters: usize, returns: bool) -> SigRef {
+    pub(super) fn helper_signature(&mut self, slot: usize, parameters: usize, returns: bool) -> SigRef {
         if let Some(signature) = self.helper_signatures[slot] {
             return signature;
         }

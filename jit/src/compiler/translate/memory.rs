@@ -22,8 +22,8 @@ const REACH: usize = 64;
 /// An address as an access takes it: a host address and a constant to add.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
-    address: Value,
-    offset: i32,
+    pub(super) address: Value,
+    pub(super) offset: i32,
 }
 
 impl Translator<'_> {
@@ -32,12 +32,12 @@ impl Translator<'_> {
     /// Hosts are little endian, as guests are. Loads say so and stores do not, because Cranelift removes a store of what
     /// was just loaded from the same place when both look alike; but a page may be readable and not writable, and then
     /// the store has to fault.
-    fn store_flags(&self) -> MemFlagsData {
+    pub(super) fn store_flags(&self) -> MemFlagsData {
         const { assert!(cfg!(target_endian = "little")) };
         MemFlagsData::new().with_alias_region(Some(self.guest))
     }
 
-    fn load_flags(&self) -> MemFlagsData {
+    pub(super) fn load_flags(&self) -> MemFlagsData {
         self.store_flags().with_endianness(Endianness::Little)
     }
 

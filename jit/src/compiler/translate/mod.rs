@@ -1,6 +1,7 @@
 //! From a region to Cranelift IR.
 //!
-//! `control` lays out blocks and writes calls, returns and exits; `alu`, `memory` and `atomic` translate what computes.
+//! `control` lays out blocks and writes calls, returns and exits; `alu`, `memory`, `atomic` and `float` translate what
+//! computes.
 //! Everything is one CLIF function per region, whose signature follows from its summary ([`super::summary`]), and an
 //! entry thunk for callers that know nothing but its address:
 //!
@@ -16,6 +17,7 @@
 mod alu;
 mod atomic;
 mod control;
+mod float;
 mod memory;
 mod switch;
 mod wide;
@@ -26,7 +28,7 @@ use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     self, AbiParam, AliasRegion, AliasRegionData, InstBuilder as _, MemFlagsData, SigRef, Signature,
-    SourceLoc, TrapCode, Value, types,
+    SourceLoc, TrapCode, Type, Value, types,
 };
 use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
@@ -34,13 +36,15 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use super::constants::Known;
 use super::dataflow::Facts;
 use super::debt::Debts;
+use super::floats::Observed;
 use super::flow::{Region, Step, Text};
 use super::frame;
 use super::loops::Loops;
 use super::registers::Registers;
 use super::summary::{Summaries, Summary};
-use crate::isa::Op;
+use crate::isa::{F0, Op};
 use crate::runtime::layout;
+use float::Floats;
 use switch::Shapes;
 use wide::{Carry, Halves};
 
@@ -65,6 +69,11 @@ const SMALL_LEAF: usize = 100;
 
 /// After how many instructions others read it again.
 const BASE_REACH: usize = 12;
+
+/// The type of a register's values.
+const fn type_of(register: u8) -> Type {
+    if register < F0 { types::I64 } else { types::F64 }
+}
 
 /// The signature of entry thunks: gas in, gas out, everything else in the context.
 pub(crate) fn thunk_signature(convention: CallConv) -> Signature {
@@ -157,6 +166,10 @@ pub(crate) struct Input<'a> {
     pub(crate) constants: &'a [Known],
     /// File bytes of segments that are never written, by address.
     pub(crate) read_only: &'a [(u32, &'a [u8])],
+    /// What the program can tell of how floating point is computed.
+    pub(crate) floats: Observed,
+    /// Whether the host has fused multiplication and addition.
+    pub(crate) fuses: bool,
 }
 
 impl<'a> Input<'a> {
@@ -192,7 +205,7 @@ pub(crate) fn translate(
         description: "context".into(),
     });
     let mut builder = FunctionBuilder::new(function, scratch);
-    let registers = std::array::from_fn(|_| builder.declare_var(types::I64));
+    let registers = std::array::from_fn(|number| builder.declare_var(type_of(number as u8)));
     let gas = builder.declare_var(types::I64);
     let thunk = builder.import_signature(thunk_signature(input.convention));
     let entry = builder.create_block();
@@ -207,7 +220,7 @@ pub(crate) fn translate(
         gas,
         base: None,
         thunk,
-        helper_signatures: [None; 3],
+        helper_signatures: [None; 4],
         guest,
         context,
         frame: None,
@@ -216,6 +229,7 @@ pub(crate) fn translate(
         following: &[],
         base_age: 0,
         displaced: SecondaryMap::new(),
+        floats: Floats::default(),
         blocks: Vec::new(),
         edges_into: Vec::new(),
         postponed: Vec::new(),
@@ -238,14 +252,15 @@ struct Translator<'a> {
     callees: &'a mut dyn Callees,
     debts: Debts,
     loops: Loops,
+    /// Whether the function calls itself.
     recurses: bool,
-    registers: [Variable; 32],
+    registers: [Variable; 64],
     gas: Variable,
     /// Address of guest address 0, where the current block has read it.
     base: Option<Value>,
     /// Signature of entry thunks.
     thunk: SigRef,
-    helper_signatures: [Option<SigRef>; 3],
+    helper_signatures: [Option<SigRef>; 4],
     guest: AliasRegion,
     context: AliasRegion,
     /// Host address of where the guest's stack pointer stood at entry, in functions that use their stack.
@@ -260,6 +275,8 @@ struct Translator<'a> {
     base_age: usize,
     /// Values that are another value plus a small constant.
     displaced: SecondaryMap<Value, Option<(Value, i32)>>,
+    /// What is known of floating-point values.
+    floats: Floats,
     /// CLIF blocks of the region's blocks.
     blocks: Vec<ir::Block>,
     /// Edges that lead to each block.
@@ -346,8 +363,12 @@ impl<'a> Translator<'a> {
     }
 
     fn load_context(&mut self, offset: i32) -> Value {
+        self.load_context_as(types::I64, offset)
+    }
+
+    fn load_context_as(&mut self, kind: Type, offset: i32) -> Value {
         let (flags, base) = (self.context_flags(), self.base());
-        self.builder.ins().load(types::I64, flags, base, offset)
+        self.builder.ins().load(kind, flags, base, offset)
     }
 
     fn store_context(&mut self, offset: i32, value: Value) {
@@ -366,7 +387,7 @@ impl<'a> Translator<'a> {
     /// Copies registers from their home.
     fn reload(&mut self, registers: Registers) {
         for register in registers.iter() {
-            let value = self.load_context(layout::register(register));
+            let value = self.load_context_as(type_of(register), layout::register(register));
             self.set(register, value);
         }
     }
@@ -389,6 +410,10 @@ impl<'a> Translator<'a> {
             Op::Sb | Op::Sh | Op::Sw | Op::Sd => self.store(step),
             op if op.class() == crate::isa::Class::Atomic => self.atomic(step),
             Op::Fence | Op::FenceI => {}
+            Op::Flw | Op::Fld => self.load_float(step),
+            Op::Fsw | Op::Fsd => self.store_float(step),
+            op if op.class().is_float() => self.float(step),
+            op if op.class() == crate::isa::Class::Csr => self.csr(step),
             _ => {
                 if step.rd != 0 {
                     let value = match self.wide(step, following) {

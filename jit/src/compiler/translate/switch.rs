@@ -16,7 +16,7 @@ use cranelift_codegen::ir::{self, Value};
 use super::Translator;
 use crate::compiler::constants::{self, Known};
 use crate::compiler::flow::Step;
-use crate::isa::Op;
+use crate::isa::{F0, Op};
 
 /// Most entries of a table.
 const MAX_ENTRIES: u64 = 512;
@@ -76,7 +76,7 @@ impl Translator<'_> {
     pub(super) fn note_shape(&mut self, step: &Step) {
         let shape = self.shape_of(step);
         constants::follow(step, &mut self.shapes.known);
-        if step.rd != 0 {
+        if step.rd != 0 && step.rd < F0 {
             self.shapes.shapes[usize::from(step.rd)] = shape;
         }
     }

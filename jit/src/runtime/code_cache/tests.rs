@@ -20,7 +20,15 @@ const CAPACITY: u64 = 1 << 30;
 
 fn op(name: &str, rd: u8, rs1: u8, rs2: u8, imm: i32) -> Vec<u8> {
     let form = isa::forms().iter().find(|form| form.name == name).unwrap();
-    let word = form.encode(&Operands { rd, rs1, rs2, imm }).unwrap();
+    let word = form
+        .encode(&Operands {
+            rd,
+            rs1,
+            rs2,
+            imm,
+            ..Operands::default()
+        })
+        .unwrap();
     word.to_le_bytes()[..usize::from(form.length())].to_vec()
 }
 

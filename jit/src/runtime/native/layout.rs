@@ -28,6 +28,7 @@ pub(crate) struct Context {
     /// A byte for each page of guest memory, for checked mode.
     pub(crate) permissions: *const u8,
     /// Helpers.
+    pub(crate) float: usize,
     pub(crate) clmul: usize,
     pub(crate) clmulh: usize,
     pub(crate) clmulr: usize,
@@ -41,7 +42,7 @@ const fn at(offset: usize) -> i32 {
     offset as i32 - CONTEXT_OFFSET as i32
 }
 
-/// Displacement of a guest register from the base.
+/// Displacement of a guest register from the base; those from 32 on are floating-point registers.
 pub(crate) const fn register(number: u8) -> i32 {
     at(offset_of!(Context, hart.registers) + number as usize * 8)
 }
@@ -49,12 +50,14 @@ pub(crate) const fn register(number: u8) -> i32 {
 pub(crate) const PC: i32 = at(offset_of!(Context, hart.pc));
 pub(crate) const GAS: i32 = at(offset_of!(Context, hart.gas));
 pub(crate) const RESERVATION: i32 = at(offset_of!(Context, hart.reservation));
+pub(crate) const FCSR: i32 = at(offset_of!(Context, hart.fcsr));
 pub(crate) const HOST_STACK: i32 = at(offset_of!(Context, host_stack));
 pub(crate) const STACK_LIMIT: i32 = at(offset_of!(Context, stack_limit));
 pub(crate) const ENTRIES: i32 = at(offset_of!(Context, entries));
 pub(crate) const HOST_CALL: i32 = at(offset_of!(Context, host_call));
 pub(crate) const EXIT: i32 = at(offset_of!(Context, exit));
 pub(crate) const PERMISSIONS: i32 = at(offset_of!(Context, permissions));
+pub(crate) const FLOAT: i32 = at(offset_of!(Context, float));
 pub(crate) const CLMUL: i32 = at(offset_of!(Context, clmul));
 pub(crate) const CLMULH: i32 = at(offset_of!(Context, clmulh));
 pub(crate) const CLMULR: i32 = at(offset_of!(Context, clmulr));

@@ -1,6 +1,7 @@
 //! Native code at run time: entering it, leaving it, faults, and the code itself.
 
 pub(crate) mod code;
+mod float_unit;
 pub(crate) mod layout;
 pub(crate) mod memory;
 pub(crate) mod run;

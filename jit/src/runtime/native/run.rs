@@ -16,9 +16,11 @@ use std::sync::Arc;
 use super::code::NativeCode;
 use super::layout::{Context, ExitReason};
 use super::tiers::Tiering;
-use super::{signals, stack, trampoline};
+use super::{float_unit, signals, stack, trampoline};
+use crate::float;
 use crate::image::Program;
 use crate::interpreter::{self, Advance, Hart, Transfer};
+use crate::isa::{Extension, Op};
 use crate::runtime::memory::CONTEXT_OFFSET;
 use crate::runtime::{End, Flow, Host, Memory, Outcome, Trap, TrapKind};
 
@@ -72,6 +74,7 @@ pub(crate) fn run(
         host_call: host_call as *const () as usize,
         exit: trampoline::exit as *const () as usize,
         permissions,
+        float: float_operation as *const () as usize,
         clmul: clmul as *const () as usize,
         clmulh: clmulh as *const () as usize,
         clmulr: clmulr as *const () as usize,
@@ -79,6 +82,7 @@ pub(crate) fn run(
     };
     // SAFETY: as above.
     unsafe { context.write(initial) };
+    let has_floats = program.machine().supports(Extension::F);
     let mut interpreted = 0;
     let mut was_native = false;
     let end = loop {
@@ -104,6 +108,9 @@ pub(crate) fn run(
         }
         was_native = true;
         hart.gas = !hart.gas;
+        if has_floats {
+            float_unit::put_right();
+        }
         let reason = {
             let _guard = signals::Guard::new(code, base);
             // SAFETY: the context is complete, the function is of this program, whose code lives as long as `code`, and
@@ -179,6 +186,15 @@ extern "C" fn host_call(base: *mut u8) -> u64 {
             1
         }
     }
+}
+
+/// Floating-point operations of native code: an operation's number with its rounding mode in bits 8 and above. Native
+/// code has looked at the dynamic rounding mode.
+extern "C" fn float_operation(base: *mut u8, operation: u64, a: u64, b: u64, c: u64) -> u64 {
+    // SAFETY: as in `host_call`.
+    let fcsr = unsafe { &mut (*base.sub(CONTEXT_OFFSET).cast::<Context>()).hart.fcsr };
+    let op = Op::ALL[usize::from(operation as u8)];
+    float::execute(op, (operation >> 8) as u8, [a, b, c], fcsr).expect("rounding modes are valid here")
 }
 
 extern "C" fn clmul(a: u64, b: u64) -> u64 {
