@@ -1,6 +1,6 @@
 //! Assembling by the machine's own table of instruction forms.
 
-use millrace_jit::isa::{Form, Operands, decode, forms};
+use millrace_jit::isa::{Constraint, Form, Operands, decode, forms};
 use rand::Rng;
 
 /// The form of that name.
@@ -75,7 +75,16 @@ impl Text {
 
     /// `name rd, rs1, rs2` and `imm`; operands that the form lacks are 0.
     pub fn op(&mut self, name: &str, rd: u8, rs1: u8, rs2: u8, imm: i32) {
-        self.emit(form(name), Operands { rd, rs1, rs2, imm });
+        self.emit(
+            form(name),
+            Operands {
+                rd,
+                rs1,
+                rs2,
+                imm,
+                ..Operands::default()
+            },
+        );
     }
 
     /// Sets `rd` to an address below 2^31 - 2048: 8 bytes.
@@ -162,7 +171,11 @@ pub fn random_word(
 ) -> Option<(u32, Operands)> {
     (0..200).find_map(|_| {
         let free = if form.is_compressed() { 0xffff } else { u32::MAX } & !form.mask;
-        let word = form.pattern | random.random::<u32>() & free;
+        let mut word = form.pattern | random.random::<u32>() & free;
+        if form.constraints.contains(&Constraint::FloatCsr) {
+            // Of 4,096 numbers three are legal.
+            word = word & 0x000f_ffff | random.random_range(1..=3) << 20;
+        }
         let operands = form.decode(word)?;
         let is_this_form = decode(word).is_some_and(|found| found.form.name == form.name);
         (is_this_form && accept(&operands)).then_some((word, operands))
@@ -199,4 +212,49 @@ pub fn value(random: &mut impl Rng) -> u64 {
         }),
         _ => any,
     }
+}
+
+/// A double near the edges of something, or any.
+pub fn double(random: &mut impl Rng) -> u64 {
+    near_edge(random, 11, 52)
+}
+
+/// The same for a single, boxed as registers hold it.
+pub fn single(random: &mut impl Rng) -> u64 {
+    0xffff_ffff << 32 | near_edge(random, 8, 23)
+}
+
+/// A number of a format near the edges of something: of its range, of integers, of one.
+fn near_edge(random: &mut impl Rng, exponent_bits: u32, fraction_bits: u32) -> u64 {
+    let any = random.random::<u64>();
+    let sign = (any & 1) << (exponent_bits + fraction_bits);
+    let infinity = ((1_u64 << exponent_bits) - 1) << fraction_bits;
+    let bias = (1_u64 << (exponent_bits - 1)) - 1;
+    let fraction = any >> 8 & ((1 << fraction_bits) - 1);
+    let few = any >> 4 & 3;
+    let with_exponent = |exponent: u64, fraction: u64| exponent << fraction_bits | fraction;
+    // Few bits at either end of a fraction, where rounding shows.
+    let sparse = (1_u64 << (any >> 16 & 63) & ((1 << fraction_bits) - 1)) ^ few;
+    let magnitude = match random.random_range(0..16) {
+        0 => few,
+        1 => (1 << fraction_bits) - 1 - few,
+        2 => (1 << fraction_bits) + few,
+        3 => infinity - 1 - few,
+        4 => infinity,
+        5 => infinity | 1 << (fraction_bits - 1) | few,
+        6 => infinity | 1 + few,
+        7 => fraction,
+        8 => with_exponent(1 + few, fraction),
+        9 => with_exponent(bias, 0).wrapping_add(few).wrapping_sub(1),
+        10 => with_exponent(bias - 2 + few, sparse),
+        // Around the sizes of integers.
+        11 => with_exponent(bias + [31, 32, 63, 64][few as usize], 0)
+            .wrapping_add(any >> 6 & 3)
+            .wrapping_sub(2),
+        12 => with_exponent(bias + (any >> 6 & 63), fraction),
+        13 => with_exponent(bias - (any >> 6 & 63), sparse),
+        14 => with_exponent(bias + u64::from(fraction_bits) - 2 + few, sparse),
+        _ => any >> 1 & (infinity | ((1 << fraction_bits) - 1)),
+    };
+    sign | magnitude
 }

@@ -10,9 +10,10 @@ use crate::tools;
 /// What `ebreak` comes to on Linux.
 pub const SIGTRAP: i32 = 5;
 
-/// Extensions that the machine has, on; all others that qemu 7.2 can switch, off. `xventanacondops` stands for Zicond.
+/// Extensions that the machine has in its newest version, on; all others that qemu 7.2 can switch, off. `xventanacondops`
+/// stands for Zicond.
 const QEMU_CPU: &str = "rv64,m=true,a=true,c=true,zba=true,zbb=true,zbc=true,zbs=true,Zifencei=true,\
-    Zihintpause=true,xventanacondops=true,f=false,d=false,v=false,h=false,Zicsr=false,Zfh=false,Zfhmin=false,\
+    Zihintpause=true,xventanacondops=true,f=true,d=true,Zicsr=true,v=false,h=false,Zfh=false,Zfhmin=false,\
     Zve32f=false,Zve64f=false,zbkb=false,zbkc=false,zbkx=false,zk=false,zkn=false,zknd=false,zkne=false,zknh=false,\
     zkr=false,zks=false,zksed=false,zksh=false,zkt=false,zdinx=false,zfinx=false,zhinx=false,zhinxmin=false,\
     svinval=false,svnapot=false,svpbmt=false,sstc=false,sscofpmf=false,x-j=false";

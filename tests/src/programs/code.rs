@@ -151,7 +151,13 @@ impl Item {
         let mut emit = |name: &str, rd, rs1, rs2, imm: i64| {
             let imm = i32::try_from(imm).expect("layout kept displacements short");
             let form = form(name);
-            let operands = Operands { rd, rs1, rs2, imm };
+            let operands = Operands {
+                rd,
+                rs1,
+                rs2,
+                imm,
+                ..Operands::default()
+            };
             let word = form
                 .encode(&operands)
                 .unwrap_or_else(|| panic!("{name} cannot hold {operands:?}"));
@@ -364,7 +370,12 @@ pub fn assemble(chunks: &[&Chunk], labels: usize, base: u64, for_qemu: bool) -> 
 }
 
 fn encode(name: &str, rd: u8, rs1: u8, imm: i32) -> u32 {
-    let operands = Operands { rd, rs1, rs2: 0, imm };
+    let operands = Operands {
+        rd,
+        rs1,
+        imm,
+        ..Operands::default()
+    };
     form(name).encode(&operands).expect("jumps reach over text")
 }
 

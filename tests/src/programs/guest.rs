@@ -117,6 +117,8 @@ pub struct Guest {
     pub for_qemu: bool,
     /// It keeps its stack in data instead of the machine's own.
     pub own_stack: bool,
+    /// The machine that it is made for.
+    pub machine_version: u16,
     /// Upper bound of the instructions it executes, if it ends by itself.
     pub most_instructions: u64,
 }
@@ -128,6 +130,7 @@ pub struct Image {
     pub text: Assembled,
     segments: Vec<elf::Segment>,
     entry: u64,
+    machine_version: u16,
 }
 
 impl Guest {
@@ -164,6 +167,7 @@ impl Guest {
             text,
             segments,
             entry,
+            machine_version: self.machine_version,
         })
     }
 
@@ -238,7 +242,7 @@ impl Image {
     /// If it is not valid: generated ones are.
     #[must_use]
     pub fn program(&self) -> Arc<Program> {
-        let machine = machine(1).expect("version 1 is part of every build");
+        let machine = machine(self.machine_version).expect("the version is part of every build");
         Arc::new(Program::load(&self.elf(), machine).expect("generated programs are valid"))
     }
 

@@ -1,12 +1,12 @@
 //! Many cases in one ELF file.
 
 use millrace_jit::isa::{Extension, decode};
-use millrace_tests::asm::{Text, form, value};
+use millrace_tests::asm::{Text, double, form, single, value};
 use millrace_tests::elf;
 use rand::Rng;
 
 use crate::Coverage;
-use crate::generate::{BLOCK, Generator};
+use crate::generate::{BLOCK, FCSR, FLOATS, Generator, Style};
 
 /// Where text lies.
 pub const TEXT: u64 = 0x1_0000;
@@ -29,14 +29,22 @@ impl Batch {
     pub fn generate(
         random: &mut impl Rng,
         extension: Extension,
+        style: Style,
         cases: usize,
         coverage: &mut Coverage,
     ) -> Self {
         let words = (cases as u64 + 1) * BLOCK / 8;
-        let data = (0..words).flat_map(|_| value(random).to_le_bytes()).collect();
+        let mut word = |offset: u64| match offset % BLOCK {
+            FLOATS..FCSR if offset % 16 == 0 => double(random),
+            FLOATS..FCSR => single(random),
+            _ => value(random),
+        };
+        let data = (0..words)
+            .flat_map(|index| word(8 * index).to_le_bytes())
+            .collect();
         let mut text = Text::new(TEXT);
         let mut starts = vec![0];
-        let mut generator = Generator::new(random, extension, coverage);
+        let mut generator = Generator::new(random, extension, style, coverage);
         for case in 0..cases as u64 {
             generator.case(&mut text, DATA + case * BLOCK);
             starts.push(text.bytes.len());
@@ -121,7 +129,7 @@ impl Batch {
 }
 
 /// A program of one instruction without operands.
-pub fn single(name: &str) -> Vec<u8> {
+pub fn alone(name: &str) -> Vec<u8> {
     let form = form(name);
     let mut text = Text::new(TEXT);
     text.emit_word(form, form.pattern);

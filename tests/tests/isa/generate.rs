@@ -1,11 +1,11 @@
 //! Random cases: code that is valid, ends, and reads and writes only its own block of memory.
 //!
 //! One register per case, its `base`, holds the address of the case's block and is never written; all others take part.
-//! A block has the registers' initial values, which the case's own values replace when it is done, and behind them the
-//! scratch area. An access may run up to 7 bytes over the block's end, into slot 0 of the next one, which is nobody's:
+//! A block has the registers' initial values, which the case's own values replace when it is done, those of floating point
+//! and `fcsr` behind those of integers, and behind them the scratch area. An access may run up to 7 bytes over the block's end, into slot 0 of the next one, which is nobody's:
 //! so some accesses cross pages.
 
-use millrace_jit::isa::{Class, Extension, Form, Op, Operands, forms};
+use millrace_jit::isa::{self, Class, Extension, F0, Form, Op, Operands, forms};
 use rand::Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
 
@@ -13,11 +13,38 @@ use crate::Coverage;
 use millrace_tests::asm::{Text, form, random_word};
 
 /// Bytes of a case's block.
-pub const BLOCK: u64 = 512;
+pub const BLOCK: u64 = 1024;
+/// Offset of the floating-point registers: doubles in those with even numbers, boxed singles in the others.
+pub const FLOATS: u64 = 256;
+/// Offset of `fcsr`.
+pub const FCSR: u64 = 512;
 /// Offset of the scratch area in the block.
-pub const SCRATCH: u64 = 256;
+pub const SCRATCH: u64 = 768;
 /// Things a case does: single instructions with what prepares them, branches over code, loops.
 const ITEMS: usize = 16;
+
+/// How much a case looks at floating-point state. Native code computes differently for each.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Style {
+    /// There is none.
+    Integers,
+    /// Neither exceptions nor the rounding mode.
+    Plain,
+    /// Sets the dynamic rounding mode.
+    Rounds,
+    /// The same, and reads exceptions.
+    Observes,
+}
+
+impl Style {
+    const fn has_floats(self) -> bool {
+        !matches!(self, Self::Integers)
+    }
+
+    const fn rounds(self) -> bool {
+        matches!(self, Self::Rounds | Self::Observes)
+    }
+}
 
 /// Makes the cases of one extension.
 #[derive(Debug)]
@@ -29,7 +56,10 @@ pub struct Generator<'a, R> {
     pending: Vec<&'static Form>,
     /// Operations without operands in memory, to fill in between.
     mix: Vec<&'static Form>,
+    style: Style,
     block: u64,
+    /// Holds the block's address.
+    base: u8,
     /// Registers that must not be written, as a bit mask.
     kept: u32,
 }
@@ -38,11 +68,11 @@ fn is_straight(form: &Form) -> bool {
     matches!(
         form.op.class(),
         Class::Alu | Class::Mul | Class::Clmul | Class::Div
-    )
+    ) || form.op.class().is_float()
 }
 
 impl<'a, R: Rng> Generator<'a, R> {
-    pub fn new(random: &'a mut R, extension: Extension, coverage: &'a mut Coverage) -> Self {
+    pub fn new(random: &'a mut R, extension: Extension, style: Style, coverage: &'a mut Coverage) -> Self {
         let of = |wanted: Extension| forms().iter().filter(move |form| form.extension == wanted);
         let own = of(extension)
             .filter(|form| !crate::ends_program(form.op))
@@ -55,7 +85,9 @@ impl<'a, R: Rng> Generator<'a, R> {
             own,
             pending: Vec::new(),
             mix,
+            style,
             block: 0,
+            base: 0,
             kept: 0,
         }
     }
@@ -63,8 +95,22 @@ impl<'a, R: Rng> Generator<'a, R> {
     /// Appends a case that works on `block`.
     pub fn case(&mut self, text: &mut Text, block: u64) {
         let base = self.random.random_range(1..32_u8);
-        (self.block, self.kept) = (block, 1 << base);
+        (self.block, self.kept, self.base) = (block, 1 << base, base);
         text.set(base, block);
+        if self.style.has_floats() {
+            for register in 0..32 {
+                text.op(
+                    "fld",
+                    F0 + register,
+                    base,
+                    0,
+                    FLOATS as i32 + 8 * i32::from(register),
+                );
+            }
+        }
+        if self.style.rounds() {
+            self.set_rounding(text);
+        }
         for register in (1..32).filter(|register| *register != base) {
             text.op("ld", register, base, 0, 8 * i32::from(register));
         }
@@ -77,6 +123,23 @@ impl<'a, R: Rng> Generator<'a, R> {
         }
         for register in 1..32 {
             text.op("sd", 0, base, register, 8 * i32::from(register));
+        }
+        if self.style.has_floats() {
+            for register in 0..32 {
+                text.op(
+                    "fsd",
+                    0,
+                    base,
+                    F0 + register,
+                    FLOATS as i32 + 8 * i32::from(register),
+                );
+            }
+        }
+        if self.style == Style::Observes {
+            // The base has done its work.
+            text.op("addi", 31, base, 0, 0);
+            text.op("csrrw", 30, 0, 0, isa::FCSR);
+            text.op("sd", 0, 31, 30, FCSR as i32);
         }
         text.outline();
     }
@@ -136,6 +199,10 @@ impl<'a, R: Rng> Generator<'a, R> {
             Class::Alu | Class::Mul | Class::Clmul | Class::Div | Class::Fence => {
                 self.straight(text, form, kept)
             }
+            Class::FloatBits | Class::Float | Class::FloatFused | Class::FloatDivide => {
+                self.float(text, form, kept)
+            }
+            Class::Csr => self.csr(text, form, kept),
             Class::Load | Class::Store => self.access(text, form, kept),
             Class::Atomic => self.atomic(text, form, kept),
             Class::Branch | Class::Jal => self.jump(text, form, kept),
@@ -151,6 +218,62 @@ impl<'a, R: Rng> Generator<'a, R> {
     fn straight(&mut self, text: &mut Text, form: &Form, kept: u32) -> bool {
         let word = random_word(self.random, form, |operands| writable(operands.rd, kept));
         word.map(|(word, _)| text.emit_word(form, word)).is_some()
+    }
+
+    /// A floating-point operation, mostly with sources at the edges of something, and often a look at its exceptions.
+    fn float(&mut self, text: &mut Text, form: &Form, kept: u32) -> bool {
+        let accept = |operands: &Operands| writable(operands.rd, kept);
+        let Some((word, operands)) = random_word(self.random, form, accept) else {
+            return false;
+        };
+        // What it converts from, if it is the other format.
+        let is_single = match form.name {
+            "fcvt.s.d" => false,
+            "fcvt.d.s" => true,
+            name => name.ends_with(".s") || name.ends_with(".w"),
+        };
+        for register in [operands.rs1, operands.rs2, operands.rs3] {
+            if register >= F0 && self.random.random_bool(0.8) {
+                // Now and then what a register of the other format holds.
+                let parity = u8::from(is_single ^ self.random.random_bool(0.05));
+                let slot = self.random.random_range(0..16) * 2 + parity;
+                text.op("fld", register, self.base, 0, FLOATS as i32 + 8 * i32::from(slot));
+            }
+        }
+        let reads = self.style == Style::Observes && self.random.random_bool(0.6);
+        let flags = self.random.random_range(1..32_u8);
+        if reads && writable(flags, kept) && flags != operands.rd {
+            text.op("csrrwi", 0, 0, 0, isa::FFLAGS);
+            text.emit_word(form, word);
+            text.op("csrrs", flags, 0, 0, isa::FFLAGS);
+        } else {
+            text.emit_word(form, word);
+        }
+        if self.style.rounds() && self.random.random_bool(0.3) {
+            self.set_rounding(text);
+        }
+        true
+    }
+
+    /// Sets one of the five rounding modes.
+    fn set_rounding(&mut self, text: &mut Text) {
+        let mode = self.random.random_range(0..5);
+        text.op("csrrwi", 0, 0, 0, isa::FRM | mode << 12);
+    }
+
+    /// A CSR instruction, a look at what it did, and a rounding mode that is none of the reserved ones.
+    fn csr(&mut self, text: &mut Text, form: &Form, kept: u32) -> bool {
+        let accept = |operands: &Operands| writable(operands.rd, kept);
+        let Some((word, _)) = random_word(self.random, form, accept) else {
+            return false;
+        };
+        text.emit_word(form, word);
+        let seen = self.random.random_range(1..32_u8);
+        if writable(seen, kept) {
+            text.op("csrrs", seen, 0, 0, isa::FCSR);
+        }
+        self.set_rounding(text);
+        true
     }
 
     /// Code for branches to jump over: it may or may not be executed.
@@ -296,7 +419,7 @@ impl<'a, R: Rng> Generator<'a, R> {
 
 /// Whether an instruction may write `register`; writes to x0 are void.
 fn writable(register: u8, kept: u32) -> bool {
-    kept >> register & 1 == 0
+    register >= F0 || kept >> register & 1 == 0
 }
 
 /// Whether `register` can be given a value.

@@ -24,13 +24,14 @@ mod oracle;
 use std::collections::BTreeMap;
 
 use millrace_jit::isa::{Extension, Op, forms};
-use millrace_jit::{End, TrapKind};
+use millrace_jit::{End, Tier, TrapKind};
 use millrace_tests::qemu::{self, run_qemu};
 use millrace_tests::tools::number;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use batch::Batch;
+use generate::Style;
 use oracle::{check, run_here};
 
 /// Executions, at least, of every form in a default run.
@@ -45,11 +46,20 @@ fn differential(extension: Extension) -> Coverage {
     let wanted = TIMES_EACH * number("MILLRACE_LONG", 1);
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut coverage = Coverage::new();
-    let mut batches = 0;
+    let mut batches = 0_u64;
     loop {
-        let batch = Batch::generate(&mut random, extension, CASES_PER_BATCH, &mut coverage);
+        let style = style(extension, batches);
+        let batch = Batch::generate(&mut random, extension, style, CASES_PER_BATCH, &mut coverage);
+        // What floating point is computed by differs between tiers; of the rest `programs` takes care. Compiling takes most
+        // of the time: every style once in a while.
+        let tiers: &[Tier] = match style {
+            Style::Integers => &[Tier::Interpreter],
+            _ if batches / 3 % 3 != 0 => &[Tier::Interpreter],
+            _ => &[Tier::Interpreter, Tier::Jit],
+        };
         check(
             &batch,
+            tiers,
             &format!(
                 "{extension:?}, MILLRACE_SEED={}, batch {batches}",
                 number("MILLRACE_SEED", 1)
@@ -67,6 +77,17 @@ fn differential(extension: Extension) -> Coverage {
     let executed: u64 = coverage.values().sum();
     println!("{extension:?}: seed {seed:#x}, {batches} batches, {executed} counted instructions");
     coverage
+}
+
+/// The style of an extension's batch with that number.
+fn style(extension: Extension, batch: u64) -> Style {
+    match extension {
+        Extension::F | Extension::D | Extension::Zcd => {
+            [Style::Observes, Style::Plain, Style::Rounds][batch as usize % 3]
+        }
+        Extension::Zicsr => Style::Observes,
+        _ => Style::Integers,
+    }
 }
 
 /// Operations that no case contains: `ecall` is what every batch ends with, `ebreak` ends a program.
@@ -97,6 +118,10 @@ extensions! {
     single_bits: Zbs,
     conditional_zero: Zicond,
     instruction_fence: Zifencei,
+    single_precision: F,
+    double_precision: D,
+    compressed_doubles: Zcd,
+    float_state: Zicsr,
 }
 
 /// Every form of the table belongs to an extension tested above, or ends programs: those are executed by every batch
@@ -107,7 +132,8 @@ fn all_forms_are_covered() {
     let mut coverage = Coverage::new();
     for &extension in TESTED {
         for _ in 0..4 {
-            Batch::generate(&mut random, extension, CASES_PER_BATCH, &mut coverage);
+            let style = style(extension, 0);
+            Batch::generate(&mut random, extension, style, CASES_PER_BATCH, &mut coverage);
         }
     }
     let missing: Vec<_> = forms()
@@ -122,8 +148,8 @@ fn all_forms_are_covered() {
 #[test]
 fn breakpoints_end_programs() {
     for name in ["ebreak", "c.ebreak"] {
-        let elf = batch::single(name);
-        let here = run_here(&elf);
+        let elf = batch::alone(name);
+        let here = run_here(&elf, Tier::Interpreter);
         let End::Trapped(trap) = here.end else {
             panic!("{name}: {:?}", here.end)
         };

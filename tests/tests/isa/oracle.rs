@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use millrace_jit::isa::register_name;
-use millrace_jit::machine::{MAX_GAS_LIMIT, machine};
+use millrace_jit::machine::{MAX_GAS_LIMIT, NEWEST, machine};
 use millrace_jit::{Ecall, End, Flow, Host, Instance, Program, Tier};
-use millrace_tests::qemu::run_qemu;
+use millrace_tests::qemu::{There, run_qemu};
 
 use crate::batch::Batch;
-use crate::generate::{BLOCK, SCRATCH};
+use crate::generate::{BLOCK, FCSR, SCRATCH};
 
 /// What a run here came to.
 #[derive(Debug)]
@@ -46,13 +46,13 @@ impl Host for Recorder {
     }
 }
 
-/// Runs `elf` on the machine under test.
-pub fn run_here(elf: &[u8]) -> Here {
-    let machine = machine(1).expect("version 1 is part of every build");
+/// Runs `elf` on the newest machine.
+pub fn run_here(elf: &[u8], tier: Tier) -> Here {
+    let machine = machine(NEWEST).expect("the newest version is part of every build");
     let program = Program::load(elf, machine).expect("generated programs are valid");
     let mut instance = Instance::new(Arc::new(program));
     let mut host = Recorder::default();
-    let outcome = instance.run(Tier::Interpreter, MAX_GAS_LIMIT, &mut host);
+    let outcome = instance.run(tier, MAX_GAS_LIMIT, &mut host);
     Here {
         end: outcome.end,
         output: host.output,
@@ -60,10 +60,21 @@ pub fn run_here(elf: &[u8]) -> Here {
     }
 }
 
-/// Runs the batch on both sides and panics at the first difference, with the case that made it.
-pub fn check(batch: &Batch, origin: &str) {
-    let here = run_here(&batch.elf());
+/// Runs the batch on both sides, here on every one of the tiers, and panics at the first difference, with the case that
+/// made it.
+pub fn check(batch: &Batch, tiers: &[Tier], origin: &str) {
     let there = run_qemu(&batch.qemu_elf());
+    for &tier in tiers {
+        compare(
+            batch,
+            &run_here(&batch.elf(), tier),
+            &there,
+            &format!("{origin}, {tier:?}"),
+        );
+    }
+}
+
+fn compare(batch: &Batch, here: &Here, there: &There, origin: &str) {
     assert_eq!(
         there.status,
         Some(0),
@@ -84,6 +95,7 @@ pub fn check(batch: &Batch, origin: &str) {
         let (case, offset) = (8 * index / BLOCK as usize, 8 * index as u64 % BLOCK);
         let place = match offset {
             SCRATCH.. => format!("scratch + {}", offset - SCRATCH),
+            FCSR.. => "fcsr".to_owned(),
             _ => register_name((offset / 8) as u8).to_owned(),
         };
         panic!(

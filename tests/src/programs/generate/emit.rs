@@ -53,7 +53,13 @@ impl Generator<'_> {
     /// An instruction of 4 bytes.
     pub(super) fn op4(&mut self, name: &str, rd: u8, rs1: u8, rs2: u8, imm: i32) {
         let form = form(name);
-        let operands = Operands { rd, rs1, rs2, imm };
+        let operands = Operands {
+            rd,
+            rs1,
+            rs2,
+            imm,
+            ..Operands::default()
+        };
         let word = form
             .encode(&operands)
             .unwrap_or_else(|| panic!("{name} cannot hold {operands:?}"));
@@ -64,7 +70,13 @@ impl Generator<'_> {
     pub(super) fn op(&mut self, name: &str, rd: u8, rs1: u8, rs2: u8, imm: i32) {
         if self.choices.chance(50) {
             let op = form(name).op;
-            let operands = Operands { rd, rs1, rs2, imm };
+            let operands = Operands {
+                rd,
+                rs1,
+                rs2,
+                imm,
+                ..Operands::default()
+            };
             let short = forms()
                 .iter()
                 .filter(|form| form.op == op && form.is_compressed())

@@ -3,6 +3,7 @@
 //!
 //! - `emit`: single instructions, with what they may write and what they cost noted in the `Scope`;
 //! - `straight`: code without control flow: random instructions, memory, atomics, idioms that compilers make;
+//! - `floats`: floating point, in some programs;
 //! - `flow`: branches, loops, graphs of blocks, tables, overlapping decodes;
 //! - `calls`: calls of every kind, and `functions`: what is called;
 //! - `contexts`: coroutines, `setjmp`;
@@ -12,6 +13,7 @@
 mod calls;
 mod contexts;
 mod emit;
+mod floats;
 mod flow;
 mod functions;
 mod straight;
@@ -183,6 +185,7 @@ struct Generator<'a> {
     fixups: Vec<Fixup>,
     deep_len: u64,
     own_stack: bool,
+    floats: floats::Floats,
     /// Holds the address [`HOME`](super::guest::HOME) always.
     home: u8,
     functions: Vec<Function>,
@@ -211,6 +214,7 @@ const A7: u8 = 17;
 /// Every register but x0.
 const ALL: u32 = !1;
 
+/// The bit of an integer register in a mask; none of any other.
 const fn bit(register: u8) -> u32 {
-    1 << register & ALL
+    if register < 32 { 1 << register & ALL } else { 0 }
 }

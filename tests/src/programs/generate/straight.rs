@@ -3,6 +3,7 @@
 use millrace_jit::isa::{Class, Form, Op, Operands, forms};
 
 use super::super::guest::{HOME, SCRATCH, SCRATCH_END};
+use super::floats::Floats;
 use super::{Generator, SP, bit};
 use crate::asm::{form, random_word, value};
 
@@ -24,6 +25,7 @@ impl Generator<'_> {
             match self.choices.below(10) {
                 0 => self.idiom(),
                 1 => self.access(),
+                2..5 if self.floats != Floats::None => self.float(),
                 _ => self.computation(0),
             }
             self.close(start);
@@ -195,7 +197,7 @@ impl Generator<'_> {
     fn memory_form(&mut self) -> &'static Form {
         loop {
             let form = self.choices.pick(forms());
-            if matches!(form.op.class(), Class::Load | Class::Store) {
+            if matches!(form.op.class(), Class::Load | Class::Store) && self.has(form) {
                 return form;
             }
         }

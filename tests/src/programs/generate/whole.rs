@@ -5,6 +5,7 @@ use millrace_jit::isa::Op;
 use super::super::choices::Choices;
 use super::super::code::{Chunk, Item, Label};
 use super::super::guest::{DATA_LEN, Guest, HOME, LAYOUTS, REGISTERS, SCRATCH, SCRATCH_END, STACK_TOP};
+use super::floats::Floats;
 use super::functions::{STACK_UNITS, Style};
 use super::{A0, A7, Generator, SP, Scope, Shape};
 use crate::asm::value;
@@ -25,6 +26,14 @@ impl<'a> Generator<'a> {
             data[start..start + 8].copy_from_slice(&value(choices).to_le_bytes());
         }
         let own_stack = shape.for_qemu || choices.chance(50);
+        let floats = *choices.pick(&[
+            Floats::None,
+            Floats::None,
+            Floats::Plain,
+            Floats::Plain,
+            Floats::Rounds,
+            Floats::Observes,
+        ]);
         let scope = Scope {
             kept: 0,
             written: 0,
@@ -39,7 +48,7 @@ impl<'a> Generator<'a> {
             deep: false,
             in_deep: false,
         };
-        Self {
+        let mut generator = Self {
             choices,
             shape,
             origin,
@@ -52,6 +61,7 @@ impl<'a> Generator<'a> {
             fixups: Vec::new(),
             deep_len: 0,
             own_stack,
+            floats,
             home,
             functions: Vec::new(),
             shared: Vec::new(),
@@ -63,7 +73,9 @@ impl<'a> Generator<'a> {
             tables: 0,
             traps_left: if shape.traps { TRAPS } else { 0 },
             runoff: None,
-        }
+        };
+        generator.make_numbers();
+        generator
     }
 
     pub(super) fn whole(mut self) -> Guest {
@@ -149,6 +161,7 @@ impl<'a> Generator<'a> {
             deep_len: self.deep_len,
             for_qemu: self.shape.for_qemu,
             own_stack: self.own_stack,
+            machine_version: if self.floats == Floats::None { 1 } else { 2 },
             most_instructions,
         }
     }
@@ -190,6 +203,7 @@ impl<'a> Generator<'a> {
     fn main(&mut self, make: impl FnOnce(&mut Self, Label)) {
         const FRAME: i32 = 128;
         let home = self.home;
+        self.set_floats();
         self.set_registers();
         if self.own_stack {
             let top = self.layout.data + STACK_TOP;
@@ -200,6 +214,7 @@ impl<'a> Generator<'a> {
         let out = self.label();
         make(self, out);
         self.here(out);
+        self.show_floats();
         for register in 1..32 {
             let off = 8 * i32::from(register) - HOME as i32;
             let piece = self.open();
