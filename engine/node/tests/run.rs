@@ -235,7 +235,7 @@ fn what_cannot_run_is_refused_with_2() {
         (
             &text_file,
             "",
-            " is refused by machine version 1: bytes 0 to 3 are [2f, 2f, 20, 41], not 7f 45 4c 46",
+            " is refused by machine version 2: bytes 0 to 3 are [2f, 2f, 20, 41], not 7f 45 4c 46",
         ),
     ];
     for (path, start, end) in cases {
@@ -290,7 +290,7 @@ fn inspect_shows_segments_functions_and_instructions() {
     assert_eq!(output.status.code(), Some(0));
     let shown = text(&output.stdout);
     for part in [
-        "valid for machine version 1",
+        "valid for machine version 2",
         "00010000 to 00011000  RX",
         "  poke\n",
         "<poke>:\n",
@@ -343,4 +343,28 @@ fn inspect_as_json_agrees_with_the_program() {
             .is_some_and(|text| text.contains("file has 0 bytes")),
         "{reason}"
     );
+}
+
+#[test]
+fn floating_point_runs_from_machine_version_2_on() {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/tests/floats/kernels-gcc.elf");
+    let status = |options: &[&str]| {
+        let output = millrace()
+            .arg("run")
+            .args(options)
+            .arg(&program)
+            .output()
+            .expect("the command starts");
+        (output.status.code(), text(&output.stderr).to_owned())
+    };
+    assert_eq!(status(&[]), (Some(0), String::new()), "the newest is the default");
+    assert_eq!(status(&["--machine-version", "2", "--tier", "jit"]).0, Some(0));
+    let (code, errors) = status(&["--machine-version", "1"]);
+    assert_eq!(code, Some(134), "{errors}");
+    assert!(errors.contains("illegal instruction"), "{errors}");
+    for unknown in ["0", "3"] {
+        let (code, errors) = status(&["--machine-version", unknown]);
+        assert_eq!(code, Some(2), "{errors}");
+        assert!(errors.contains("--machine-version"), "{errors}");
+    }
 }

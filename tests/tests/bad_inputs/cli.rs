@@ -93,7 +93,7 @@ fn usage_cases() -> Vec<Case> {
         command(
             "command: runs a text",
             &["run", "text.txt"],
-            "status 2: millrace: text.txt is refused by machine version 1: file has 15 bytes, an ELF header needs 64: the file is no ELF file or was cut",
+            "status 2: millrace: text.txt is refused by machine version 2: file has 15 bytes, an ELF header needs 64: the file is no ELF file or was cut",
         ),
         command(
             "command: inspects a directory",
@@ -108,7 +108,7 @@ fn usage_cases() -> Vec<Case> {
         command(
             "command: times a text",
             &["bench", "jit", "text.txt"],
-            "status 2: millrace: text.txt is refused by machine version 1: file has 15 bytes, an ELF header needs 64: the file is no ELF file or was cut",
+            "status 2: millrace: text.txt is refused by machine version 2: file has 15 bytes, an ELF header needs 64: the file is no ELF file or was cut",
         ),
         command(
             "command: no rounds",

@@ -56,7 +56,7 @@ fn an_entry_counts_its_text_as_decoded() {
     let (few, many) = (counted(100), counted(1100));
     assert_eq!(
         many - few,
-        4000 * (1 + 17 + 53),
+        4000 * (1 + 17 + 55),
         "file, two slots and a number per halfword, and what native code takes"
     );
 }

@@ -1,13 +1,18 @@
 //! Chain specs that this build can and cannot execute, and genesis.
 
+use std::sync::Arc;
+
 use millrace_executor::gas::schedule;
-use millrace_executor::{MAX_CALL_DEPTH, SpecError, check_spec, genesis_changes};
-use millrace_types::ChainSpec;
+use millrace_executor::host::number;
+use millrace_executor::{Executor, MAX_CALL_DEPTH, SpecError, check_spec, genesis_changes};
+use millrace_jit::Tier;
+use millrace_jit::machine::NEWEST;
 use millrace_types::chain_spec::{GenesisAccount, VersionActivation};
 use millrace_types::state::{Account, account_path};
+use millrace_types::{ChainSpec, Outcome, Payload};
 
 use crate::common::world::{BALANCE, SENDERS, spec};
-use crate::common::{World, key};
+use crate::common::{World, elf_of, key};
 
 fn check(change: impl FnOnce(&mut ChainSpec)) -> Result<(), SpecError> {
     let mut spec = spec();
@@ -27,11 +32,12 @@ fn unknown_versions_are_refused_before_they_are_needed() {
         machine,
         gas,
     };
-    let unknown = check(|spec| spec.versions.push(later(2, 1)));
+    assert_eq!(check(|spec| spec.versions.push(later(NEWEST, 1))), Ok(()));
+    let unknown = check(|spec| spec.versions.push(later(NEWEST + 1, 1)));
     assert_eq!(
         unknown,
         Err(SpecError::UnknownMachine {
-            version: 2,
+            version: NEWEST + 1,
             height: 1_000
         })
     );
@@ -125,4 +131,39 @@ fn genesis_holds_the_spec_s_accounts_that_have_a_balance() {
         World::with_spec(spec.clone()).account(&spec.accounts[2].address),
         Account::default()
     );
+}
+
+/// Floating point is legal from the height on at which the chain takes machine version 2.
+#[test]
+fn the_machine_changes_at_the_height_that_the_spec_names() {
+    let code = elf_of(
+        &[
+            0x0030_0513,                                 // addi a0, zero, 3
+            0xd225_0553,                                 // fcvt.d.l fa0, a0, rne
+            0x02a5_7553,                                 // fadd.d fa0, fa0, fa0
+            0xc225_15d3,                                 // fcvt.l.d a1, fa0, rtz
+            0xffa5_8593,                                 // addi a1, a1, -6
+            0x0000_0513,                                 // addi a0, zero, 0
+            0x0000_0893 | (number::RETURN as u32) << 20, // addi a7, zero, RETURN
+            0x0000_0073,                                 // ecall
+        ],
+        0,
+    );
+    let mut spec = spec();
+    spec.versions.push(VersionActivation {
+        height: 10,
+        machine: 2,
+        gas: 1,
+    });
+    for (height, expected) in [(9, Outcome::Trapped), (10, Outcome::Success)] {
+        for tier in [Tier::Interpreter, Tier::Jit] {
+            let mut world = World::with_spec(spec.clone());
+            world.executor = Executor::new(Arc::new(spec.clone())).unwrap().with_tier(tier);
+            world.block.height = height;
+            let to = world.install(&code);
+            let input = Vec::new();
+            let receipt = world.run(Payload::Call { to, value: 0, input });
+            assert_eq!(receipt.outcome, expected, "at height {height} on {tier:?}");
+        }
+    }
 }

@@ -4,12 +4,12 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use millrace_jit::Program;
 use millrace_jit::image::{Debug, Function, Permissions};
-use millrace_jit::isa::{decode, is_compressed};
+use millrace_jit::isa::is_compressed;
+use millrace_jit::{Machine, Program};
 use serde_json::{Value, json};
 
-use super::program;
+use super::program::{self, MachineArgs};
 
 /// Show a program's segments, functions and disassembly, or why it is refused.
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,8 @@ pub struct Args {
     /// Disassemble only functions whose name contains this.
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
+    #[command(flatten)]
+    machine: MachineArgs,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -41,8 +43,10 @@ struct Block {
 
 /// Inspects the program. Status 2 when it is refused.
 pub fn run(args: &Args) -> ExitCode {
-    let inspected = program::read(&args.program)
-        .and_then(|elf| program::load(&args.program, &elf).map(|program| (elf, program)));
+    let inspected = program::read(&args.program).and_then(|elf| {
+        let program = program::load(&args.program, &elf, args.machine.machine())?;
+        Ok((elf, program))
+    });
     let mut out = BufWriter::new(io::stdout().lock());
     let (written, status) = match inspected {
         Ok((elf, program)) => (show(args, &elf, &program, &mut out), 0),
@@ -187,13 +191,13 @@ fn disassemble(program: &Program, functions: &[Function]) -> Vec<Block> {
         Block {
             name,
             address,
-            lines: sweep(address, bytes),
+            lines: sweep(program.machine(), address, bytes),
         }
     });
     blocks.collect()
 }
 
-fn sweep(mut pc: u32, mut bytes: &[u8]) -> Vec<Line> {
+fn sweep(machine: &Machine, mut pc: u32, mut bytes: &[u8]) -> Vec<Line> {
     let mut lines = Vec::new();
     while let Some(low) = bytes.first_chunk().copied().map(u16::from_le_bytes) {
         let word = match bytes.first_chunk().copied().map(u32::from_le_bytes) {
@@ -201,7 +205,7 @@ fn sweep(mut pc: u32, mut bytes: &[u8]) -> Vec<Line> {
             _ if is_compressed(low) => Some(u32::from(low)),
             _ => None,
         };
-        let decoded = word.and_then(decode);
+        let decoded = word.and_then(|word| machine.decode(word));
         let line = match (decoded, word) {
             (Some(instruction), Some(word)) => Line {
                 pc,

@@ -109,7 +109,7 @@ impl ProfilePlan {
         }
         for path in &self.symbols {
             let elf = program::read(path).map_err(|error| Failure::new(error.to_string()))?;
-            if !profile::add_symbols(&elf, &label(path), program::current_machine()) {
+            if !profile::add_symbols(&elf, &label(path), program::newest_machine()) {
                 let path = path.display();
                 return Err(Failure::new(format!(
                     "{path} is no program of this machine, so that it has no symbols for one; `millrace inspect {path}` says why"

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use millrace_jit::machine::machine;
+use millrace_jit::machine::{NEWEST, machine};
 use millrace_jit::{ImageError, Machine, Program};
 
 /// Files above this are not read: stripped of debug information, no valid program comes near.
@@ -39,9 +39,24 @@ pub enum ProgramError {
     },
 }
 
-/// The machine that the command line runs programs on.
-pub fn current_machine() -> &'static Machine {
-    machine(1).expect("version 1 is part of every build")
+/// The machine that the command line runs programs on unless it is told otherwise.
+pub fn newest_machine() -> &'static Machine {
+    machine(NEWEST).expect("the newest version is part of every build")
+}
+
+/// Which machine a command takes.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct MachineArgs {
+    /// Version of the machine; chains name theirs in the chain spec.
+    #[arg(long, value_name = "VERSION", default_value_t = NEWEST, value_parser = clap::value_parser!(u16).range(1..=i64::from(NEWEST)))]
+    machine_version: u16,
+}
+
+impl MachineArgs {
+    /// The machine with that version.
+    pub fn machine(self) -> &'static Machine {
+        machine(self.machine_version).expect("versions from 1 to the newest are part of every build")
+    }
 }
 
 /// All bytes of the file.
@@ -70,8 +85,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, ProgramError> {
 ///
 /// # Errors
 /// The first rule that the file breaks.
-pub fn load(path: &Path, elf: &[u8]) -> Result<Program, ProgramError> {
-    let machine = current_machine();
+pub fn load(path: &Path, elf: &[u8], machine: &'static Machine) -> Result<Program, ProgramError> {
     Program::load(elf, machine).map_err(|source| ProgramError::Refused {
         path: path.to_owned(),
         version: machine.version,

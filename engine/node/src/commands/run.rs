@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::code_cache::{CodeCacheArgs, CodeCachePlan};
 use super::profile::{self, ProfileArgs, TierName, choose_tier};
-use super::program;
+use super::program::{self, MachineArgs};
 use crate::bare::{BareHost, lay_out_stack};
 
 /// Status after a trap: what a shell shows for a process that SIGABRT ended.
@@ -49,6 +49,8 @@ pub struct Args {
     /// Print one JSON object on stderr when done. Its `outcome` is authoritative: a guest may exit with any status.
     #[arg(long)]
     stats: bool,
+    #[command(flatten)]
+    machine: MachineArgs,
     #[command(flatten)]
     code_cache: CodeCacheArgs,
     #[command(flatten)]
@@ -133,7 +135,7 @@ fn execute(args: &Args, tier: TierName, code_cache: Option<&Arc<CodeCache>>) -> 
         Err(error) => return refused(error.to_string()),
     };
     let loading = now();
-    let mut program = match program::load(&args.program, &elf) {
+    let mut program = match program::load(&args.program, &elf, args.machine.machine()) {
         Ok(program) => program,
         Err(error) => return refused(error.to_string()),
     };
@@ -145,7 +147,7 @@ fn execute(args: &Args, tier: TierName, code_cache: Option<&Arc<CodeCache>>) -> 
     let mut instance = Instance::new(program.clone());
     let words = std::iter::once(args.program.as_os_str()).chain(args.args.iter().map(OsString::as_os_str));
     let words: Vec<_> = words.map(OsStrExt::as_bytes).collect();
-    if let Err(error) = lay_out_stack(&mut instance, program::current_machine(), &words) {
+    if let Err(error) = lay_out_stack(&mut instance, args.machine.machine(), &words) {
         return refused(error.to_string());
     }
     let load_ns = nanoseconds(loading);
@@ -247,7 +249,7 @@ fn trapped(trap: &Trap, elf: &[u8], program: &Program, instance: &Instance) -> R
             details: json!({ "trap": { "kind": kind_name(trap.kind) } }),
         };
     }
-    let debug = Debug::new(elf, program::current_machine());
+    let debug = Debug::new(elf, program.machine());
     let symbol = debug
         .symbol_at(trap.pc)
         .map(|symbol| format!("{}+{:#x}", symbol.name, symbol.offset));

@@ -99,9 +99,14 @@ pub fn elf() -> Vec<u8> {
 
 /// The same with `constants` bytes of read-only zeros, of which the file holds none.
 pub fn elf_with_constants(constants: u64) -> Vec<u8> {
+    elf_of(&text(), constants)
+}
+
+/// A file of these instructions, with as many bytes of constants.
+pub fn elf_of(text: &[u32], constants: u64) -> Vec<u8> {
     let segments = if constants == 0 { 2 } else { 3u16 };
     let headers = 64 + 56 * u32::from(segments);
-    let text: Vec<u8> = text().into_iter().flat_map(u32::to_le_bytes).collect();
+    let text: Vec<u8> = text.iter().flat_map(|word| word.to_le_bytes()).collect();
     let len = text.len() as u64;
     let segment = |flags: u32, offset: u64, address: u64, filesz: u64, memsz: u64| {
         let mut header = [1u32.to_le_bytes(), flags.to_le_bytes()].concat();

@@ -4,6 +4,6 @@ pub mod guest;
 pub mod script;
 pub mod world;
 
-pub use guest::{SCRATCH, elf, elf_with_constants};
+pub use guest::{SCRATCH, elf, elf_of, elf_with_constants};
 pub use script::{Answers, Script};
 pub use world::{World, key, result_of};

@@ -220,7 +220,7 @@ struct Run {
 }
 
 fn load(guest: &Guest<'_>) -> Result<Arc<Program>, MeasureError> {
-    Program::load(guest.elf, program::current_machine())
+    Program::load(guest.elf, program::newest_machine())
         .map(Arc::new)
         .map_err(|source| MeasureError::Refused {
             name: guest.name.clone(),

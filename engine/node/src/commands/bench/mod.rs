@@ -115,7 +115,7 @@ impl JitArgs {
         };
         let refused = |error: program::ProgramError| (REFUSED, error.to_string());
         let elf = program::read(path).map_err(refused)?;
-        program::load(path, &elf).map_err(refused)?;
+        program::load(path, &elf, program::newest_machine()).map_err(refused)?;
         let words = std::iter::once(path.as_os_str()).chain(self.args.iter().map(OsString::as_os_str));
         let guest = Guest {
             name: path.display().to_string(),
