@@ -297,7 +297,7 @@ impl Region {
     ///
     /// Passes over all blocks would be as many as there are loops that feed one another: facts may have to go up a ladder
     /// of loops a rung at a time. Here a block is looked at again only when facts that it depends on have changed, and
-    /// sets of registers change 32 times at most.
+    /// sets of registers change once for each register at most.
     pub(crate) fn settle_forwards(&self, mut settle: impl FnMut(BlockId, &Block, &mut dyn FnMut(BlockId))) {
         let mut work: BTreeSet<BlockId> = (0..self.blocks.len()).collect();
         while let Some(id) = work.pop_first() {

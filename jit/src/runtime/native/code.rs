@@ -179,8 +179,8 @@ impl Batch {
 impl NativeCode {
     /// Bytes of memory that a byte of text comes to take when all of it is compiled, and compiled again because a run
     /// strayed: twice 4 for the table of entries, 1 for counts of heat, and 20 for code, which is about seven times its text
-    /// and may be compiled up to three times; and 3 for the program's liveness.
-    pub(crate) const BYTES_PER_TEXT_BYTE: usize = 53;
+    /// and may be compiled up to three times; and 5 for the program's liveness.
+    pub(crate) const BYTES_PER_TEXT_BYTE: usize = 55;
 
     /// No code yet, for text of these bytes.
     pub(crate) fn new(start: u32, len: u32, is_exact: bool, guest: Option<Arc<Guest>>) -> Self {
