@@ -13,7 +13,7 @@ pub const PAGE_BYTES: u32 = 4096;
 pub const MAX_GAS_LIMIT: u64 = 1 << 62;
 
 /// One version of the machine.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// The version's number, as in the chain spec.
     pub version: u16,
@@ -28,7 +28,7 @@ pub struct Machine {
 }
 
 /// Where things lie in the 32-bit address space. Pointers are observable, so these are consensus constants.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// First address that may be mapped: everything below is never mapped, so that folded displacements of up to 60 KiB
     /// stay inside the host's guards and null pointers fault.
@@ -61,7 +61,7 @@ impl Layout {
 }
 
 /// What a program may be.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Program headers of an ELF file, of any type.
     pub max_program_headers: u32,
@@ -76,7 +76,7 @@ pub struct Limits {
 }
 
 /// What things cost, in gas. One gas is about the time of one plain instruction in the slowest tier.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weights {
     /// Integer and bit-manipulation operations, `lui`, `auipc`, fences.
     pub alu: u32,
