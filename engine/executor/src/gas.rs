@@ -1,7 +1,7 @@
 //! Gas of transactions and host calls: one table per gas version. `docs/spec/gas.md` publishes and argues the values.
 //! What instructions, memory pages and text cost is the machine's table (`millrace_jit::machine`).
 //!
-//! The unit is one plain instruction in the slowest tier, about 2 ns. Two rules shape the table. A price never depends
+//! A unit is priced at 1 ns of a host call at most. Two rules shape the table. A price never depends
 //! on what another sender's transaction left in the state (whether a slot existed, how long its value was), so a
 //! transaction's gas is the same wherever it lands. And every byte that execution writes to the state is paid with at
 //! least [`GasSchedule::written_byte`], so that a block's gas bounds a block's writes.
@@ -102,26 +102,26 @@ static V1: GasSchedule = GasSchedule {
     },
     first_run: Price { base: 5_000, word: 4 },
     entry_read_only_page: 250,
-    context: Price { base: 30, word: 1 },
+    context: Price { base: 150, word: 1 },
     cold_access: 10_000,
-    warm_access: 100,
+    warm_access: 150,
     key_word: 4,
     storage_write: Price {
         base: 10_000,
         word: 128,
     },
-    transient: Price { base: 200, word: 32 },
+    transient: Price { base: 300, word: 32 },
     log: Price {
         base: 1_000,
         word: 64,
     },
     transfer: 20_000,
     call: Price { base: 2_000, word: 1 },
-    blake3: Price { base: 100, word: 6 },
-    sha256: Price { base: 200, word: 16 },
-    keccak256: Price { base: 400, word: 16 },
+    blake3: Price { base: 100, word: 9 },
+    sha256: Price { base: 200, word: 32 },
+    keccak256: Price { base: 400, word: 24 },
     ed25519_verify: Price {
-        base: 25_000,
+        base: 40_000,
         word: 16,
     },
     reserve_divisor: 64,

@@ -187,6 +187,7 @@ impl<'a> Inliner<'a> {
             rd: RA,
             rs1: 0,
             rs2: 0,
+            rs3: 0,
             imm: length as i32,
         });
         caller.ending = Ending::Jump(Target::Block(first));

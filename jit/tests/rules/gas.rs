@@ -62,20 +62,22 @@ fn loops_and_calls() -> Vec<u8> {
 
 #[test]
 fn gas_runs_out_at_the_first_instruction_that_passes_the_limit() {
-    // Executed in order, with weights: addi 1, (addi 1, bne 2) three times, jal 2, ld 4, c.jr 5, ecall 12.
+    let w = &v1().weights;
+    // Executed in order: offsets and weights.
     let order: [(u64, u64); 11] = [
-        (0, 1),
-        (4, 1),
-        (8, 2),
-        (4, 1),
-        (8, 2),
-        (4, 1),
-        (8, 2),
-        (12, 2),
-        (20, 4),
-        (24, 5),
-        (16, 12),
-    ];
+        (0, w.alu),
+        (4, w.alu),
+        (8, w.branch),
+        (4, w.alu),
+        (8, w.branch),
+        (4, w.alu),
+        (8, w.branch),
+        (12, w.jal),
+        (20, w.load),
+        (24, w.jalr),
+        (16, w.ecall),
+    ]
+    .map(|(offset, weight)| (offset, u64::from(weight)));
     let program = bare(TEXT, &loops_and_calls());
     let total: u64 = order.iter().map(|(_, weight)| weight).sum();
     let complete = Outcome {
@@ -152,13 +154,14 @@ fn a_trap_consumes_everything() {
 
 #[test]
 fn endless_loops_end() {
-    let outcome = run(bare(TEXT, &ops(&[("jal", 0, 0, 0, 0)])), 2_000_001);
+    let limit = 1_000_000 * u64::from(v1().weights.jal) + 1;
+    let outcome = run(bare(TEXT, &ops(&[("jal", 0, 0, 0, 0)])), limit);
     let end = trapped(TrapKind::OutOfGas, TEXT);
     assert_eq!(
         outcome,
         Outcome {
             end,
-            gas_used: 2_000_001,
+            gas_used: limit,
             instructions: Some(1_000_000)
         }
     );

@@ -333,7 +333,7 @@ fn traps_of_inner_frames_are_kept_for_diagnostics() {
     let inner = Script::new().host(0xbad, &[]).finish();
     let mut script = Script::new();
     for _ in 0..20 {
-        script = script.call(&contract(1), 0, 100_000, &inner);
+        script = script.call(&contract(1), 0, 200_000, &inner);
     }
     let input = script.trapping();
     let transaction = world.sign(

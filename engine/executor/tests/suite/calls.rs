@@ -275,7 +275,7 @@ fn what_a_callee_does_not_use_comes_back_and_a_trap_takes_it_all() {
     };
     let (returned, reverted) = (used(Script::finish), used(|script| script.reverting(0)));
     let trapped = used(Script::trapping);
-    assert!(returned < 100_000 && reverted < 100_000, "{returned} {reverted}");
+    assert!(returned < 200_000 && reverted < 200_000, "{returned} {reverted}");
     assert!(trapped > given && trapped < given + 20_000, "{trapped}");
 }
 

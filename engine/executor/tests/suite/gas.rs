@@ -33,7 +33,7 @@ fn price_after(setup: Script, call: impl FnOnce(Script) -> Script) -> Gas {
     let script = call(setup.host(number::GAS_LEFT, &[]));
     assert_eq!(script.calls(), at + 2, "one call is measured");
     let answers = World::new().answers(script.host(number::GAS_LEFT, &[]).returning(0));
-    answers.a0(at) - answers.a0(at + 2) - 2 * turn_and_gas_left() + table().context.base
+    answers.a0(at) + table().context.base - answers.a0(at + 2) - 2 * turn_and_gas_left()
 }
 
 fn price(call: impl FnOnce(Script) -> Script) -> Gas {
