@@ -10,6 +10,7 @@ use millrace_benches::report::{self, Row, TierResult, Times};
 use millrace_benches::tiers::{self, Column};
 use millrace_benches::toolchain::{self, Target};
 use millrace_benches::{guest, native};
+use millrace_jit::Tier;
 
 /// Times every program in every tier, beside native code.
 #[derive(Parser)]
@@ -57,12 +58,18 @@ impl Arguments {
 fn measure(program: Program, columns: &[&Column], rounds: usize, directory: &std::path::Path) -> Row {
     let plain = toolchain::build(&program, Target::Native, directory);
     let features = toolchain::build(&program, Target::NativeWithFeatures, directory);
-    let guest = guest::load(&toolchain::build(&program, Target::Guest, directory));
+    let file = toolchain::build(&program, Target::Guest, directory);
+    let guest = guest::load(&file);
+    let unmetered = columns
+        .iter()
+        .any(|column| column.tier == Tier::Jit)
+        .then(|| guest::load_unmetered(&file));
     let expected = native::run(&plain, program.work).output;
     let mut row = Row {
         program,
         native: Times::default(),
         features: Times::default(),
+        unmetered: unmetered.as_ref().map(|_| Times::default()),
         tiers: Vec::new(),
         gas: 0,
         instructions: None,
@@ -93,6 +100,11 @@ fn measure(program: Program, columns: &[&Column], rounds: usize, directory: &std
         for (twin, times) in [(&plain, &mut row.native), (&features, &mut row.features)] {
             let run = native::run(twin, program.work);
             assert_eq!(run.output, expected, "{}: the native twins differ", program.name);
+            times.push(run.time);
+        }
+        if let (Some(unmetered), Some(times)) = (&unmetered, &mut row.unmetered) {
+            let run = guest::run(unmetered, Tier::Jit, program.work);
+            assert_eq!(run.output, expected, "{}: gas changes what comes out", program.name);
             times.push(run.time);
         }
         for (column, result) in columns.iter().zip(&mut row.tiers) {

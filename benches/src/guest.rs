@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millrace_jit::machine::{MAX_GAS_LIMIT, machine};
-use millrace_jit::{Ecall, End, Flow, Host, Instance, Program, Tier};
+use millrace_jit::{CompileOptions, Ecall, End, Flow, Host, Instance, Program, Tier};
 
 use crate::host::cpu_time;
 
@@ -71,6 +71,21 @@ pub fn load(file: &Path) -> Arc<Program> {
     let elf = std::fs::read(file).expect("the linker's output is there");
     let machine = machine(1).expect("version 1 is part of every build");
     Arc::new(Program::load(&elf, machine).unwrap_or_else(|error| panic!("{}: {error}", file.display())))
+}
+
+/// The program in `file`, compiled to code that does not pay for gas: to see what paying costs.
+///
+/// # Panics
+/// If the machine refuses it, or it cannot be compiled.
+#[must_use]
+pub fn load_unmetered(file: &Path) -> Arc<Program> {
+    let program = load(file);
+    let options = CompileOptions {
+        meters: false,
+        ..CompileOptions::for_this_process()
+    };
+    program.compile(&options).expect("what compiles with gas compiles without");
+    program
 }
 
 /// A fresh instance with `work` as the program's argument, as the bare host lays it out: argc, argv, empty lists.

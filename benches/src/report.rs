@@ -65,6 +65,8 @@ pub struct Row {
     pub features: Times,
     /// In the order of the columns.
     pub tiers: Vec<TierResult>,
+    /// In the tier `jit` with code that does not pay for gas.
+    pub unmetered: Option<Times>,
     /// Gas of one run.
     pub gas: u64,
     /// Instructions of one run, where a tier counted them.
@@ -76,6 +78,13 @@ pub struct Row {
 impl Row {
     fn ratio(&self, time: Duration) -> f64 {
         time.as_secs_f64() / self.native.best().as_secs_f64()
+    }
+
+    /// What paying for gas adds in the tier `jit`, as a share of the time without.
+    fn gas_share(&self) -> Option<f64> {
+        let without = self.unmetered.as_ref()?.best();
+        let with = self.tiers.iter().find(|result| result.tier == "jit")?;
+        Some(with.times.best().as_secs_f64() / without.as_secs_f64() - 1.0)
     }
 
     fn ns_per_gas(&self, time: Duration) -> f64 {
@@ -93,6 +102,7 @@ fn geometric_mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
 /// - `native ms`: the native twin, best round;
 /// - `+bmi`: the twin built with the host features that translated code uses, over `native`;
 /// - per tier, its time over `native`, and nanoseconds per gas;
+/// - `gas`: what paying for gas adds to the time of `jit`;
 /// - `M gas`, `M instr`: of one run, in millions;
 /// - `spread`: the largest of the row's spreads, see [`Times::spread`].
 ///
@@ -104,7 +114,7 @@ pub fn table(rows: &[Row]) -> String {
     for result in &rows[0].tiers {
         let _ = write!(text, "{:>13}{:>8}", result.tier, "ns/gas");
     }
-    let _ = writeln!(text, "{:>9}{:>9}{:>8}", "M gas", "M instr", "spread");
+    let _ = writeln!(text, "{:>7}{:>9}{:>9}{:>8}", "gas", "M gas", "M instr", "spread");
     for row in rows {
         let _ = write!(
             text,
@@ -128,7 +138,9 @@ pub fn table(rows: &[Row]) -> String {
             .fold(0.0, f64::max);
         let _ = writeln!(
             text,
-            "{:>9.1}{:>9}{:>7.0}%",
+            "{:>7}{:>9.1}{:>9}{:>7.0}%",
+            row.gas_share()
+                .map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", share * 100.0)),
             row.gas as f64 / 1e6,
             instructions,
             spread * 100.0
@@ -151,6 +163,14 @@ pub fn table(rows: &[Row]) -> String {
             tier.name, tier.worst.0, tier.worst.1, tier.gas_range.0, tier.gas_range.1, tier.gas_range.2
         );
     }
+    if let Some((mean, worst, name)) = summary.gas {
+        let _ = writeln!(
+            text,
+            "gas: adds {:.1}% in the geometric mean, {:.1}% at worst ({name})",
+            mean * 100.0,
+            worst * 100.0
+        );
+    }
     text
 }
 
@@ -166,6 +186,8 @@ struct TierSummary {
 struct Summary {
     features: f64,
     tiers: Vec<TierSummary>,
+    /// What paying for gas adds: mean, most, and whose that is.
+    gas: Option<(f64, f64, &'static str)>,
 }
 
 fn summary(rows: &[Row]) -> Summary {
@@ -187,7 +209,17 @@ fn summary(rows: &[Row]) -> Summary {
             gas_range: (dearest.0 / cheapest.0, dearest.1, cheapest.1),
         }
     };
+    let shares: Option<Vec<(f64, &str)>> = rows
+        .iter()
+        .map(|row| row.gas_share().map(|share| (share, row.program.name)))
+        .collect();
+    let gas = shares.and_then(|shares| {
+        let &(worst, name) = shares.iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
+        let mean = geometric_mean(shares.iter().map(|(share, _)| share + 1.0)) - 1.0;
+        Some((mean, worst, name))
+    });
     Summary {
+        gas,
         features: geometric_mean(rows.iter().map(|row| row.ratio(row.features.best()))),
         tiers: (0..rows[0].tiers.len()).map(tier).collect(),
     }
@@ -219,6 +251,8 @@ pub fn save(name: &str, rows: &[Row]) -> PathBuf {
             "native_rounds_ns": row.native.json(),
             "native_with_features_rounds_ns": row.features.json(),
             "native_with_features_ratio": row.ratio(row.features.best()),
+            "jit_unmetered_rounds_ns": row.unmetered.as_ref().map(Times::json),
+            "gas_share": row.gas_share(),
             "tiers": tiers.collect::<Value>(),
         })
     });
@@ -234,6 +268,7 @@ pub fn save(name: &str, rows: &[Row]) -> PathBuf {
     let everything = json!({
         "machine": host::describe(),
         "native_with_features_geometric_mean": summary.features,
+        "gas_share_geometric_mean": summary.gas.map(|(mean, ..)| mean),
         "tiers": means.collect::<Value>(),
         "programs": programs.collect::<Value>(),
     });

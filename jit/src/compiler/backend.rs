@@ -183,6 +183,7 @@ pub(crate) fn compile(
             facts: &facts,
             summaries: &summaries,
             protection: options.protection,
+            meters: options.meters,
             convention,
             checks_stack,
             constants: &constants::at_starts(region, &summaries),

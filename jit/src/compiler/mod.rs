@@ -58,6 +58,8 @@ pub struct CompileOptions {
     pub places: bool,
     /// Keep frame pointers, for profilers that walk host frames.
     pub frame_pointers: bool,
+    /// Pay for gas. Code that does not is for measuring what that costs: what it gives for gas is wrong, and nothing ends it.
+    pub meters: bool,
     /// Take the function with this number, in the order of their addresses, for one that Cranelift refuses: to test that
     /// nothing depends on what can be compiled.
     pub refuse: Option<usize>,

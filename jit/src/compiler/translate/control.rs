@@ -140,7 +140,7 @@ impl<'a> Translator<'a> {
 
     /// Adds to the gas counter; a carry is out of gas.
     fn pay(&mut self, gas: u64) {
-        if gas == 0 {
+        if gas == 0 || !self.input.meters {
             return;
         }
         let (counter, amount) = (self.gas_value(), self.constant(gas));

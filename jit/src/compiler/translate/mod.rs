@@ -158,6 +158,8 @@ pub(crate) struct Input<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) summaries: &'a Summaries<'a>,
     pub(crate) protection: Protection,
+    /// Whether gas is paid.
+    pub(crate) meters: bool,
     /// The host's convention, for thunks, helpers and functions without calls.
     pub(crate) convention: CallConv,
     /// Whether the function has to look at the host stack before it uses more.

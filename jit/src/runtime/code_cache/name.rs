@@ -78,12 +78,13 @@ pub(super) fn target(options: &CompileOptions) -> Result<Digest, CompileError> {
         host_features: _, // In the description, by what came of it.
         places,
         frame_pointers: _, // Likewise.
+        meters,
         refuse,
     } = options;
     let description = target_description(options)?;
     let page = rustix::param::page_size();
     let mut hasher = Hasher::new_derive_key("millrace code cache 1: target");
-    hasher.update(format!("{protection:?} {places} {refuse:?} {page}\n{description}").as_bytes());
+    hasher.update(format!("{protection:?} {places} {meters} {refuse:?} {page}\n{description}").as_bytes());
     Ok(*hasher.finalize().as_bytes())
 }
 

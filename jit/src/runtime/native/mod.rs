@@ -34,6 +34,7 @@ pub(crate) fn options() -> CompileOptions {
         host_features: true,
         places: profile::has_lines(),
         frame_pointers: profile::walks_frames(),
+        meters: true,
         refuse: None,
     }
 }
