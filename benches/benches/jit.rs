@@ -104,7 +104,11 @@ fn measure(program: Program, columns: &[&Column], rounds: usize, directory: &std
         }
         if let (Some(unmetered), Some(times)) = (&unmetered, &mut row.unmetered) {
             let run = guest::run(unmetered, Tier::Jit, program.work);
-            assert_eq!(run.output, expected, "{}: gas changes what comes out", program.name);
+            assert_eq!(
+                run.output, expected,
+                "{}: gas changes what comes out",
+                program.name
+            );
             times.push(run.time);
         }
         for (column, result) in columns.iter().zip(&mut row.tiers) {

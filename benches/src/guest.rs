@@ -84,7 +84,9 @@ pub fn load_unmetered(file: &Path) -> Arc<Program> {
         meters: false,
         ..CompileOptions::for_this_process()
     };
-    program.compile(&options).expect("what compiles with gas compiles without");
+    program
+        .compile(&options)
+        .expect("what compiles with gas compiles without");
     program
 }
 

@@ -32,6 +32,8 @@ const MAX_PASSES: usize = 64;
 const SITE: u8 = 1;
 const FUNCTION: u8 = 2;
 const LABEL: u8 = 4;
+/// The start of a function for certain: what stands in front of it does not run on.
+const START: u8 = 8;
 
 /// What is alive where.
 #[derive(Debug)]
@@ -53,8 +55,10 @@ pub(crate) struct Liveness {
 
 /// Where jumps through registers may lead, beside return sites.
 pub(crate) struct Landings<'a> {
-    /// Starts of functions.
+    /// Starts of functions, some of which only look like it.
     pub(crate) functions: &'a BTreeSet<u32>,
+    /// Those that symbols name or calls lead to.
+    pub(crate) certain: &'a BTreeSet<u32>,
     /// Other addresses of text that data or code names: labels of jump tables.
     pub(crate) labels: &'a BTreeSet<u32>,
 }
@@ -147,7 +151,7 @@ impl Liveness {
             Transfer::Return => SITE,
             Transfer::Call => FUNCTION,
             Transfer::Jump => FUNCTION | LABEL,
-            Transfer::HostReturn => return landing & FUNCTION == 0,
+            Transfer::HostReturn => return landing & START == 0,
         };
         landing & wanted != 0
     }
@@ -166,7 +170,11 @@ impl Liveness {
         may_return: &dyn Fn(u32) -> bool,
     ) -> Vec<Node> {
         let mut work = Vec::new();
-        for (addresses, kind) in [(landings.functions, FUNCTION), (landings.labels, LABEL)] {
+        for (addresses, kind) in [
+            (landings.functions, FUNCTION),
+            (landings.certain, FUNCTION | START),
+            (landings.labels, LABEL),
+        ] {
             for &pc in addresses {
                 self.land(text, u64::from(pc), kind, &mut work);
             }
@@ -182,7 +190,7 @@ impl Liveness {
                 continue;
             };
             let mut node = Node::of(text, &step);
-            if matches!(node.flow, Flow::Ecall) && self.is_function(node.next) {
+            if matches!(node.flow, Flow::Ecall) && self.is_start(node.next) {
                 // The end of a function that does not return: this host call ends the run.
                 node.next = None;
             }
@@ -195,7 +203,7 @@ impl Liveness {
                     let callee = node
                         .target
                         .or_else(|| far_callee(text, &step).map(|pc| self.place(pc)));
-                    let comes_back = callee.is_none_or(may_return) && !self.is_function(site);
+                    let comes_back = callee.is_none_or(may_return) && !self.is_start(site);
                     node.site = site.filter(|_| comes_back);
                     comes_back.then_some(SITE)
                 }
@@ -226,8 +234,8 @@ impl Liveness {
         (pc as u32 - self.start) / 2
     }
 
-    fn is_function(&self, at: Option<u32>) -> bool {
-        at.is_some_and(|at| self.landings[at as usize] & FUNCTION != 0)
+    fn is_start(&self, at: Option<u32>) -> bool {
+        at.is_some_and(|at| self.landings[at as usize] & START != 0)
     }
 
     fn land(&mut self, text: Text<'_>, pc: u64, kind: u8, work: &mut Vec<u32>) {

@@ -56,6 +56,7 @@ impl Survey {
         let listed: Vec<u32> = candidates.iter().copied().collect();
         let roots = symbols.iter().copied().chain([entry]);
         let roots = roots.filter(|&pc| text.contains(u64::from(pc)));
+        let certain = called(text, roots.clone(), &[]);
         let functions = called(text, roots, &listed);
         let mut labels = candidates;
         labels.extend(made.keys().copied().filter(|&pc| text.contains(u64::from(pc))));
@@ -66,6 +67,7 @@ impl Survey {
         }
         let landings = Landings {
             functions: &starts,
+            certain: &certain,
             labels: &labels,
         };
         let liveness = Liveness::of(text, &landings);
