@@ -115,7 +115,9 @@ impl<'a> Summaries<'a> {
             }
         }
         for (region, callers) in regions.iter().zip(&callers) {
-            let summary = summaries.without_writes(region, callers.is_empty());
+            // What it ends in by a jump to another region restores sp for its caller, and not in the context.
+            let by_context = callers.is_empty() && !leaves_by_call(region);
+            let summary = summaries.without_writes(region, by_context);
             summaries.of.insert(region.entry, summary);
         }
         // Writes grow from nothing, and so does the set of regions that move sp, until nothing changes.
