@@ -242,7 +242,7 @@ fn near_edge(random: &mut impl Rng, exponent_bits: u32, fraction_bits: u32) -> u
         3 => infinity - 1 - few,
         4 => infinity,
         5 => infinity | 1 << (fraction_bits - 1) | few,
-        6 => infinity | 1 + few,
+        6 => infinity | (1 + few),
         7 => fraction,
         8 => with_exponent(1 + few, fraction),
         9 => with_exponent(bias, 0).wrapping_add(few).wrapping_sub(1),
