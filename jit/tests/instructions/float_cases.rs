@@ -71,10 +71,9 @@ const D_EPS: u64 = 0x3ca0_0000_0000_0000;
 const SQUARE_OF_ULP_D: u64 = 0x3970_0000_0000_0000;
 
 /// Cases of every form that computes.
+#[rustfmt::skip]
 pub const TABLE: &[(&str, &[Case])] = &[
-    (
-        "fadd.s",
-        &[
+    ("fadd.s", &[
             case([s(1.0), s(2.5), 0], RNE, s(3.5), 0),
             case([s(1.0), S_TINY, 0], RNE, s(1.0), NX),
             case([s(1.0), S_TINY, 0], RUP, s(1.0) + 1, NX),
@@ -90,11 +89,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([S_MAX, S_MAX, 0], RTZ, S_MAX, OF | NX),
             case([S_TINY, S_TINY, 0], RNE, S_TINY + 1, 0),
             case([1 << 32, s(1.0), 0], RNE, S_NAN, 0),
-        ],
-    ),
-    (
-        "fadd.d",
-        &[
+        ]),
+    ("fadd.d", &[
             case([d(1.0), d(2.5), 0], RNE, d(3.5), 0),
             case([d(1.0), D_TINY, 0], RNE, d(1.0), NX),
             case([d(1.0), D_TINY, 0], RUP, d(1.0) + 1, NX),
@@ -109,31 +105,22 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([D_MAX, D_MAX, 0], RNE, D_INF, OF | NX),
             case([D_MAX, D_MAX, 0], RTZ, D_MAX, OF | NX),
             case([D_TINY, D_TINY, 0], RNE, D_TINY + 1, 0),
-        ],
-    ),
-    (
-        "fsub.s",
-        &[
+        ]),
+    ("fsub.s", &[
             case([s(1.0), s(2.5), 0], RNE, s(-1.5), 0),
             case([S_INF, S_INF, 0], RNE, S_NAN, NV),
             case([s(1.0), S_TINY, 0], RDN, s(1.0) - 1, NX),
             case([s(0.0), s(0.0), 0], RDN, s(-0.0), 0),
             case([S_MIN, S_TINY, 0], RNE, S_MIN - 1, 0),
-        ],
-    ),
-    (
-        "fsub.d",
-        &[
+        ]),
+    ("fsub.d", &[
             case([d(1.0), d(2.5), 0], RNE, d(-1.5), 0),
             case([D_INF, D_INF, 0], RNE, D_NAN, NV),
             case([d(1.0), D_TINY, 0], RDN, d(1.0) - 1, NX),
             case([d(0.0), d(0.0), 0], RDN, d(-0.0), 0),
             case([D_MIN, D_TINY, 0], RNE, D_MIN - 1, 0),
-        ],
-    ),
-    (
-        "fmul.s",
-        &[
+        ]),
+    ("fmul.s", &[
             case([s(3.0), s(-0.5), 0], RNE, s(-1.5), 0),
             case([s(0.0), S_NINF, 0], RNE, S_NAN, NV),
             case([S_TINY, s(0.5), 0], RNE, s(0.0), UF | NX),
@@ -144,11 +131,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([s(1.0) + 1, S_MIN - 1, 0], RNE, S_MIN, NX),
             case([S_MAX, s(2.0), 0], RDN, S_MAX, OF | NX),
             case([S_MAX, s(-2.0), 0], RDN, S_NINF, OF | NX),
-        ],
-    ),
-    (
-        "fmul.d",
-        &[
+        ]),
+    ("fmul.d", &[
             case([d(3.0), d(-0.5), 0], RNE, d(-1.5), 0),
             case([d(0.0), D_NINF, 0], RNE, D_NAN, NV),
             case([D_TINY, d(0.5), 0], RNE, d(0.0), UF | NX),
@@ -159,11 +143,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([d(1.0) + 1, D_MIN - 1, 0], RNE, D_MIN, NX),
             case([D_MAX, d(2.0), 0], RDN, D_MAX, OF | NX),
             case([D_MAX, d(-2.0), 0], RDN, D_NINF, OF | NX),
-        ],
-    ),
-    (
-        "fdiv.s",
-        &[
+        ]),
+    ("fdiv.s", &[
             case([s(1.0), s(4.0), 0], RNE, s(0.25), 0),
             case([s(1.0), s(0.0), 0], RNE, S_INF, DZ),
             case([s(1.0), s(-0.0), 0], RNE, S_NINF, DZ),
@@ -173,11 +154,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([s(1.0), s(3.0), 0], RNE, s(1.0 / 3.0), NX),
             case([s(1.0), s(3.0), 0], RUP, s(1.0 / 3.0), NX),
             case([s(1.0), S_NINF, 0], RNE, s(-0.0), 0),
-        ],
-    ),
-    (
-        "fdiv.d",
-        &[
+        ]),
+    ("fdiv.d", &[
             case([d(1.0), d(4.0), 0], RNE, d(0.25), 0),
             case([d(1.0), d(0.0), 0], RNE, D_INF, DZ),
             case([d(1.0), d(-0.0), 0], RNE, D_NINF, DZ),
@@ -187,11 +165,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([d(1.0), d(3.0), 0], RNE, d(1.0 / 3.0), NX),
             case([d(1.0), d(3.0), 0], RUP, d(1.0 / 3.0) + 1, NX),
             case([d(1.0), D_NINF, 0], RNE, d(-0.0), 0),
-        ],
-    ),
-    (
-        "fsqrt.s",
-        &[
+        ]),
+    ("fsqrt.s", &[
             case([s(4.0), 0, 0], RNE, s(2.0), 0),
             case([s(2.0), 0, 0], RNE, s(std::f32::consts::SQRT_2), NX),
             case([s(2.0), 0, 0], RDN, s(std::f32::consts::SQRT_2), NX),
@@ -203,11 +178,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([S_SNAN, 0, 0], RNE, S_NAN, NV),
             case([S_TINY, 0, 0], RNE, 0xffff_ffff_1a35_04f3, NX),
             case([s(1.0) - 1, 0, 0], RNE, s(1.0) - 1, NX),
-        ],
-    ),
-    (
-        "fsqrt.d",
-        &[
+        ]),
+    ("fsqrt.d", &[
             case([d(4.0), 0, 0], RNE, d(2.0), 0),
             case([d(2.0), 0, 0], RNE, d(std::f64::consts::SQRT_2), NX),
             case([d(2.0), 0, 0], RDN, d(std::f64::consts::SQRT_2) - 1, NX),
@@ -219,11 +191,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([D_SNAN, 0, 0], RNE, D_NAN, NV),
             case([D_TINY, 0, 0], RNE, 0x1e60_0000_0000_0000, 0),
             case([d(1.0) - 1, 0, 0], RNE, d(1.0) - 1, NX),
-        ],
-    ),
-    (
-        "fmadd.s",
-        &[
+        ]),
+    ("fmadd.s", &[
             case([s(2.0), s(3.0), s(0.5)], RNE, s(6.5), 0),
             case([S_INF, s(0.0), S_NAN], RNE, S_NAN, NV),
             case([S_INF, s(1.0), S_NINF], RNE, S_NAN, NV),
@@ -231,11 +200,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([s(1.0), s(1.0), S_SNAN], RNE, S_NAN, NV),
             case([s(1.0), s(1.0), s(-1.0)], RDN, s(-0.0), 0),
             case([s(1.0) + 1, s(1.0) + 1, s(-1.0) + 2], RNE, SQUARE_OF_ULP_S, 0),
-        ],
-    ),
-    (
-        "fmadd.d",
-        &[
+        ]),
+    ("fmadd.d", &[
             case([d(2.0), d(3.0), d(0.5)], RNE, d(6.5), 0),
             case([D_INF, d(0.0), D_NAN], RNE, D_NAN, NV),
             case([D_INF, d(1.0), D_NINF], RNE, D_NAN, NV),
@@ -243,11 +209,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([d(1.0), d(1.0), D_SNAN], RNE, D_NAN, NV),
             case([d(1.0), d(1.0), d(-1.0)], RDN, d(-0.0), 0),
             case([d(1.0) + 1, d(1.0) + 1, d(-1.0) + 2], RNE, SQUARE_OF_ULP_D, 0),
-        ],
-    ),
-    (
-        "fmsub.s",
-        &[
+        ]),
+    ("fmsub.s", &[
             case([s(2.0), s(3.0), s(0.5)], RNE, s(5.5), 0),
             case([S_INF, s(0.0), S_NAN], RNE, S_NAN, NV),
             case([S_INF, s(1.0), S_INF], RNE, S_NAN, NV),
@@ -255,11 +218,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([s(1.0), s(1.0), S_SNAN], RNE, S_NAN, NV),
             case([s(1.0), s(1.0), s(1.0)], RDN, s(-0.0), 0),
             case([s(1.0) + 1, s(1.0) + 1, s(1.0) + 2], RNE, SQUARE_OF_ULP_S, 0),
-        ],
-    ),
-    (
-        "fmsub.d",
-        &[
+        ]),
+    ("fmsub.d", &[
             case([d(2.0), d(3.0), d(0.5)], RNE, d(5.5), 0),
             case([D_INF, d(0.0), D_NAN], RNE, D_NAN, NV),
             case([D_INF, d(1.0), D_INF], RNE, D_NAN, NV),
@@ -267,142 +227,89 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([d(1.0), d(1.0), D_SNAN], RNE, D_NAN, NV),
             case([d(1.0), d(1.0), d(1.0)], RDN, d(-0.0), 0),
             case([d(1.0) + 1, d(1.0) + 1, d(1.0) + 2], RNE, SQUARE_OF_ULP_D, 0),
-        ],
-    ),
-    (
-        "fnmsub.s",
-        &[
+        ]),
+    ("fnmsub.s", &[
             case([s(2.0), s(3.0), s(0.5)], RNE, s(-5.5), 0),
             case([S_INF, s(0.0), S_NAN], RNE, S_NAN, NV),
             case([S_INF, s(1.0), S_INF], RNE, S_NAN, NV),
             case([S_INF, s(1.0), s(1.0)], RNE, S_NINF, 0),
             case([s(1.0), s(1.0), S_SNAN], RNE, S_NAN, NV),
             case([s(1.0), s(1.0), s(1.0)], RDN, s(-0.0), 0),
-            case(
-                [s(1.0) + 1, s(1.0) + 1, s(1.0) + 2],
-                RNE,
-                SQUARE_OF_ULP_S | S_SIGN,
-                0,
-            ),
-        ],
-    ),
-    (
-        "fnmsub.d",
-        &[
+            case([s(1.0) + 1, s(1.0) + 1, s(1.0) + 2], RNE, SQUARE_OF_ULP_S | S_SIGN, 0),
+        ]),
+    ("fnmsub.d", &[
             case([d(2.0), d(3.0), d(0.5)], RNE, d(-5.5), 0),
             case([D_INF, d(0.0), D_NAN], RNE, D_NAN, NV),
             case([D_INF, d(1.0), D_INF], RNE, D_NAN, NV),
             case([D_INF, d(1.0), d(1.0)], RNE, D_NINF, 0),
             case([d(1.0), d(1.0), D_SNAN], RNE, D_NAN, NV),
             case([d(1.0), d(1.0), d(1.0)], RDN, d(-0.0), 0),
-            case(
-                [d(1.0) + 1, d(1.0) + 1, d(1.0) + 2],
-                RNE,
-                SQUARE_OF_ULP_D | D_SIGN,
-                0,
-            ),
-        ],
-    ),
-    (
-        "fnmadd.s",
-        &[
+            case([d(1.0) + 1, d(1.0) + 1, d(1.0) + 2], RNE, SQUARE_OF_ULP_D | D_SIGN, 0),
+        ]),
+    ("fnmadd.s", &[
             case([s(2.0), s(3.0), s(0.5)], RNE, s(-6.5), 0),
             case([S_INF, s(0.0), S_NAN], RNE, S_NAN, NV),
             case([S_INF, s(1.0), S_NINF], RNE, S_NAN, NV),
             case([S_INF, s(1.0), s(1.0)], RNE, S_NINF, 0),
             case([s(1.0), s(1.0), S_SNAN], RNE, S_NAN, NV),
             case([s(1.0), s(1.0), s(-1.0)], RDN, s(-0.0), 0),
-            case(
-                [s(1.0) + 1, s(1.0) + 1, s(-1.0) + 2],
-                RNE,
-                SQUARE_OF_ULP_S | S_SIGN,
-                0,
-            ),
-        ],
-    ),
-    (
-        "fnmadd.d",
-        &[
+            case([s(1.0) + 1, s(1.0) + 1, s(-1.0) + 2], RNE, SQUARE_OF_ULP_S | S_SIGN, 0),
+        ]),
+    ("fnmadd.d", &[
             case([d(2.0), d(3.0), d(0.5)], RNE, d(-6.5), 0),
             case([D_INF, d(0.0), D_NAN], RNE, D_NAN, NV),
             case([D_INF, d(1.0), D_NINF], RNE, D_NAN, NV),
             case([D_INF, d(1.0), d(1.0)], RNE, D_NINF, 0),
             case([d(1.0), d(1.0), D_SNAN], RNE, D_NAN, NV),
             case([d(1.0), d(1.0), d(-1.0)], RDN, d(-0.0), 0),
-            case(
-                [d(1.0) + 1, d(1.0) + 1, d(-1.0) + 2],
-                RNE,
-                SQUARE_OF_ULP_D | D_SIGN,
-                0,
-            ),
-        ],
-    ),
-    (
-        "fsgnj.s",
-        &[
+            case([d(1.0) + 1, d(1.0) + 1, d(-1.0) + 2], RNE, SQUARE_OF_ULP_D | D_SIGN, 0),
+        ]),
+    ("fsgnj.s", &[
             case([s(1.5), s(2.0), 0], RNE, s(1.5), 0),
             case([s(1.5), s(-2.0), 0], RNE, s(1.5) | S_SIGN, 0),
             case([S_SNAN, s(2.0), 0], RNE, S_SNAN, 0),
             case([S_SNAN, s(-2.0), 0], RNE, S_SNAN | S_SIGN, 0),
             case([s(-1.5), s(2.0), 0], RNE, s(1.5), 0),
             case([7, s(2.0), 0], RNE, S_NAN, 0),
-        ],
-    ),
-    (
-        "fsgnj.d",
-        &[
+        ]),
+    ("fsgnj.d", &[
             case([d(1.5), d(2.0), 0], RNE, d(1.5), 0),
             case([d(1.5), d(-2.0), 0], RNE, d(1.5) | D_SIGN, 0),
             case([D_SNAN, d(2.0), 0], RNE, D_SNAN, 0),
             case([D_SNAN, d(-2.0), 0], RNE, D_SNAN | D_SIGN, 0),
             case([d(-1.5), d(2.0), 0], RNE, d(1.5), 0),
-        ],
-    ),
-    (
-        "fsgnjn.s",
-        &[
+        ]),
+    ("fsgnjn.s", &[
             case([s(1.5), s(2.0), 0], RNE, s(1.5) | S_SIGN, 0),
             case([s(1.5), s(-2.0), 0], RNE, s(1.5), 0),
             case([S_SNAN, s(2.0), 0], RNE, S_SNAN | S_SIGN, 0),
             case([S_SNAN, s(-2.0), 0], RNE, S_SNAN, 0),
             case([s(-1.5), s(2.0), 0], RNE, s(-1.5), 0),
             case([7, s(2.0), 0], RNE, S_NAN | S_SIGN, 0),
-        ],
-    ),
-    (
-        "fsgnjn.d",
-        &[
+        ]),
+    ("fsgnjn.d", &[
             case([d(1.5), d(2.0), 0], RNE, d(1.5) | D_SIGN, 0),
             case([d(1.5), d(-2.0), 0], RNE, d(1.5), 0),
             case([D_SNAN, d(2.0), 0], RNE, D_SNAN | D_SIGN, 0),
             case([D_SNAN, d(-2.0), 0], RNE, D_SNAN, 0),
             case([d(-1.5), d(2.0), 0], RNE, d(-1.5), 0),
-        ],
-    ),
-    (
-        "fsgnjx.s",
-        &[
+        ]),
+    ("fsgnjx.s", &[
             case([s(1.5), s(2.0), 0], RNE, s(1.5), 0),
             case([s(1.5), s(-2.0), 0], RNE, s(1.5) | S_SIGN, 0),
             case([S_SNAN, s(2.0), 0], RNE, S_SNAN, 0),
             case([S_SNAN, s(-2.0), 0], RNE, S_SNAN | S_SIGN, 0),
             case([s(-1.5), s(2.0), 0], RNE, s(-1.5), 0),
             case([7, s(2.0), 0], RNE, S_NAN, 0),
-        ],
-    ),
-    (
-        "fsgnjx.d",
-        &[
+        ]),
+    ("fsgnjx.d", &[
             case([d(1.5), d(2.0), 0], RNE, d(1.5), 0),
             case([d(1.5), d(-2.0), 0], RNE, d(1.5) | D_SIGN, 0),
             case([D_SNAN, d(2.0), 0], RNE, D_SNAN, 0),
             case([D_SNAN, d(-2.0), 0], RNE, D_SNAN | D_SIGN, 0),
             case([d(-1.5), d(2.0), 0], RNE, d(-1.5), 0),
-        ],
-    ),
-    (
-        "fmin.s",
-        &[
+        ]),
+    ("fmin.s", &[
             case([s(1.0), s(2.0), 0], RNE, s(1.0), 0),
             case([s(0.0), s(-0.0), 0], RNE, s(-0.0), 0),
             case([s(-0.0), s(0.0), 0], RNE, s(-0.0), 0),
@@ -410,11 +317,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([s(2.0), S_SNAN, 0], RNE, s(2.0), NV),
             case([S_NAN | 3, S_NAN | 9, 0], RNE, S_NAN, 0),
             case([S_NINF, s(-2.0), 0], RNE, S_NINF, 0),
-        ],
-    ),
-    (
-        "fmin.d",
-        &[
+        ]),
+    ("fmin.d", &[
             case([d(1.0), d(2.0), 0], RNE, d(1.0), 0),
             case([d(0.0), d(-0.0), 0], RNE, d(-0.0), 0),
             case([d(-0.0), d(0.0), 0], RNE, d(-0.0), 0),
@@ -422,11 +326,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([d(2.0), D_SNAN, 0], RNE, d(2.0), NV),
             case([D_NAN | 3, D_NAN | 9, 0], RNE, D_NAN, 0),
             case([D_NINF, d(-2.0), 0], RNE, D_NINF, 0),
-        ],
-    ),
-    (
-        "fmax.s",
-        &[
+        ]),
+    ("fmax.s", &[
             case([s(1.0), s(2.0), 0], RNE, s(2.0), 0),
             case([s(0.0), s(-0.0), 0], RNE, s(0.0), 0),
             case([s(-0.0), s(0.0), 0], RNE, s(0.0), 0),
@@ -434,11 +335,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([s(2.0), S_NAN, 0], RNE, s(2.0), 0),
             case([S_SNAN, S_NAN, 0], RNE, S_NAN, NV),
             case([s(-3.0), s(-2.0), 0], RNE, s(-2.0), 0),
-        ],
-    ),
-    (
-        "fmax.d",
-        &[
+        ]),
+    ("fmax.d", &[
             case([d(1.0), d(2.0), 0], RNE, d(2.0), 0),
             case([d(0.0), d(-0.0), 0], RNE, d(0.0), 0),
             case([d(-0.0), d(0.0), 0], RNE, d(0.0), 0),
@@ -446,71 +344,50 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([d(2.0), D_NAN, 0], RNE, d(2.0), 0),
             case([D_SNAN, D_NAN, 0], RNE, D_NAN, NV),
             case([d(-3.0), d(-2.0), 0], RNE, d(-2.0), 0),
-        ],
-    ),
-    (
-        "feq.s",
-        &[
+        ]),
+    ("feq.s", &[
             case([s(1.0), s(1.0), 0], RNE, 1, 0),
             case([s(0.0), s(-0.0), 0], RNE, 1, 0),
             case([s(1.0), s(2.0), 0], RNE, 0, 0),
             case([S_NAN, S_NAN, 0], RNE, 0, 0),
             case([S_SNAN, s(1.0), 0], RNE, 0, NV),
-        ],
-    ),
-    (
-        "feq.d",
-        &[
+        ]),
+    ("feq.d", &[
             case([d(1.0), d(1.0), 0], RNE, 1, 0),
             case([d(0.0), d(-0.0), 0], RNE, 1, 0),
             case([d(1.0), d(2.0), 0], RNE, 0, 0),
             case([D_NAN, D_NAN, 0], RNE, 0, 0),
             case([D_SNAN, d(1.0), 0], RNE, 0, NV),
-        ],
-    ),
-    (
-        "flt.s",
-        &[
+        ]),
+    ("flt.s", &[
             case([s(1.0), s(2.0), 0], RNE, 1, 0),
             case([s(-0.0), s(0.0), 0], RNE, 0, 0),
             case([s(-1.0), s(-2.0), 0], RNE, 0, 0),
             case([S_NINF, S_INF, 0], RNE, 1, 0),
             case([S_NAN, s(1.0), 0], RNE, 0, NV),
-        ],
-    ),
-    (
-        "flt.d",
-        &[
+        ]),
+    ("flt.d", &[
             case([d(1.0), d(2.0), 0], RNE, 1, 0),
             case([d(-0.0), d(0.0), 0], RNE, 0, 0),
             case([d(-1.0), d(-2.0), 0], RNE, 0, 0),
             case([D_NINF, D_INF, 0], RNE, 1, 0),
             case([D_NAN, d(1.0), 0], RNE, 0, NV),
-        ],
-    ),
-    (
-        "fle.s",
-        &[
+        ]),
+    ("fle.s", &[
             case([s(1.0), s(1.0), 0], RNE, 1, 0),
             case([s(0.0), s(-0.0), 0], RNE, 1, 0),
             case([s(2.0), s(1.0), 0], RNE, 0, 0),
             case([s(-2.0), s(-1.0), 0], RNE, 1, 0),
             case([s(1.0), S_NAN, 0], RNE, 0, NV),
-        ],
-    ),
-    (
-        "fle.d",
-        &[
+        ]),
+    ("fle.d", &[
             case([d(1.0), d(1.0), 0], RNE, 1, 0),
             case([d(0.0), d(-0.0), 0], RNE, 1, 0),
             case([d(2.0), d(1.0), 0], RNE, 0, 0),
             case([d(-2.0), d(-1.0), 0], RNE, 1, 0),
             case([d(1.0), D_NAN, 0], RNE, 0, NV),
-        ],
-    ),
-    (
-        "fclass.s",
-        &[
+        ]),
+    ("fclass.s", &[
             case([S_NINF, 0, 0], RNE, 1 << 0, 0),
             case([s(-1.0), 0, 0], RNE, 1 << 1, 0),
             case([S_TINY | S_SIGN, 0, 0], RNE, 1 << 2, 0),
@@ -522,11 +399,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([S_SNAN, 0, 0], RNE, 1 << 8, 0),
             case([S_NAN, 0, 0], RNE, 1 << 9, 0),
             case([5, 0, 0], RNE, 1 << 9, 0),
-        ],
-    ),
-    (
-        "fclass.d",
-        &[
+        ]),
+    ("fclass.d", &[
             case([D_NINF, 0, 0], RNE, 1 << 0, 0),
             case([d(-1.0), 0, 0], RNE, 1 << 1, 0),
             case([D_TINY | D_SIGN, 0, 0], RNE, 1 << 2, 0),
@@ -537,11 +411,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([D_INF, 0, 0], RNE, 1 << 7, 0),
             case([D_SNAN, 0, 0], RNE, 1 << 8, 0),
             case([D_NAN, 0, 0], RNE, 1 << 9, 0),
-        ],
-    ),
-    (
-        "fcvt.w.s",
-        &[
+        ]),
+    ("fcvt.w.s", &[
             case([s(1.5), 0, 0], RTZ, 1, NX),
             case([s(2.5), 0, 0], RNE, 2, NX),
             case([s(2.5), 0, 0], RMM, 3, NX),
@@ -558,11 +429,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([s(-1.5), 0, 0], RTZ, !0, NX),
             case([s(-1.5), 0, 0], RDN, !1, NX),
             case([s(-2_147_483_648.0), 0, 0], RTZ, !0x7fff_ffff, 0),
-        ],
-    ),
-    (
-        "fcvt.w.d",
-        &[
+        ]),
+    ("fcvt.w.d", &[
             case([d(1.5), 0, 0], RTZ, 1, NX),
             case([d(2.5), 0, 0], RNE, 2, NX),
             case([d(2.5), 0, 0], RMM, 3, NX),
@@ -579,11 +447,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([d(-1.5), 0, 0], RTZ, !0, NX),
             case([d(-1.5), 0, 0], RDN, !1, NX),
             case([d(-2_147_483_648.0), 0, 0], RTZ, !0x7fff_ffff, 0),
-        ],
-    ),
-    (
-        "fcvt.wu.s",
-        &[
+        ]),
+    ("fcvt.wu.s", &[
             case([s(1.5), 0, 0], RTZ, 1, NX),
             case([s(2.5), 0, 0], RNE, 2, NX),
             case([s(2.5), 0, 0], RMM, 3, NX),
@@ -599,11 +464,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([S_TINY, 0, 0], RUP, 1, NX),
             case([s(-1.0), 0, 0], RTZ, 0, NV),
             case([s(-0.5), 0, 0], RDN, 0, NV),
-        ],
-    ),
-    (
-        "fcvt.wu.d",
-        &[
+        ]),
+    ("fcvt.wu.d", &[
             case([d(1.5), 0, 0], RTZ, 1, NX),
             case([d(2.5), 0, 0], RNE, 2, NX),
             case([d(2.5), 0, 0], RMM, 3, NX),
@@ -619,11 +481,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([D_TINY, 0, 0], RUP, 1, NX),
             case([d(-1.0), 0, 0], RTZ, 0, NV),
             case([d(-0.5), 0, 0], RDN, 0, NV),
-        ],
-    ),
-    (
-        "fcvt.l.s",
-        &[
+        ]),
+    ("fcvt.l.s", &[
             case([s(1.5), 0, 0], RTZ, 1, NX),
             case([s(2.5), 0, 0], RNE, 2, NX),
             case([s(2.5), 0, 0], RMM, 3, NX),
@@ -640,11 +499,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([s(-1.5), 0, 0], RTZ, !0, NX),
             case([s(-1.5), 0, 0], RDN, !1, NX),
             case([s(-9_223_372_036_854_775_808.0), 0, 0], RTZ, 1 << 63, 0),
-        ],
-    ),
-    (
-        "fcvt.l.d",
-        &[
+        ]),
+    ("fcvt.l.d", &[
             case([d(1.5), 0, 0], RTZ, 1, NX),
             case([d(2.5), 0, 0], RNE, 2, NX),
             case([d(2.5), 0, 0], RMM, 3, NX),
@@ -661,11 +517,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([d(-1.5), 0, 0], RTZ, !0, NX),
             case([d(-1.5), 0, 0], RDN, !1, NX),
             case([d(-9_223_372_036_854_775_808.0), 0, 0], RTZ, 1 << 63, 0),
-        ],
-    ),
-    (
-        "fcvt.lu.s",
-        &[
+        ]),
+    ("fcvt.lu.s", &[
             case([s(1.5), 0, 0], RTZ, 1, NX),
             case([s(2.5), 0, 0], RNE, 2, NX),
             case([s(2.5), 0, 0], RMM, 3, NX),
@@ -681,11 +534,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([S_TINY, 0, 0], RUP, 1, NX),
             case([s(-1.0), 0, 0], RTZ, 0, NV),
             case([s(-0.5), 0, 0], RDN, 0, NV),
-        ],
-    ),
-    (
-        "fcvt.lu.d",
-        &[
+        ]),
+    ("fcvt.lu.d", &[
             case([d(1.5), 0, 0], RTZ, 1, NX),
             case([d(2.5), 0, 0], RNE, 2, NX),
             case([d(2.5), 0, 0], RMM, 3, NX),
@@ -701,114 +551,67 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([D_TINY, 0, 0], RUP, 1, NX),
             case([d(-1.0), 0, 0], RTZ, 0, NV),
             case([d(-0.5), 0, 0], RDN, 0, NV),
-        ],
-    ),
-    (
-        "fcvt.s.w",
-        &[
+        ]),
+    ("fcvt.s.w", &[
             case([0, 0, 0], RDN, s(0.0), 0),
             case([1, 0, 0], RNE, s(1.0), 0),
             case([0x1_0000_0003, 0, 0], RNE, s(3.0), 0),
             case([!0, 0, 0], RNE, s(-1.0), 0),
             case([0x8000_0000, 0, 0], RNE, s(-2_147_483_648.0), 0),
-        ],
-    ),
-    (
-        "fcvt.d.w",
-        &[
+        ]),
+    ("fcvt.d.w", &[
             case([0, 0, 0], RDN, d(0.0), 0),
             case([1, 0, 0], RNE, d(1.0), 0),
             case([0x1_0000_0003, 0, 0], RNE, d(3.0), 0),
             case([!0, 0, 0], RNE, d(-1.0), 0),
             case([0x8000_0000, 0, 0], RNE, d(-2_147_483_648.0), 0),
-        ],
-    ),
-    (
-        "fcvt.s.wu",
-        &[
+        ]),
+    ("fcvt.s.wu", &[
             case([0, 0, 0], RDN, s(0.0), 0),
             case([1, 0, 0], RNE, s(1.0), 0),
             case([0x1_0000_0003, 0, 0], RNE, s(3.0), 0),
             case([!0, 0, 0], RNE, s(4_294_967_296.0), NX),
             case([!0, 0, 0], RTZ, s(4_294_967_296.0) - 1, NX),
-        ],
-    ),
-    (
-        "fcvt.d.wu",
-        &[
+        ]),
+    ("fcvt.d.wu", &[
             case([0, 0, 0], RDN, d(0.0), 0),
             case([1, 0, 0], RNE, d(1.0), 0),
             case([0x1_0000_0003, 0, 0], RNE, d(3.0), 0),
             case([!0, 0, 0], RNE, d(4_294_967_295.0), 0),
-        ],
-    ),
-    (
-        "fcvt.s.l",
-        &[
+        ]),
+    ("fcvt.s.l", &[
             case([0, 0, 0], RDN, s(0.0), 0),
             case([1, 0, 0], RNE, s(1.0), 0),
             case([3, 0, 0], RNE, s(3.0), 0),
             case([!0, 0, 0], RNE, s(-1.0), 0),
             case([i64::MAX as u64, 0, 0], RNE, s(9_223_372_036_854_775_808.0), NX),
-            case(
-                [i64::MAX as u64, 0, 0],
-                RTZ,
-                s(9_223_372_036_854_775_808.0) - 1,
-                NX,
-            ),
-        ],
-    ),
-    (
-        "fcvt.d.l",
-        &[
+            case([i64::MAX as u64, 0, 0], RTZ, s(9_223_372_036_854_775_808.0) - 1, NX),
+        ]),
+    ("fcvt.d.l", &[
             case([0, 0, 0], RDN, d(0.0), 0),
             case([1, 0, 0], RNE, d(1.0), 0),
             case([3, 0, 0], RNE, d(3.0), 0),
             case([!0, 0, 0], RNE, d(-1.0), 0),
             case([i64::MAX as u64, 0, 0], RNE, d(9_223_372_036_854_775_808.0), NX),
-            case(
-                [i64::MAX as u64, 0, 0],
-                RTZ,
-                d(9_223_372_036_854_775_808.0) - 1,
-                NX,
-            ),
-        ],
-    ),
-    (
-        "fcvt.s.lu",
-        &[
+            case([i64::MAX as u64, 0, 0], RTZ, d(9_223_372_036_854_775_808.0) - 1, NX),
+        ]),
+    ("fcvt.s.lu", &[
             case([0, 0, 0], RDN, s(0.0), 0),
             case([1, 0, 0], RNE, s(1.0), 0),
             case([3, 0, 0], RNE, s(3.0), 0),
             case([!0, 0, 0], RNE, s(18_446_744_073_709_551_616.0), NX),
             case([!0, 0, 0], RDN, s(18_446_744_073_709_551_616.0) - 1, NX),
-            case(
-                [1 << 63 | 1 << 39, 0, 0],
-                RMM,
-                s(9_223_372_036_854_775_808.0) + 1,
-                NX,
-            ),
-        ],
-    ),
-    (
-        "fcvt.d.lu",
-        &[
+            case([1 << 63 | 1 << 39, 0, 0], RMM, s(9_223_372_036_854_775_808.0) + 1, NX),
+        ]),
+    ("fcvt.d.lu", &[
             case([0, 0, 0], RDN, d(0.0), 0),
             case([1, 0, 0], RNE, d(1.0), 0),
             case([3, 0, 0], RNE, d(3.0), 0),
             case([!0, 0, 0], RNE, d(18_446_744_073_709_551_616.0), NX),
             case([!0, 0, 0], RDN, d(18_446_744_073_709_551_616.0) - 1, NX),
-            case(
-                [1 << 63 | 1 << 10, 0, 0],
-                RMM,
-                d(9_223_372_036_854_775_808.0) + 1,
-                NX,
-            ),
-        ],
-    ),
-    (
-        "fcvt.s.d",
-        &[
+            case([1 << 63 | 1 << 10, 0, 0], RMM, d(9_223_372_036_854_775_808.0) + 1, NX),
+        ]),
+    ("fcvt.s.d", &[
             case([d(1.5), 0, 0], RNE, s(1.5), 0),
             case([d(0.1), 0, 0], RNE, s(0.1), NX),
             case([D_NAN | 7, 0, 0], RNE, S_NAN, 0),
@@ -819,11 +622,8 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([0x380f_ffff_ffff_ffff, 0, 0], RNE, S_MIN, NX),
             case([0x380f_ffff_e000_0000, 0, 0], RNE, S_MIN, UF | NX),
             case([D_NINF, 0, 0], RNE, S_NINF, 0),
-        ],
-    ),
-    (
-        "fcvt.d.s",
-        &[
+        ]),
+    ("fcvt.d.s", &[
             case([s(1.5), 0, 0], RNE, d(1.5), 0),
             case([S_TINY, 0, 0], RNE, d(1.401_298_464_324_817e-45), 0),
             case([S_NAN | 7, 0, 0], RNE, D_NAN, 0),
@@ -831,31 +631,18 @@ pub const TABLE: &[(&str, &[Case])] = &[
             case([S_NINF, 0, 0], RNE, D_NINF, 0),
             case([3, 0, 0], RNE, D_NAN, 0),
             case([s(-0.0), 0, 0], RUP, d(-0.0), 0),
-        ],
-    ),
-    (
-        "fmv.x.w",
-        &[
+        ]),
+    ("fmv.x.w", &[
             case([0x1234_5678_8765_4321, 0, 0], RNE, 0xffff_ffff_8765_4321, 0),
             case([S_SNAN, 0, 0], RNE, 0x7f80_0001, 0),
-        ],
-    ),
-    (
-        "fmv.w.x",
-        &[
+        ]),
+    ("fmv.w.x", &[
             case([0x1234_5678_8765_4321, 0, 0], RNE, 0xffff_ffff_8765_4321, 0),
             case([0x7f80_0001, 0, 0], RNE, S_SNAN, 0),
-        ],
-    ),
-    (
-        "fmv.x.d",
-        &[
+        ]),
+    ("fmv.x.d", &[
             case([0x1234_5678_8765_4321, 0, 0], RNE, 0x1234_5678_8765_4321, 0),
             case([D_SNAN, 0, 0], RNE, D_SNAN, 0),
-        ],
-    ),
-    (
-        "fmv.d.x",
-        &[case([0x1234_5678_8765_4321, 0, 0], RNE, 0x1234_5678_8765_4321, 0)],
-    ),
+        ]),
+    ("fmv.d.x", &[case([0x1234_5678_8765_4321, 0, 0], RNE, 0x1234_5678_8765_4321, 0)]),
 ];
