@@ -5,6 +5,7 @@ use millrace_tests::asm::{Text, random_word};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::genome::is_searched;
 use super::sequence::NUMBER;
 
 /// State of the guest's generator of random numbers, its factor and increment.
@@ -256,7 +257,10 @@ fn shuffle(text: &mut Text, class: Class, count: u32, seed: u64) {
 
 /// A random instruction of a class that computes, on values.
 pub fn operation(random: &mut impl Rng, class: Class) -> (&'static Form, u32) {
-    let wanted: Vec<&'static Form> = forms().iter().filter(|form| form.op.class() == class).collect();
+    let wanted: Vec<&'static Form> = forms()
+        .iter()
+        .filter(|form| form.op.class() == class && is_searched(form))
+        .collect();
     loop {
         let form = wanted[random.random_range(0..wanted.len())];
         // Reads of what is not computed here differ from run to run by addresses at most.

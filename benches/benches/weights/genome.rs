@@ -289,11 +289,16 @@ fn draw_gene(random: &mut impl Rng, island: &Island) -> Gene {
     }
 }
 
+/// Whether a form is part of machine version 1, whose weights are searched. Floating point is not yet.
+pub fn is_searched(form: &millrace_jit::isa::Form) -> bool {
+    millrace_jit::machine::machine(1).is_some_and(|machine| machine.supports(form.extension))
+}
+
 /// A form of 32 bits, whose registers are free.
 fn form_of(random: &mut impl Rng, class: Class) -> &'static millrace_jit::isa::Form {
     let forms: Vec<_> = forms()
         .iter()
-        .filter(|form| form.op.class() == class && !form.is_compressed())
+        .filter(|form| form.op.class() == class && !form.is_compressed() && is_searched(form))
         .collect();
     forms.choose(random).expect("every class has such a form")
 }

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::server::middleware::http::HostFilterLayer;
 use jsonrpsee::server::{BatchRequestConfig, PingConfig, Server, ServerConfig, ServerHandle};
 use millrace_types::chain_spec::Limits;
+use tokio::net::TcpListener;
 
 use crate::api::MillraceServer as _;
 use crate::http::{Pages, PagesLayer};
@@ -34,6 +36,8 @@ pub struct RpcConfig {
     pub subscription_buffer: usize,
     /// Messages that wait for a connection to take them: answers and notifications.
     pub message_buffer: u32,
+    /// How long what was sent may wait for a peer that takes none of it, before its connection is closed.
+    pub unread_timeout: Duration,
     /// Gas that a read-only call may use.
     pub call_gas_limit: u64,
     /// Read-only calls that run at once; more wait.
@@ -51,6 +55,7 @@ impl Default for RpcConfig {
             max_subscriptions: 16,
             subscription_buffer: 1024,
             message_buffer: 1024,
+            unread_timeout: Duration::from_secs(60),
             call_gas_limit: 500_000_000,
             max_concurrent_calls: 4,
         }
@@ -137,17 +142,17 @@ impl RpcServer {
             .max_response_body_size(config.max_response_bytes)
             .max_subscriptions_per_connection(config.max_subscriptions)
             .set_message_buffer_capacity(config.message_buffer)
-            // A peer that neither reads nor answers is let go.
+            // A peer that does not answer is let go; of one that does not read, see `bind`.
             .enable_ws_ping(PingConfig::new())
             // The service bounds batches, in this surface's words.
             .set_batch_request_config(BatchRequestConfig::Unlimited)
             .build();
+        let listener = bind(config).await.map_err(listen)?;
         let server = Server::builder()
             .set_config(server_config)
             .set_http_middleware(middleware)
             .set_rpc_middleware(RpcServiceBuilder::new().layer(ServiceLayer::new(config)))
-            .build(config.listen)
-            .await
+            .build_from_tcp(listener)
             .map_err(listen)?;
         let address = server.local_addr().map_err(listen)?;
         let handle = server.start(methods.into_rpc());
@@ -160,10 +165,28 @@ impl RpcServer {
         self.address
     }
 
-    /// Stops taking requests and waits for those under way.
-    pub async fn stop(self) {
+    /// Stops taking requests and waits for those under way, but no longer than `patience`: a peer that does not read
+    /// keeps its answer under way for as long as it likes. What is left ends with the runtime.
+    pub async fn stop(self, patience: Duration) {
         // An error means that it stopped already.
         let _ = self.handle.stop();
-        self.handle.stopped().await;
+        if tokio::time::timeout(patience, self.handle.stopped())
+            .await
+            .is_err()
+        {
+            tracing::warn!("connections are left that take no answer; they end with the process");
+        }
     }
+}
+
+/// A listener whose connections have [`RpcConfig::unread_timeout`].
+///
+/// The library pings each WebSocket, but it waits for a message to be written before it looks at anything else, and a
+/// peer may answer the kernel for ever that it has no room. So it is the kernel that must lose patience.
+async fn bind(config: &RpcConfig) -> std::io::Result<std::net::TcpListener> {
+    let listener = TcpListener::bind(config.listen).await?;
+    let timeout_ms = u32::try_from(config.unread_timeout.as_millis()).unwrap_or(u32::MAX);
+    // Sockets inherit it from the one that accepts them.
+    rustix::net::sockopt::set_tcp_user_timeout(&listener, timeout_ms)?;
+    listener.into_std()
 }

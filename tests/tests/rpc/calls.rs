@@ -1,6 +1,6 @@
 //! Read-only calls: nothing is kept, everything is bounded, and a flood of them starves nobody.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use millrace_pipeline::{EngineConfig, Tag};
 use millrace_rpc::server::RpcConfig;
@@ -127,14 +127,7 @@ fn deploy_hash(node: &mut Node) -> Address {
     receipt.unwrap().created.unwrap()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the test is about how long an answer takes"
-)]
-fn now() -> Instant {
-    Instant::now()
-}
-
+/// What is compared is what comes first, not how long it takes, so that nothing depends on how fast this machine is.
 #[test]
 fn a_flood_of_calls_leaves_room_for_everything_else() {
     let rpc = RpcConfig {
@@ -145,28 +138,22 @@ fn a_flood_of_calls_leaves_room_for_everything_else() {
     let hash = deploy_hash(&mut node);
     let rounds = 20_000u32;
     let work = [&[0x01][..], &rounds.to_le_bytes(), &[0; 32]].concat();
-    let began = now();
-    let once = node.ask(node.http.call(to(hash, &work), None));
-    let one_call = began.elapsed();
-    assert_eq!(once.outcome, "success");
-
     let flood: Vec<_> = (0..12)
         .map(|_| {
             let (http, request) = (node.http.clone(), to(hash, &work));
             node.spawn(async move { http.call(request, None).await.map(|result| result.outcome) })
         })
         .collect();
-    std::thread::sleep(Duration::from_millis(20));
-    let began = now();
-    for _ in 0..20 {
+    let answered = || flood.iter().filter(|call| call.is_finished()).count();
+    while answered() == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    for _ in 0..10 {
         assert_eq!(node.ask(node.http.status()).chain_id, 7);
         assert!(node.ask(node.http.block(None, None)).is_some());
     }
-    let forty_reads = began.elapsed();
-    assert!(
-        forty_reads < one_call * 6,
-        "40 reads took {forty_reads:?} while 12 calls of {one_call:?} waited for one place"
-    );
+    let answered = answered();
+    assert!(answered < 9, "20 reads waited for {answered} calls");
     for call in flood {
         assert_eq!(node.wait(call).unwrap().unwrap(), "success");
     }

@@ -52,6 +52,11 @@ pub fn call(from: u8, nonce: u64, to: Address, input: &[u8]) -> SignedTransactio
     sign(from, nonce, Payload::Call { to, value: 0, input })
 }
 
+/// A call about as long as the chain allows.
+pub fn long_call(from: u8, nonce: u64) -> SignedTransaction {
+    call(from, nonce, sequencer::address(from), &[0; 190_000])
+}
+
 /// Deploys the counter with account 0's nonce 0 and settles it; answers its address.
 pub fn deploy_counter(node: &mut Node) -> Address {
     let payload = Payload::Deploy {

@@ -152,8 +152,13 @@ impl Node {
 
     /// Stops the server, as a node does that shuts down.
     pub fn stop_server(&mut self) {
+        self.stop_server_within(Duration::from_secs(10));
+    }
+
+    /// Stops the server, with so much patience for those who take no answer.
+    pub fn stop_server_within(&mut self, patience: Duration) {
         let server = self.server.take().unwrap();
-        let stopped = tokio_timeout(server.stop());
+        let stopped = tokio_timeout(server.stop(patience));
         self.runtime.block_on(stopped).expect("the server stops");
     }
 }

@@ -1,6 +1,6 @@
 //! HTTP and WebSocket on a socket, byte by byte: for what no well-behaved client does, such as never reading.
 
-use std::io::{BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -71,6 +71,15 @@ pub fn post(address: &str, body: &str) -> Answer {
     request(address, address, head, body)
 }
 
+/// The first byte of a text message in one frame.
+const FINAL_TEXT: u8 = 0x81;
+/// Of a ping, and of its answer.
+const PING: u8 = 0x89;
+const PONG: u8 = 0x8a;
+
+/// Copies of a block of 0.7 megabytes.
+const CLOG: usize = 32;
+
 /// An open WebSocket.
 pub struct WebSocket {
     stream: BufReader<TcpStream>,
@@ -99,10 +108,13 @@ impl WebSocket {
 
     /// Sends a text message.
     pub fn send(&mut self, text: &str) {
-        const FINAL_TEXT: u8 = 0x81;
+        self.send_frame(FINAL_TEXT, text.as_bytes());
+    }
+
+    fn send_frame(&mut self, kind: u8, payload: &[u8]) {
         const MASKED: u8 = 0x80;
-        let mut frame = vec![FINAL_TEXT];
-        match u16::try_from(text.len()).unwrap() {
+        let mut frame = vec![kind];
+        match u16::try_from(payload.len()).unwrap() {
             length @ 0..126 => frame.push(MASKED | length as u8),
             length => {
                 frame.push(MASKED | 126);
@@ -111,7 +123,7 @@ impl WebSocket {
         }
         // The mask of zeros changes nothing.
         frame.extend_from_slice(&[0; 4]);
-        frame.extend_from_slice(text.as_bytes());
+        frame.extend_from_slice(payload);
         self.stream.get_mut().write_all(&frame).unwrap();
     }
 
@@ -121,34 +133,67 @@ impl WebSocket {
         self.send(&call.to_string());
     }
 
+    /// Has the server answer with more than the kernels hold, which is some megabytes: until that is read, nothing else
+    /// gets through. Block 1 must hold a [`long_call`](crate::contracts::long_call).
+    pub fn clog(&mut self) {
+        let call = json!({ "jsonrpc": "2.0", "id": 0, "method": "millrace_getBlock", "params": [1, "full"] });
+        self.send(&json!(vec![call; CLOG]).to_string());
+        self.wait_for_message();
+    }
+
+    /// Reads what [`WebSocket::clog`] asked for.
+    pub fn unclog(&mut self) {
+        let answers = self.read();
+        assert_eq!(answers.as_array().map(Vec::len), Some(CLOG));
+    }
+
+    /// Waits until the next message begins to arrive, and leaves it there.
+    pub fn wait_for_message(&mut self) {
+        while self.peek() == PING {
+            self.answer_ping();
+        }
+    }
+
     /// The next message.
     pub fn read(&mut self) -> Value {
-        loop {
-            let mut head = [0; 2];
-            self.stream.read_exact(&mut head).unwrap();
-            let length = match head[1] {
-                126 => {
-                    let mut length = [0; 2];
-                    self.stream.read_exact(&mut length).unwrap();
-                    u64::from(u16::from_be_bytes(length))
-                }
-                127 => {
-                    let mut length = [0; 8];
-                    self.stream.read_exact(&mut length).unwrap();
-                    u64::from_be_bytes(length)
-                }
-                length => u64::from(length),
-            };
-            let mut payload = vec![0; usize::try_from(length).unwrap()];
-            self.stream.read_exact(&mut payload).unwrap();
-            match head[0] {
-                0x81 => return serde_json::from_slice(&payload).unwrap(),
-                0x89 => {}
-                other => panic!(
-                    "a frame of kind {other:#x}: {:?}",
-                    String::from_utf8_lossy(&payload)
-                ),
+        self.wait_for_message();
+        let (kind, payload) = self.frame();
+        assert_eq!(kind, FINAL_TEXT, "{:?}", String::from_utf8_lossy(&payload));
+        serde_json::from_slice(&payload).unwrap()
+    }
+
+    /// The first byte of the next frame.
+    fn peek(&mut self) -> u8 {
+        let bytes = self.stream.fill_buf();
+        let bytes = bytes.unwrap_or_else(|error| panic!("no message within {PATIENCE:?}: {error}"));
+        *bytes.first().expect("the connection goes on")
+    }
+
+    /// A server lets go of whoever answers none for long.
+    fn answer_ping(&mut self) {
+        let (_, payload) = self.frame();
+        self.send_frame(PONG, &payload);
+    }
+
+    /// Its first byte and its payload.
+    fn frame(&mut self) -> (u8, Vec<u8>) {
+        let mut head = [0; 2];
+        self.stream.read_exact(&mut head).unwrap();
+        let length = match head[1] {
+            126 => {
+                let mut length = [0; 2];
+                self.stream.read_exact(&mut length).unwrap();
+                u64::from(u16::from_be_bytes(length))
             }
-        }
+            127 => {
+                let mut length = [0; 8];
+                self.stream.read_exact(&mut length).unwrap();
+                u64::from_be_bytes(length)
+            }
+            length => u64::from(length),
+        };
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
+        self.stream.read_exact(&mut payload).unwrap();
+        (head[0], payload)
     }
 }

@@ -6,11 +6,12 @@ use millrace_pipeline::EngineConfig;
 use millrace_rpc::MillraceClient as _;
 use millrace_rpc::server::RpcConfig;
 use millrace_rpc::shapes::{EventView, Topic};
+use millrace_types::SignedTransaction;
 use serde_json::{Value, json};
 
 use crate::contracts;
 use crate::node::{Node, height};
-use crate::sequencer::submit_rounds;
+use crate::sequencer::{address, submit_rounds};
 use crate::socket::WebSocket;
 
 #[test]
@@ -102,60 +103,143 @@ fn a_subscription_that_is_ended_makes_room_for_another() {
     assert_eq!(node.next(&mut second).unwrap().sequence, 0);
 }
 
-/// What a connection that does not read finds in the end, by subscription: its notifications, and how it ended.
-fn drain(socket: &mut WebSocket, subscriptions: usize) -> BTreeMap<String, (Vec<Value>, String)> {
-    let mut told: BTreeMap<String, (Vec<Value>, String)> = BTreeMap::new();
-    while told.values().filter(|(_, end)| !end.is_empty()).count() < subscriptions {
-        let message = socket.read();
-        if message.get("id").is_some() {
-            continue;
-        }
-        assert_eq!(message["method"], "millrace_notification");
-        let params = &message["params"];
-        let of_it = told.entry(params["subscription"].to_string()).or_default();
-        match params.get("error") {
-            Some(error) => of_it.1 = error.as_str().unwrap().to_owned(),
-            None => of_it.0.push(params["result"].clone()),
-        }
-    }
-    told
+/// What a subscription was told.
+#[derive(Default)]
+struct Told {
+    notifications: Vec<Value>,
+    /// Why it was ended, if it was.
+    end: Option<String>,
 }
 
+impl Told {
+    /// The height of the newest block that it was told of.
+    fn height(&self) -> u64 {
+        let last = self.notifications.last();
+        last.map_or(0, |last| last["event"]["receipt"]["height"].as_u64().unwrap())
+    }
+}
+
+/// A connection with subscriptions to executed blocks, made at genesis, that reads when it is told to.
+struct Follower {
+    socket: WebSocket,
+    subscriptions: BTreeMap<String, Told>,
+}
+
+impl Follower {
+    fn of(node: &Node, subscriptions: u32) -> Self {
+        let mut socket = WebSocket::open(&node.address, "").unwrap();
+        let follow = |id| {
+            socket.call(id, "millrace_subscribe", &json!(["executed"]));
+            (socket.read()["result"].to_string(), Told::default())
+        };
+        let subscriptions = (0..u64::from(subscriptions)).map(follow).collect();
+        Self {
+            socket,
+            subscriptions,
+        }
+    }
+
+    /// Reads until every subscription has either ended or been told of height `last`.
+    fn read_up_to(&mut self, last: u64) {
+        let is_there = |told: &Told| told.end.is_some() || told.height() >= last;
+        while !self.subscriptions.values().all(is_there) {
+            let message = self.socket.read();
+            assert_eq!(message["method"], "millrace_notification");
+            let params = &message["params"];
+            let told = self.subscriptions.get_mut(&params["subscription"].to_string());
+            let told = told.expect("a subscription of this connection");
+            assert_eq!(told.end, None, "nothing comes behind the end");
+            match params.get("error") {
+                Some(error) => told.end = Some(error.as_str().unwrap().to_owned()),
+                None => told.notifications.push(params["result"].clone()),
+            }
+        }
+    }
+
+    /// The subscriptions that were cut off. Whatever was told is checked: every block in its turn, and why it ended.
+    fn cut_off(&self) -> usize {
+        for Told { notifications, end } in self.subscriptions.values() {
+            for (sequence, notification) in notifications.iter().enumerate() {
+                assert_eq!(notification["sequence"], sequence);
+                let height = &notification["event"]["receipt"]["height"];
+                assert_eq!(*height, sequence + 1, "nothing is left out");
+            }
+            if let Some(end) = end {
+                assert!(end.starts_with("lagged: this subscriber is "), "{end}");
+            }
+        }
+        let told = self.subscriptions.values();
+        told.filter(|told| told.end.is_some()).count()
+    }
+}
+
+/// While an answer that nobody reads is stuck in the socket, [`RpcConfig::message_buffer`] is all the room that there is
+/// for notifications, and there are many times more: whoever is how fast, no subscription can be told everything.
 #[test]
 fn a_subscriber_that_does_not_read_is_cut_off_and_told() {
-    const SUBSCRIPTIONS: usize = 512;
+    const SUBSCRIPTIONS: u32 = 16;
+    const BLOCKS: u64 = 40;
     let rpc = RpcConfig {
-        max_subscriptions: SUBSCRIPTIONS as u32,
+        max_subscriptions: SUBSCRIPTIONS,
+        // More events than come with one block: nobody is cut off who reads about each before the next.
+        subscription_buffer: 16,
+        message_buffer: 8,
+        ..RpcConfig::default()
+    };
+    let mut node = Node::start(contracts::spec(), EngineConfig::default(), rpc);
+    let reader = node.websocket();
+    let mut reader = node.ask(reader.follow(Topic::Executed));
+    let mut follower = Follower::of(&node, SUBSCRIPTIONS);
+    let mut execute = |node: &mut Node, height: u64, transaction: SignedTransaction| {
+        node.chain.engine.submit_transaction(transaction).unwrap();
+        assert_eq!(node.next_block().header.height, height);
+        let told = node.next(&mut reader).unwrap();
+        let EventView::Executed { receipt, .. } = told.event else {
+            panic!("{told:?}");
+        };
+        assert_eq!((told.sequence, receipt.height), (height - 1, height));
+    };
+    execute(&mut node, 1, contracts::long_call(0, 0));
+    follower.read_up_to(1);
+    assert_eq!(follower.cut_off(), 0);
+
+    follower.socket.clog();
+    for height in 2..=BLOCKS {
+        execute(
+            &mut node,
+            height,
+            contracts::transfer(1, height - 2, address(2), 1),
+        );
+    }
+    follower.socket.unclog();
+    follower.read_up_to(BLOCKS);
+    assert_eq!(follower.cut_off(), SUBSCRIPTIONS as usize);
+
+    // The connection itself goes on.
+    follower.socket.call(9_999, "millrace_status", &json!([]));
+    assert_eq!(follower.socket.read()["result"]["chain_id"], 7);
+}
+
+/// Who is cut off here and who is not is chance: how many are behind when blocks come faster than they are told of, and
+/// whether those who are left fill the socket.
+#[test]
+fn a_subscription_that_is_not_told_everything_is_told_that() {
+    const BLOCKS: u64 = 60;
+    let rpc = RpcConfig {
+        max_subscriptions: 512,
         subscription_buffer: 4,
         message_buffer: 8,
         ..RpcConfig::default()
     };
     let mut node = Node::start(contracts::spec(), EngineConfig::default(), rpc);
-    let mut socket = WebSocket::open(&node.address, "").unwrap();
-    for id in 0..SUBSCRIPTIONS as u64 {
-        socket.call(id, "millrace_subscribe", &json!(["executed"]));
-        assert!(socket.read().get("result").is_some());
-    }
-    // Enough for every buffer between here and there: the kernel's are some megabytes.
-    for round in 0..60 {
+    let mut follower = Follower::of(&node, 512);
+    for round in 0..BLOCKS {
         submit_rounds(&node.chain, round, 1);
         node.next_block();
     }
     node.settle();
-    let told = drain(&mut socket, SUBSCRIPTIONS);
-    assert_eq!(told.len(), SUBSCRIPTIONS);
-    for (notifications, end) in told.values() {
-        assert!(end.starts_with("lagged: this subscriber is "), "{end}");
-        for (sequence, notification) in notifications.iter().enumerate() {
-            assert_eq!(notification["sequence"], sequence);
-            assert_eq!(
-                notification["event"]["receipt"]["height"],
-                sequence + 1,
-                "nothing is left out"
-            );
-        }
-    }
-    // The connection itself goes on.
-    socket.call(9_999, "millrace_status", &json!([]));
-    assert_eq!(socket.read()["result"]["chain_id"], 7);
+    let last = node.chain.engine.heights().executed.height;
+    assert!(last >= BLOCKS);
+    follower.read_up_to(last);
+    follower.cut_off();
 }

@@ -1,5 +1,7 @@
 //! HTTP and WebSocket, batches, limits, plain pages, and who may ask.
 
+use std::time::Duration;
+
 use jsonrpsee::core::client::ClientT as _;
 use jsonrpsee::core::params::BatchRequestBuilder;
 use jsonrpsee::rpc_params;
@@ -254,7 +256,7 @@ fn connections_are_bounded() {
     assert_eq!(WebSocket::open(&node.address, "").err(), Some(429));
     drop((first, second));
     let again = (0..100).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
         WebSocket::open(&node.address, "").is_ok()
     });
     assert!(again, "places are free again");
@@ -270,4 +272,41 @@ fn the_server_stops_while_subscribers_listen() {
         node.next(&mut stream).is_none(),
         "the subscription ends with the connection"
     );
+}
+
+/// A node with one place for a connection, which a peer has that does not read.
+fn clogged(unread_timeout: Duration) -> (Node, WebSocket) {
+    let rpc = RpcConfig {
+        max_connections: 1,
+        unread_timeout,
+        ..RpcConfig::default()
+    };
+    let mut node = Node::start(contracts::spec(), EngineConfig::default(), rpc);
+    node.chain
+        .engine
+        .submit_transaction(contracts::long_call(0, 0))
+        .unwrap();
+    node.next_block();
+    node.wait_until_finalized(1);
+    let mut socket = WebSocket::open(&node.address, "").unwrap();
+    socket.clog();
+    (node, socket)
+}
+
+#[test]
+fn a_peer_that_does_not_read_loses_its_place_after_a_while() {
+    let (node, socket) = clogged(Duration::from_secs(2));
+    let again = (0..1_000).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        WebSocket::open(&node.address, "").is_ok()
+    });
+    assert!(again, "its place is free again");
+    drop(socket);
+}
+
+#[test]
+fn the_server_stops_although_a_peer_does_not_read() {
+    let (mut node, socket) = clogged(Duration::from_secs(600));
+    node.stop_server_within(Duration::from_millis(100));
+    drop(socket);
 }

@@ -25,7 +25,8 @@ use crate::failure::Failure;
 use consensus::Bridge;
 use settings::Settings;
 
-/// How long the plugin may take to stop, and then the engine to execute what is finalized.
+/// How long the plugin may take to stop, then the engine to execute what is finalized, then the server to answer what
+/// it was asked.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// Name of the ledger's file in the data directory.
 const LEDGER_FILE: &str = "ledger.redb";
@@ -87,7 +88,7 @@ impl RunningNode {
             .await
             .map_err(|error| Failure::new(format!("stopping ended: {error}")))?;
         finish(&engine).await?;
-        rpc.stop().await;
+        rpc.stop(STOP_DEADLINE).await;
         let profiled = profile::finish();
         plugin_stopped.map_err(|error| Failure::new(error.to_string()))?;
         profiled
