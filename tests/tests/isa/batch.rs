@@ -35,7 +35,7 @@ impl Batch {
     ) -> Self {
         let words = (cases as u64 + 1) * BLOCK / 8;
         let mut word = |offset: u64| match offset % BLOCK {
-            FLOATS..FCSR if offset % 16 == 0 => double(random),
+            FLOATS..FCSR if offset.is_multiple_of(16) => double(random),
             FLOATS..FCSR => single(random),
             _ => value(random),
         };

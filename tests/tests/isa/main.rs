@@ -54,7 +54,7 @@ fn differential(extension: Extension) -> Coverage {
         // of the time: every style once in a while.
         let tiers: &[Tier] = match style {
             Style::Integers => &[Tier::Interpreter],
-            _ if batches / 3 % 3 != 0 => &[Tier::Interpreter],
+            _ if !(batches / 3).is_multiple_of(3) => &[Tier::Interpreter],
             _ => &[Tier::Interpreter, Tier::Jit],
         };
         check(
