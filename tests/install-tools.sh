@@ -24,6 +24,9 @@ need gdb gdb
 # Debian's own Rust: its library sources rebuild contracts without a downloaded target. Ubuntu has no such package.
 want rustc-web
 want rust-web-src
+# With it, and with that Rust, tests/aarch64.sh builds for another processor.
+want gcc-aarch64-linux-gnu
+want libc6-dev-arm64-cross
 # Without it the session of docs/profiling.md is not run.
 want linux-perf
 

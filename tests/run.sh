@@ -14,6 +14,9 @@ cargo build --workspace --locked
 step "tests of the workspace"
 cargo test --workspace --locked
 
+step "native code on AArch64"
+if [ "${MILLRACE_LONG:-0}" != 0 ]; then tests/aarch64.sh; else tests/aarch64.sh --check; fi
+
 step "models of the lock-free core"
 RUSTFLAGS="--cfg loom" cargo test -p millrace-scheduler --lib --release --locked --target-dir target/loom
 

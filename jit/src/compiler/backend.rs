@@ -451,7 +451,9 @@ fn link(
         .ok_or_else(|| CompileError::Memory("the module was not finalised".into()))?;
     let is_position_independent = compiled
         .iter()
-        .all(|code| is_relative(&code.function) && code.thunk.as_ref().is_none_or(is_relative));
+        .flat_map(|code| [Some(&code.function), code.thunk.as_ref()])
+        .flatten()
+        .all(|code| is_relative(code, bytes));
     let liveness = summaries.liveness();
     let mut traps = Vec::new();
     let mut functions = Vec::new();
@@ -473,13 +475,17 @@ fn link(
     Ok(Batch::new(memory, traps, functions, is_position_independent))
 }
 
-/// Whether code refers to other code only by distances, which stay what they are when a batch is moved. The kinds are
-/// those of x86-64; on arm64 calls may go by veneers, which have addresses in them, and instruction caches have to be
-/// told of code.
-fn is_relative(code: &Code) -> bool {
-    code.relocations
-        .iter()
-        .all(|relocation| matches!(relocation.kind, Reloc::X86PCRel4 | Reloc::X86CallPCRel4))
+/// How far a call reaches on AArch64, either way. Where the callee is farther, it goes by a veneer.
+const ARM64_CALL_REACH: usize = 128 << 20;
+
+/// Whether code refers to other code of its batch, which has so many bytes, only by distances: they stay what they are
+/// when the batch is moved. A veneer has an address in it.
+fn is_relative(code: &Code, batch_bytes: usize) -> bool {
+    code.relocations.iter().all(|relocation| match relocation.kind {
+        Reloc::X86PCRel4 | Reloc::X86CallPCRel4 => true,
+        Reloc::Arm64Call => batch_bytes <= ARM64_CALL_REACH,
+        _ => false,
+    })
 }
 
 /// Which regions have to look at the host's stack: those that may come to call themselves, call what is not known, or

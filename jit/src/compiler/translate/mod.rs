@@ -83,11 +83,15 @@ pub(crate) fn thunk_signature(convention: CallConv) -> Signature {
     signature
 }
 
+/// Whether the host's convention returns values in as many registers as summaries may name: AArch64 has eight, more than
+/// Cranelift's own convention has there, and x86-64 two.
+const HOST_RETURNS_MANY: bool = cfg!(target_arch = "aarch64");
+
 /// The signature of a region's function. Functions without calls keep the host's callee-saved registers, so that
 /// callers need not save around them; others gain more by returning values in many registers. Whoever goes by the context
 /// is called as entry thunks are.
 pub(crate) fn signature(summary: Summary, convention: CallConv) -> Signature {
-    let convention = if summary.is_leaf || summary.by_context {
+    let convention = if summary.is_leaf || summary.by_context || HOST_RETURNS_MANY {
         convention
     } else {
         CallConv::Tail

@@ -7,6 +7,8 @@ use cranelift_jit::{BranchProtection, JITMemoryKind, JITMemoryProvider};
 use cranelift_module::{ModuleError, ModuleResult};
 use memmap2::{Mmap, MmapMut};
 
+use super::instruction_cache;
+
 /// Executable memory of one batch.
 #[derive(Debug)]
 pub(crate) struct CodeMemory(Mmap);
@@ -14,8 +16,10 @@ pub(crate) struct CodeMemory(Mmap);
 impl CodeMemory {
     /// Makes what was written executable, and no longer writable.
     pub(crate) fn new(written: MmapMut) -> io::Result<Self> {
-        // x86-64 keeps its instruction cache coherent; elsewhere the caller of `finalize_definitions` has to.
-        written.make_exec().map(Self)
+        instruction_cache::write_back(&written);
+        let code = written.make_exec()?;
+        instruction_cache::synchronise()?;
+        Ok(Self(code))
     }
 
     pub(crate) fn start(&self) -> usize {

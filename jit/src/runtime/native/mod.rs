@@ -2,6 +2,7 @@
 
 pub(crate) mod code;
 mod float_unit;
+mod instruction_cache;
 pub(crate) mod layout;
 pub(crate) mod memory;
 pub(crate) mod run;
