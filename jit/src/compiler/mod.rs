@@ -158,7 +158,10 @@ fn compile(
     liveness: &Liveness,
     options: &CompileOptions,
 ) -> Result<Batch, CompileError> {
-    inline::inline(regions);
+    // A debugger wants to stop in each function, and to see its caller.
+    if !options.frame_pointers {
+        inline::inline(regions);
+    }
     regions.iter_mut().for_each(unroll::unroll);
     regions.iter_mut().for_each(loops::separate);
     let read_only: Vec<(u32, &[u8])> = program
