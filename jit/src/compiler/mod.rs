@@ -6,10 +6,11 @@
 //!                         executable batch ◀─ backend: Cranelift ◀─ translate: CLIF ◀┘
 //! ```
 //!
-//! Reading order: [`flow`] recovers a region, what becomes one native function; [`plan`] decides which regions there
-//! are; [`liveness`] says which registers anybody still reads, over the whole text, and [`floats`] who looks at how floating
-//! point is computed; [`registers`], [`summary`], [`dataflow`], [`constants`] and [`debt`] say what is known, stored, loaded and paid where; [`translate`] writes CLIF;
-//! [`backend`] has it compiled and linked.
+//! Reading order: [`flow`] recovers a [`region`], what becomes one native function; [`plan`] decides which regions there
+//! are; [`inline`], [`unroll`] and [`loops`] rewrite them; [`liveness`] says which registers anybody still reads, over the
+//! whole text; [`registers`], [`summary`], [`dataflow`], [`constants`], [`frame`], [`floats`] and [`debt`] say what is known,
+//! stored, loaded and paid where; [`translate`] writes CLIF; [`backend`] has it compiled, in the order that [`schedule`]
+//! restores, and linked.
 //!
 //! Invariants:
 //! - the context holds whatever is alive whenever native code is left, so that tier 0 can go on from any exit;
@@ -29,6 +30,7 @@ mod inline;
 mod liveness;
 mod loops;
 mod plan;
+mod region;
 mod registers;
 mod schedule;
 mod summary;
