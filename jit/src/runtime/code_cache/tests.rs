@@ -79,7 +79,15 @@ impl Host for Returns {
 /// Result and gas of a program with its code in `cache`, which go without saying.
 fn run(mut program: Program, cache: &Arc<CodeCache>, tier: Tier) -> u64 {
     program.set_code_cache(Arc::clone(cache));
-    run_shared(&Arc::new(program), tier)
+    let program = Arc::new(program);
+    let interpreted = run_shared(&program, tier);
+    // The background thread holds a program while it compiles a part of it, and then still keeps that.
+    let left = Arc::downgrade(&program);
+    drop(program);
+    while left.strong_count() > 0 {
+        std::thread::yield_now();
+    }
+    interpreted
 }
 
 fn run_shared(program: &Arc<Program>, tier: Tier) -> u64 {
