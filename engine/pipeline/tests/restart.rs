@@ -111,7 +111,7 @@ fn a_chain_that_is_restarted_after_every_block_comes_to_the_same_end() {
         if next < 10 {
             submit_rounds(&chain, next, 1);
         }
-        let Turn::Block(block) = chain.turn() else { break };
+        let Some(block) = chain.next_block() else { break };
         heights.push(block.header.height);
         chain.engine.stop();
     }
@@ -144,7 +144,7 @@ fn finalized_blocks_beyond_the_queue_are_executed_after_a_restart() {
     let mut chain = Chain::open(spec.clone(), source.clone(), config_with_retention());
     submit_rounds(&chain, 0, 30);
     for _ in 0..30 {
-        assert!(matches!(chain.turn(), Turn::Block(_)));
+        chain.next_block().expect("a block for every round");
     }
     chain.wait_until_executed(30);
     let root = chain.root();

@@ -124,17 +124,23 @@ impl Chain {
         }
     }
 
-    /// Turns until the chain is idle: the pool is empty, everything that is not empty is settled.
-    pub fn run_until_idle(&mut self) {
+    /// The next block, waited for as long as pressure and the lag limit hold it back, as on a machine that is busy with
+    /// other work; none if the chain is idle.
+    pub fn next_block(&mut self) -> Option<Box<Block>> {
         loop {
             match self.turn() {
-                Turn::Block(_) => {}
-                Turn::NotNow(NotNow::Idle) => break,
+                Turn::Block(block) => return Some(block),
+                Turn::NotNow(NotNow::Idle) => return None,
                 Turn::NotNow(_) => {
                     self.wait_for(|event| *event == Event::Work);
                 }
             }
         }
+    }
+
+    /// Blocks until the chain is idle: the pool is empty, everything that is not empty is settled.
+    pub fn run_until_idle(&mut self) {
+        while self.next_block().is_some() {}
     }
 
     pub fn wait_until_executed(&mut self, height: u64) {
