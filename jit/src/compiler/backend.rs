@@ -18,10 +18,10 @@ use super::dataflow::Facts;
 use super::floats::Observed;
 use super::flow::{Block, Ending, Region, Target, Text};
 use super::liveness::Liveness;
-use super::schedule;
 use super::summary::{self, Summaries};
 use super::translate::{self, Callees, Input};
 use super::{CompileError, CompileOptions};
+use super::{narrow, schedule};
 use crate::interpreter::Transfer;
 use crate::runtime::native::memory::Provider;
 use crate::runtime::native::{Batch, Function, Place};
@@ -342,6 +342,7 @@ impl Compiler<'_> {
                 .optimize(self.target, &mut self.control)
                 .map_err(refused)?;
             schedule::in_program_order(&mut context.func, written);
+            narrow::upper_halves(&mut context.func);
             let code = self
                 .target
                 .compile_function(

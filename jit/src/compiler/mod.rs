@@ -29,6 +29,7 @@ mod frame;
 mod inline;
 mod liveness;
 mod loops;
+mod narrow;
 mod plan;
 mod region;
 mod registers;

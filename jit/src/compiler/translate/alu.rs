@@ -5,6 +5,7 @@ use cranelift_codegen::ir::{self, AbiParam, InstBuilder as _, Signature, Value, 
 
 use super::Translator;
 use crate::compiler::flow::Step;
+use crate::compiler::summary::SP;
 use crate::isa::Op;
 use crate::runtime::layout;
 
@@ -21,6 +22,7 @@ impl Translator<'_> {
                 self.constant(value)
             }
             Op::Addi => self.addi(step),
+            Op::Add => self.add(step),
             Op::Slti => self.set_if(IntCC::SignedLessThan, step, true),
             Op::Sltiu => self.set_if(IntCC::UnsignedLessThan, step, true),
             Op::Slt => self.set_if(IntCC::SignedLessThan, step, false),
@@ -91,13 +93,39 @@ impl Translator<'_> {
         }
         let value = self.builder.ins().iadd_imm_s(a, i64::from(step.imm));
         if step.rs1 != 0 {
-            let (root, before) = self.displaced[a].unwrap_or((a, 0));
-            let displacement = before + step.imm;
-            if displacement.abs() <= MAX_DISPLACEMENT {
-                self.displaced[value] = Some((root, displacement));
-            }
+            self.note_displaced(value, (step.rs1, a), i64::from(step.imm));
         }
         value
+    }
+
+    /// A sum; `lui` and `add` is how compilers reach what is farther from the stack pointer than an immediate.
+    fn add(&mut self, step: &Step) -> Value {
+        let (a, b) = (self.get(step.rs1), self.get(step.rs2));
+        let value = self.builder.ins().iadd(a, b);
+        if let Some(constant) = self.constant_of(b) {
+            self.note_displaced(value, (step.rs1, a), constant);
+        } else if let Some(constant) = self.constant_of(a) {
+            self.note_displaced(value, (step.rs2, b), constant);
+        }
+        value
+    }
+
+    /// Notes that `value` is that of a register and a constant.
+    fn note_displaced(&mut self, value: Value, (register, a): (u8, Value), by: i64) {
+        let sum = |before: i32| {
+            let sum = by.checked_add(i64::from(before))?;
+            i32::try_from(sum)
+                .ok()
+                .filter(|sum| sum.abs() <= MAX_DISPLACEMENT)
+        };
+        let from_frame = if register == SP {
+            self.frame_offset
+        } else {
+            self.in_frame[a]
+        };
+        self.in_frame[value] = from_frame.and_then(sum);
+        let (root, before) = self.displaced[a].unwrap_or((a, 0));
+        self.displaced[value] = sum(before).map(|displacement| (root, displacement));
     }
 
     fn set_if(&mut self, condition: IntCC, step: &Step, immediate: bool) -> Value {

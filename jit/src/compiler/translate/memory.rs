@@ -52,6 +52,12 @@ impl Translator<'_> {
             };
         }
         let value = self.get(register);
+        if let (Some(frame), Some(distance)) = (self.frame, self.in_frame[value]) {
+            return Place {
+                address: frame,
+                offset: distance + imm,
+            };
+        }
         if self.input.protection == Protection::Checked {
             return self.checked_place(value, imm, bytes, writes);
         }
@@ -178,7 +184,7 @@ impl Translator<'_> {
     }
 
     /// The constant that a value is, if it is one.
-    fn constant_of(&self, value: Value) -> Option<i64> {
+    pub(super) fn constant_of(&self, value: Value) -> Option<i64> {
         let dfg = &self.builder.func.dfg;
         let inst = dfg.value_def(dfg.resolve_aliases(value)).inst()?;
         match dfg.insts[inst] {

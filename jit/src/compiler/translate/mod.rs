@@ -235,6 +235,7 @@ pub(crate) fn translate(
         following: &[],
         base_age: 0,
         displaced: SecondaryMap::new(),
+        in_frame: SecondaryMap::new(),
         floats: Floats::default(),
         blocks: Vec::new(),
         edges_into: Vec::new(),
@@ -281,6 +282,8 @@ struct Translator<'a> {
     base_age: usize,
     /// Values that are another value plus a small constant.
     displaced: SecondaryMap<Value, Option<(Value, i32)>>,
+    /// Values that are the stack pointer at entry plus a small constant.
+    in_frame: SecondaryMap<Value, Option<i32>>,
     /// What is known of floating-point values.
     floats: Floats,
     /// CLIF blocks of the region's blocks.
