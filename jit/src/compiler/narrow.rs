@@ -150,9 +150,6 @@ impl Narrower<'_> {
     /// Comparisons of extended words, and of what a shift leaves with 0.
     fn comparison(&mut self, inst: Inst) {
         let [a, b] = [self.argument(inst, 0), self.argument(inst, 1)];
-        if self.function.dfg.value_type(a) != types::I64 {
-            return;
-        }
         let saves = |this: &Self, value| this.is_used_once(value) && this.extended(value).is_some();
         let is_word = |this: &Self, value| {
             this.extended(value).is_some()
@@ -207,31 +204,53 @@ impl Narrower<'_> {
         word
     }
 
-    /// `a >> n == 0` is `a < 1 << n`, which needs no copy of `a` to shift.
+    /// What is left or lost of a value that was shifted to be compared with 0: `a >> n == 0` is `a < 1 << n`, and
+    /// `a << n < 0` asks for one bit of `a`. Neither needs a copy of `a` to shift.
     fn shifted(&mut self, inst: Inst, a: Value, b: Value) {
         let InstructionData::IntCompare { opcode, cond, .. } = self.function.dfg.insts[inst] else {
             return;
         };
-        let condition = match cond {
-            IntCC::Equal => IntCC::UnsignedLessThan,
-            IntCC::NotEqual => IntCC::UnsignedGreaterThanOrEqual,
-            _ => return,
-        };
         if self.constant(b) != Some(0) {
             return;
         }
-        if let Some((value, bound)) = self.bound(inst, a) {
-            self.function.dfg.insts[inst] = InstructionData::IntCompare {
-                opcode,
-                args: [value, bound],
-                cond: condition,
-            };
-        }
+        let (cond, args) = match cond {
+            IntCC::Equal | IntCC::NotEqual => {
+                let Some((value, bound)) = self.bound(inst, a) else {
+                    return;
+                };
+                let cond = match cond {
+                    IntCC::Equal => IntCC::UnsignedLessThan,
+                    _ => IntCC::UnsignedGreaterThanOrEqual,
+                };
+                (cond, [value, bound])
+            }
+            IntCC::SignedLessThan | IntCC::SignedGreaterThanOrEqual => {
+                let Some(bit) = self.top_bit(inst, a) else {
+                    return;
+                };
+                let cond = match cond {
+                    IntCC::SignedLessThan => IntCC::NotEqual,
+                    _ => IntCC::Equal,
+                };
+                (cond, [bit, b])
+            }
+            _ => return,
+        };
+        self.function.dfg.insts[inst] = InstructionData::IntCompare { opcode, args, cond };
     }
 
-    /// The same of a branch on whether `a >> n` is 0.
+    /// Branches on whether a value is 0.
     fn branch(&mut self, inst: Inst) {
-        let shift = self.argument(inst, 0);
+        let value = self.argument(inst, 0);
+        let shift = match self.defined_by(value, Opcode::Sextend) {
+            Some(extension) if self.is_used_once(value) => {
+                let word = self.argument(extension, 0);
+                self.function.layout.remove_inst(extension);
+                self.function.dfg.inst_args_mut(inst)[0] = word;
+                word
+            }
+            _ => value,
+        };
         if let Some((value, bound)) = self.bound(inst, shift) {
             let mut cursor = FuncCursor::new(self.function).at_inst(inst);
             let condition = IntCC::UnsignedGreaterThanOrEqual;
@@ -240,18 +259,41 @@ impl Narrower<'_> {
         }
     }
 
+    /// What a value that is used once is shifted from by that operation and a constant, and by how much.
+    fn shift(&self, shifted: Value, opcode: Opcode) -> Option<(Inst, Value, i64)> {
+        let shift = self
+            .defined_by(shifted, opcode)
+            .filter(|_| self.is_used_once(shifted))?;
+        let by = self.constant(self.argument(shift, 1))?;
+        Some((shift, self.argument(shift, 0), by))
+    }
+
     /// `a` and `1 << n`, for a value that is `a >> n` and is used once, which then goes.
     fn bound(&mut self, before: Inst, shifted: Value) -> Option<(Value, Value)> {
-        if !self.is_used_once(shifted) || self.function.dfg.value_type(shifted) != types::I64 {
-            return None;
-        }
-        let shift = self.defined_by(shifted, Opcode::Ushr)?;
-        let [value, by] = [self.argument(shift, 0), self.argument(shift, 1)];
-        // The bound has to be an immediate.
-        let by = self.constant(by).filter(|by| (1..31).contains(by))?;
-        let mut cursor = FuncCursor::new(self.function).at_inst(before);
-        let bound = cursor.ins().iconst(types::I64, 1_i64 << by);
+        let (shift, value, by) = self.shift(shifted, Opcode::Ushr)?;
+        let bound = self.power(before, value, by)?;
         self.function.layout.remove_inst(shift);
         Some((value, bound))
+    }
+
+    /// What is 0 where the top bit of a value is, for one that is `a << n` and is used once, which then goes.
+    fn top_bit(&mut self, before: Inst, shifted: Value) -> Option<Value> {
+        let (shift, value, by) = self.shift(shifted, Opcode::Ishl)?;
+        let top = i64::from(self.function.dfg.value_type(value).bits()) - 1;
+        let mask = self.power(before, value, top - by)?;
+        let mut cursor = FuncCursor::new(self.function).at_inst(before);
+        let bit = cursor.ins().band(value, mask);
+        self.function.layout.remove_inst(shift);
+        Some(bit)
+    }
+
+    /// 2 to a power, of the type of a value, if it is an immediate of the host's instructions.
+    fn power(&mut self, before: Inst, of: Value, exponent: i64) -> Option<Value> {
+        let kind = self.function.dfg.value_type(of);
+        if !matches!(kind, types::I32 | types::I64) || !(0..31).contains(&exponent) {
+            return None;
+        }
+        let mut cursor = FuncCursor::new(self.function).at_inst(before);
+        Some(cursor.ins().iconst(kind, 1 << exponent))
     }
 }
