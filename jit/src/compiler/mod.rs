@@ -10,7 +10,7 @@
 //! are; [`inline`], [`unroll`] and [`loops`] rewrite them; [`liveness`] says which registers anybody still reads, over the
 //! whole text; [`registers`], [`summary`], [`dataflow`], [`constants`], [`frame`], [`floats`] and [`debt`] say what is known,
 //! stored, loaded and paid where; [`translate`] writes CLIF; [`backend`] has it compiled, in the order that [`schedule`]
-//! restores, and linked.
+//! restores and in the halves that [`narrow`] leaves, and linked.
 //!
 //! Invariants:
 //! - the context holds whatever is alive whenever native code is left, so that tier 0 can go on from any exit;
