@@ -15,6 +15,7 @@
 
 use std::sync::OnceLock;
 
+use super::handlers;
 use crate::image::Program;
 use crate::isa::Op;
 use crate::machine::Machine;
@@ -27,6 +28,8 @@ const PAGE_BYTES: usize = PAGE_HALFWORDS * 2;
 /// One step of the loop.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
+    /// What executes it, see [`handlers`].
+    pub code: u16,
     /// The operation; `ebreak` for everything that leaves the run by itself, see [`Leave`].
     pub op: Op,
     /// Destination; writes to x0 go to the sink.
@@ -40,8 +43,6 @@ pub(super) struct Slot {
     pub imm: i32,
     /// Weights of this instruction and those after it, up to the end of the straight line or page.
     pub gas: u16,
-    /// Number of the same instructions.
-    pub count: u16,
     /// Halfword of the page at which it stands; of slots that are no instruction, the next one to run.
     pub position: u16,
     /// Slot that a branch, direct jump or goto leads to, if that is on the same page; otherwise [`FAR`].
@@ -172,6 +173,7 @@ impl<'a> Text<'a> {
                 slot.target = numbers.get(target).copied().unwrap_or(FAR);
             }
         }
+        handlers::give_codes(&mut slots);
         Page {
             base: self.start + first as u64,
             slots: slots.into(),
@@ -194,7 +196,6 @@ impl<'a> Text<'a> {
             return (
                 Slot {
                     imm: ILLEGAL_INSTRUCTION,
-                    count: 1,
                     ..leave(position)
                 },
                 1,
@@ -203,6 +204,7 @@ impl<'a> Text<'a> {
         let (op, operands) = (instruction.op(), instruction.operands);
         let halfwords = instruction.length() / 2;
         let slot = Slot {
+            code: op as u16,
             op,
             rd: if operands.rd == 0 {
                 super::SINK
@@ -221,7 +223,6 @@ impl<'a> Text<'a> {
                 operands.imm
             },
             gas: self.machine.weights.of(op.class()) as u16,
-            count: 1,
             position,
             target: FAR,
         };
@@ -247,6 +248,8 @@ impl<'a> Text<'a> {
                         imm: OUT_OF_GAS,
                         ..slot
                     };
+                    // A pair would execute what was cut.
+                    handlers::give_single_codes(&mut cut);
                     return cut;
                 }
             }
@@ -259,19 +262,19 @@ impl<'a> Text<'a> {
 const fn leave(position: u16) -> Slot {
     let (rd, target) = (super::SINK, FAR);
     Slot {
+        code: Op::Ebreak as u16,
         op: Op::Ebreak,
         rd,
         rs1: 0,
         rs2: 0,
         imm: END_OF_PAGE,
         gas: 0,
-        count: 0,
         position,
         target,
     }
 }
 
-/// Puts the instructions of a page, decoded at each halfword, into runs, and sums gas and counts along lines. Gives
+/// Puts the instructions of a page, decoded at each halfword, into runs, and sums gas along lines. Gives
 /// the slots and the number of each halfword's slot.
 fn lay_out(decoded: &[(Slot, usize)]) -> (Vec<Slot>, Vec<u16>) {
     let mut slots = Vec::with_capacity(decoded.len() + decoded.len() / 4);
@@ -292,12 +295,11 @@ fn lay_out(decoded: &[(Slot, usize)]) -> (Vec<Slot>, Vec<u16>) {
         // A line that starts at the goto, behind a branch, is charged there: it costs what the target's costs.
         slots.push(match numbers.get(position) {
             Some(&target) => {
-                let Slot { gas, count, .. } = lines[position];
+                let Slot { gas, .. } = lines[position];
                 Slot {
                     imm: GOTO,
                     target,
                     gas,
-                    count,
                     ..end
                 }
             }
@@ -307,7 +309,7 @@ fn lay_out(decoded: &[(Slot, usize)]) -> (Vec<Slot>, Vec<u16>) {
     (slots, numbers)
 }
 
-/// The instructions with gas and counts of their lines, as far as the lines are on this page.
+/// The instructions with the gas of their lines, as far as the lines are on this page.
 fn sum_lines(decoded: &[(Slot, usize)]) -> Vec<Slot> {
     let mut lines: Vec<Slot> = decoded.iter().map(|(slot, _)| *slot).collect();
     for (position, (slot, halfwords)) in decoded.iter().enumerate().rev() {
@@ -316,7 +318,6 @@ fn sum_lines(decoded: &[(Slot, usize)]) -> Vec<Slot> {
         {
             let sum = next.gas.checked_add(slot.gas);
             lines[position].gas = sum.expect("a page of the heaviest instructions fits 16 bits");
-            lines[position].count += next.count;
         }
     }
     lines

@@ -1,8 +1,9 @@
 //! The reference interpreter: the semantics that every other tier is compared with.
 //!
 //! Text is decoded once per program and page into `code::Slot`s, one per halfword, so that any even address can be
-//! jumped to and overlapping decodes cost nothing. `execute` walks slots until something leaves the machine: an
-//! `ecall`, which `run` hands to the host, or a trap. `arithmetic` has the operations that only compute.
+//! jumped to and overlapping decodes cost nothing. `execute` has them executed a straight line at a time until something
+//! leaves the machine: an `ecall`, which `run` hands to the host, or a trap. `operations` says what each operation does,
+//! `handlers` makes them follow one another, `arithmetic` has what takes more than an operator.
 //!
 //! Gas and instructions are charged a straight line at a time, on entering it. That is exact at each `ecall`, since
 //! an `ecall` ends its line, and a trap consumes everything. Where the gas left does not cover the line, the line
@@ -14,6 +15,10 @@ mod arithmetic;
 mod atomic;
 mod code;
 mod execute;
+mod handlers;
+mod operations;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use arithmetic::carryless_multiply;
 pub(crate) use code::Code;
@@ -32,14 +37,17 @@ const ECALL_BYTES: u64 = 4;
 /// Destination of writes to x0, which stays zero that way: behind the floating-point registers.
 const SINK: u8 = 64;
 
+/// x0 to x31, f0 to f31 and the sink. As long as a byte can index, so that no access needs a check.
+type Registers = [u64; 256];
+
 /// Architectural state and counters of one run.
 ///
 /// Native code shares it: `runtime::native::layout` derives offsets from this record.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Hart {
-    /// x0 to x31, f0 to f31 and the sink. As long as a byte can index, so that no access needs a check.
-    pub(crate) registers: [u64; 256],
+    /// Integer and floating-point registers.
+    pub(crate) registers: Registers,
     /// Next instruction.
     pub(crate) pc: u64,
     /// Gas left.

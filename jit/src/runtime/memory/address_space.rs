@@ -25,6 +25,16 @@ impl<'a> AddressSpace<'a> {
         }
     }
 
+    /// The same memory for a while, by value, which may be in registers.
+    #[inline(always)]
+    pub(crate) fn reborrow(&mut self) -> AddressSpace<'_> {
+        AddressSpace {
+            base: self.base,
+            table: self.table,
+            exclusive: PhantomData,
+        }
+    }
+
     /// `N` bytes at an effective address, or `None` unless all of them are mapped readable.
     #[inline(always)]
     pub(crate) fn load<const N: usize>(&self, address: u64) -> Option<[u8; N]> {
