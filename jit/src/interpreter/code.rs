@@ -45,8 +45,8 @@ pub(super) struct Slot {
     pub gas: u16,
     /// Halfword of the page at which it stands; of slots that are no instruction, the next one to run.
     pub position: u16,
-    /// Slot that a branch, direct jump or goto leads to, if that is on the same page; otherwise [`FAR`].
-    pub target: u16,
+    /// Distance in slots to where a branch, direct jump or goto leads, if that is on the same page; otherwise [`FAR`].
+    pub target: i16,
 }
 
 const _: () = assert!(size_of::<Slot>() == 16, "four slots fill a cache line");
@@ -55,7 +55,26 @@ const _: () = assert!(size_of::<Slot>() == 16, "four slots fill a cache line");
 pub(super) const THIRD_SOURCE: u32 = 8;
 
 /// Target outside the page.
-pub(super) const FAR: u16 = u16::MAX;
+pub(super) const FAR: i16 = i16::MIN;
+
+/// Number of a halfword that has no slot yet.
+const NO_SLOT: u16 = u16::MAX;
+
+/// Most slots of a page.
+const MOST_SLOTS: usize = 2 * PAGE_HALFWORDS;
+const _: () = assert!(MOST_SLOTS < i16::MAX as usize, "a target on the page is no FAR");
+
+impl Slot {
+    /// Number of the slot that this one, with the number `index`, leads to.
+    pub(super) fn leads_to(&self, index: usize) -> usize {
+        index.wrapping_add_signed(isize::from(self.target))
+    }
+
+    /// Leads to the slot `to`, from the number `index`.
+    fn aim(&mut self, index: usize, to: u16) {
+        self.target = (isize::from(to as i16) - index as isize) as i16;
+    }
+}
 
 /// What an `ebreak` slot does.
 #[derive(Clone, Copy, Debug)]
@@ -164,13 +183,15 @@ impl<'a> Text<'a> {
             .map(|position| self.decode(first, position))
             .collect();
         let (mut slots, numbers) = lay_out(&decoded);
-        for slot in &mut slots {
+        for (index, slot) in slots.iter_mut().enumerate() {
             if matches!(
                 slot.op,
                 Op::Beq | Op::Bne | Op::Blt | Op::Bge | Op::Bltu | Op::Bgeu | Op::Jal
             ) {
                 let target = usize::from(slot.position).wrapping_add_signed((slot.imm >> 1) as isize);
-                slot.target = numbers.get(target).copied().unwrap_or(FAR);
+                if let Some(&number) = numbers.get(target) {
+                    slot.aim(index, number);
+                }
             }
         }
         handlers::give_codes(&mut slots);
@@ -236,7 +257,7 @@ impl<'a> Text<'a> {
         loop {
             let slot = slots[index];
             if let (Op::Ebreak, Leave::Goto) = (slot.op, Leave::of(&slot)) {
-                index = usize::from(slot.target);
+                index = slot.leads_to(index);
                 continue;
             }
             match left.checked_sub(u64::from(self.machine.weights.of(slot.op.class()))) {
@@ -278,12 +299,12 @@ const fn leave(position: u16) -> Slot {
 /// the slots and the number of each halfword's slot.
 fn lay_out(decoded: &[(Slot, usize)]) -> (Vec<Slot>, Vec<u16>) {
     let mut slots = Vec::with_capacity(decoded.len() + decoded.len() / 4);
-    let mut numbers = vec![FAR; decoded.len()];
+    let mut numbers = vec![NO_SLOT; decoded.len()];
     // Backwards, what follows is summed before it is needed; each run is then laid out at once.
     let lines = sum_lines(decoded);
     for start in 0..decoded.len() {
         let mut position = start;
-        while position < decoded.len() && numbers[position] == FAR {
+        while position < decoded.len() && numbers[position] == NO_SLOT {
             numbers[position] = slots.len() as u16;
             slots.push(lines[position]);
             position += decoded[position].1;
@@ -293,18 +314,12 @@ fn lay_out(decoded: &[(Slot, usize)]) -> (Vec<Slot>, Vec<u16>) {
         }
         let end = leave(position as u16);
         // A line that starts at the goto, behind a branch, is charged there: it costs what the target's costs.
-        slots.push(match numbers.get(position) {
-            Some(&target) => {
-                let Slot { gas, .. } = lines[position];
-                Slot {
-                    imm: GOTO,
-                    target,
-                    gas,
-                    ..end
-                }
-            }
-            None => end,
-        });
+        let mut end = end;
+        if let Some(&number) = numbers.get(position) {
+            (end.imm, end.gas) = (GOTO, lines[position].gas);
+            end.aim(slots.len(), number);
+        }
+        slots.push(end);
     }
     (slots, numbers)
 }

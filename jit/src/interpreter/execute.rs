@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use super::code::{FAR, Leave, Slot, Text};
-use super::handlers::{At, HANDLERS};
+use super::handlers::{At, HANDLERS, LINES};
 use super::operations::{End, Rest, immediate, jump_through_register};
 use super::{Hart, SINK, Stop, Transfer, Watch};
 use crate::isa::Op;
@@ -11,7 +11,7 @@ use crate::runtime::{AddressSpace, TrapKind};
 
 /// Runs until something leaves the machine.
 ///
-/// Three loops: pages, the straight lines on them, and what handlers execute of a line.
+/// Three loops: pages, the straight lines on them that handlers do not go on to by themselves, and what handlers execute.
 // Out of line, so that it has its registers to itself: inlined into its caller it ran a third slower.
 #[inline(never)]
 pub(super) fn execute<W: Watch>(
@@ -31,12 +31,15 @@ pub(super) fn execute<W: Watch>(
         ..
     } = hart;
     let mut rest = Rest {
+        gas: *gas,
+        executed: *instructions,
+        line: At::new(&[], 0),
+        lines: 0,
         base: 0,
         trap: TrapKind::IllegalInstruction,
         reservation,
         fcsr,
     };
-    let (mut gas_left, mut executed) = (*gas, *instructions);
     let mut next_pc = *pc;
     let (stop, stop_pc) = 'page: loop {
         let Some((page, mut index)) = text.find(next_pc) else {
@@ -45,11 +48,12 @@ pub(super) fn execute<W: Watch>(
         rest.base = page.base;
         let mut slots: &[Slot] = &page.slots;
         'line: loop {
-            let first = &slots[index];
-            match gas_left.checked_sub(u64::from(first.gas)) {
-                Some(left) => gas_left = left,
-                None => slots = cut.get_or_init(|| text.cut_line(slots, index, gas_left)),
+            match rest.gas.checked_sub(u64::from(slots[index].gas)) {
+                Some(left) => rest.gas = left,
+                None => slots = cut.get_or_init(|| text.cut_line(slots, index, rest.gas)),
             }
+            rest.line = At::new(slots, index);
+            rest.lines = if W::ACTIVE { 0 } else { LINES };
             let mut code = usize::from(slots[index].code);
             loop {
                 let at = At::new(slots, index);
@@ -57,16 +61,20 @@ pub(super) fn execute<W: Watch>(
                 // is that of the slot's code or operation.
                 let (at, end) = unsafe { HANDLERS[code](at, registers, memory.reborrow(), &mut rest) };
                 let last = at.index(slots);
-                executed += (last - index) as u64;
                 let slot = &slots[last];
+                if end == End::Pause {
+                    (index, code) = (last, slot.op as usize);
+                    continue;
+                }
+                rest.executed += at.behind(rest.line);
                 match end {
                     End::Through => {
-                        executed += 1;
+                        rest.executed += 1;
                         index = last + 1;
                         continue 'line;
                     }
                     End::Taken => {
-                        executed += 1;
+                        rest.executed += 1;
                         if W::ACTIVE || slot.target == FAR {
                             next_pc = rest.pc(slot).wrapping_add(immediate(slot));
                             if watch.stops_at(next_pc) {
@@ -76,20 +84,15 @@ pub(super) fn execute<W: Watch>(
                         if slot.target == FAR {
                             continue 'page;
                         }
-                        index = usize::from(slot.target);
+                        index = slot.leads_to(last);
                         continue 'line;
                     }
-                    End::Pause => {
-                        index = last;
-                        code = slot.op as usize;
-                        continue;
-                    }
                     End::Trap => break 'page (Stop::Trap(rest.trap), rest.pc(slot)),
-                    End::Leaves => {}
+                    End::Leaves | End::Pause => {}
                 }
                 match slot.op {
                     Op::Jalr => {
-                        executed += 1;
+                        rest.executed += 1;
                         next_pc = jump_through_register(slot, registers, &rest);
                         if W::ACTIVE {
                             let rd = if slot.rd == SINK { 0 } else { slot.rd };
@@ -104,13 +107,14 @@ pub(super) fn execute<W: Watch>(
                         continue 'page;
                     }
                     Op::Ecall => {
-                        executed += 1;
+                        rest.executed += 1;
                         break 'page (Stop::Ecall, rest.pc(slot));
                     }
                     _ => match Leave::of(slot) {
                         Leave::Trap(kind) => break 'page (Stop::Trap(kind), rest.pc(slot)),
                         Leave::Goto => {
-                            index = usize::from(slot.target);
+                            index = slot.leads_to(last);
+                            rest.line = At::new(slots, index);
                             code = usize::from(slots[index].code);
                         }
                         Leave::Page => {
@@ -122,6 +126,6 @@ pub(super) fn execute<W: Watch>(
             }
         }
     };
-    (*pc, *gas, *instructions) = (stop_pc, gas_left, executed);
+    (*pc, *gas, *instructions) = (stop_pc, rest.gas, rest.executed);
     stop
 }

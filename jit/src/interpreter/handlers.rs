@@ -3,21 +3,25 @@
 //! A handler ends by calling the next one, a call that optimizing compilers make a jump. What the machine needs most is in
 //! the host's registers all the while, as arguments, and each handler has a jump of its own for the host to predict.
 //!
-//! Nothing rests on those calls being jumps: a line goes back to the loop where it ends, and at every [`REACH`] slots in
-//! between, so that without it calls nest no deeper than that.
+//! Nothing rests on those calls being jumps: handlers go back to the loop at every [`REACH`] slots, and behind every
+//! [`LINES`] lines, so that without it calls nest no deeper than the product. Where a watch wants to hear of jumps, behind
+//! every line.
 //!
 //! What often comes in pairs has handlers for both at once. A pair is a matter of its first slot's code; the second slot
 //! stays what it is, and can be jumped to. Where the second operation reads what the first computed, it has it without
 //! reading it back from where registers lie, which takes longer than most operations.
 
 use super::Registers;
-use super::code::Slot;
+use super::code::{FAR, Slot};
 use super::operations::{self as ops, End, Last, Rest, Step};
 use crate::isa::{Class, Op};
 use crate::runtime::AddressSpace;
 
 /// Slots that handlers execute in a row at most.
 const REACH: usize = 64;
+
+/// Lines that handlers go on to before they go back to the loop.
+pub(super) const LINES: u32 = 16;
 
 /// A slot of a laid out page.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +36,12 @@ impl At {
     /// The number among these slots, which are those that it was made of.
     pub(super) fn index(self, slots: &[Slot]) -> usize {
         (self.0.addr() - slots.as_ptr().addr()) / size_of::<Slot>()
+    }
+
+    /// How many slots it is behind another of the same page.
+    #[inline(always)]
+    pub(super) fn behind(self, other: Self) -> u64 {
+        ((self.0.addr() - other.0.addr()) / size_of::<Slot>()) as u64
     }
 
     /// # Safety
@@ -50,6 +60,16 @@ impl At {
     unsafe fn following(self) -> Self {
         // SAFETY: the slots are one allocation, and this one is not the last.
         Self(unsafe { self.0.add(1) })
+    }
+
+    /// Where a branch or direct jump leads.
+    ///
+    /// # Safety
+    /// The slots that it was made of live, and its target is one of them.
+    #[inline(always)]
+    unsafe fn target(self) -> Self {
+        // SAFETY: the slots are one allocation, and the target is among them.
+        Self(unsafe { self.0.offset(isize::from(self.slot().target)) })
     }
 }
 
@@ -91,15 +111,49 @@ unsafe fn one<A: Step>(
 unsafe fn last<A: Last>(
     at: At,
     registers: &mut Registers,
-    _: AddressSpace<'_>,
+    memory: AddressSpace<'_>,
     rest: &mut Rest<'_>,
 ) -> (At, End) {
     // SAFETY: a handler's promise.
     let slot = unsafe { at.slot() };
-    (
-        at,
-        A::end(slot, registers[usize::from(slot.rs1)], registers, rest),
-    )
+    let end = A::end(slot, registers[usize::from(slot.rs1)], registers, rest);
+    // SAFETY: the same, and the line ended there.
+    unsafe { next_line(at, end, registers, memory, rest) }
+}
+
+/// Goes on behind a line, if that is on this page and the gas for the next is there; else the loop will.
+///
+/// # Safety
+/// As a handler, whose slot is one that ends a line, as it did.
+#[inline(always)]
+unsafe fn next_line(
+    at: At,
+    end: End,
+    registers: &mut Registers,
+    memory: AddressSpace<'_>,
+    rest: &mut Rest<'_>,
+) -> (At, End) {
+    // SAFETY: a handler's promise; a target that is not far is a slot of the same page, and behind a line is a slot.
+    let next_at = unsafe {
+        match end {
+            End::Through => at.following(),
+            End::Taken if at.slot().target != FAR => at.target(),
+            _ => return (at, end),
+        }
+    };
+    // SAFETY: the same.
+    let first = unsafe { next_at.slot() };
+    let (Some(lines), Some(gas)) = (
+        rest.lines.checked_sub(1),
+        rest.gas.checked_sub(u64::from(first.gas)),
+    ) else {
+        return (at, end);
+    };
+    (rest.lines, rest.gas) = (lines, gas);
+    rest.executed += at.behind(rest.line) + 1;
+    rest.line = next_at;
+    // SAFETY: it is a slot of the same page.
+    unsafe { next(next_at, registers, memory, rest) }
 }
 
 /// The first half of a pair; then the second slot and its first source, which with `FORWARD` is what the first computed.
@@ -152,7 +206,9 @@ unsafe fn two_last<A: Step, B: Last, const FORWARD: bool>(
         return (at, End::Trap);
     };
     // SAFETY: a handler's promise.
-    (at_second, B::end(unsafe { at_second.slot() }, a, registers, rest))
+    let end = B::end(unsafe { at_second.slot() }, a, registers, rest);
+    // SAFETY: the same, and the line ended there.
+    unsafe { next_line(at_second, end, registers, memory, rest) }
 }
 
 unsafe fn pause(at: At, _: &mut Registers, _: AddressSpace<'_>, _: &mut Rest<'_>) -> (At, End) {

@@ -3,12 +3,21 @@
 use super::arithmetic as math;
 use super::atomic::atomic;
 use super::code::{Slot, THIRD_SOURCE};
+use super::handlers::At;
 use super::{Registers, Reservation};
 use crate::float;
 use crate::runtime::{AddressSpace, TrapKind};
 
-/// What few operations need.
+/// What few operations need, and what is counted from line to line.
 pub(super) struct Rest<'a> {
+    /// Gas left. Lines are paid for when they begin.
+    pub gas: u64,
+    /// Instructions executed, up to the line that is being executed.
+    pub executed: u64,
+    /// Where that line begins.
+    pub line: At,
+    /// Lines that handlers may still go on to before they go back to the loop.
+    pub lines: u32,
     /// Address of the page's first halfword.
     pub base: u64,
     /// Why the last operation that trapped did.

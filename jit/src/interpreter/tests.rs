@@ -44,6 +44,10 @@ fn execute(slots: &[Slot], program: &Arc<Program>) -> Ended {
     registers[usize::from(NUMBER)] = u64::MAX - 24;
     let (mut reservation, mut fcsr) = (Reservation::NONE, 0);
     let mut rest = Rest {
+        gas: 0,
+        executed: 0,
+        line: At::new(slots, 0),
+        lines: 0,
         base: 0x1_0000,
         trap: TrapKind::Breakpoint,
         reservation: &mut reservation,
