@@ -118,7 +118,10 @@ impl Instance {
         };
         let is_native = match tier {
             Tier::Interpreter => false,
-            Tier::Auto => self.prepare(tier).is_ok(),
+            Tier::Auto => {
+                native::ask_for_recall(&program);
+                true
+            }
             Tier::Jit => program.compile_as(code, &native::options()).is_ok(),
         };
         self.record = None;
@@ -205,7 +208,8 @@ impl Instance {
         self.interpreted_gas
     }
 
-    /// Makes ready what a tier needs before a run, so that the run itself does not wait for it.
+    /// Makes ready what a tier needs before a run, and waits for that: a run of [`Tier::Jit`] would wait, and one of
+    /// [`Tier::Auto`] start without it.
     ///
     /// # Errors
     /// [`CompileError`]; runs take the interpreter then, with equal results.

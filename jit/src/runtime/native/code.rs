@@ -4,7 +4,7 @@
 //! The table and the list of batches are read without a lock: by native code itself and by the signal handler.
 
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::Heat;
@@ -308,6 +308,13 @@ fn zeroed(words: usize) -> Box<[AtomicUsize]> {
     let words = Box::<[AtomicUsize]>::new_zeroed_slice(words);
     // SAFETY: an `AtomicUsize` has the representation of a `usize`, for which all bits may be 0.
     unsafe { words.assume_init() }
+}
+
+/// So many halfwords of 0, likewise.
+pub(super) fn zeroed_halfwords(halfwords: usize) -> Box<[AtomicU16]> {
+    let halfwords = Box::<[AtomicU16]>::new_zeroed_slice(halfwords);
+    // SAFETY: an `AtomicU16` has the representation of a `u16`, for which all bits may be 0.
+    unsafe { halfwords.assume_init() }
 }
 
 impl Drop for NativeCode {
