@@ -47,6 +47,9 @@ struct Arguments {
     /// Rounds of everything
     #[arg(long, value_name = "N", default_value_t = 21, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
+    /// Only the figures whose names have this in them
+    #[arg(long, value_name = "WORD", default_value = "")]
+    only: String,
     /// Also write every round to benches/results/NAME.json
     #[arg(long, value_name = "NAME")]
     save: Option<String>,
@@ -253,20 +256,19 @@ fn main() {
         compile(program);
     }
     let loaded = load(&elf);
-    let host_calls = Figure::measure("host call", 15.0, rounds, || host_call(&many, &few));
-    let figures = [
-        Figure::measure("first instruction, 100 KB", 200e3, rounds, || {
-            first_instruction(&elf)
-        }),
-        // 150,000 a second.
-        Figure::measure("compiling an instruction", 1e9 / 150e3, rounds, compiling),
-        Figure::measure("hot loop native, 100 KB", 20e6, rounds, hot_loop),
-        Figure::measure("enter, one host call, exit", 100.0 + 15.0, rounds, || {
-            run(&at_once)
-        }),
-        host_calls,
-        Figure::measure("instance, and given back", 3e3, rounds, || instance(&loaded)),
-    ];
+    let mut figures = Vec::new();
+    let mut measure = |name: &'static str, target_ns, round: &dyn Fn() -> f64| {
+        if name.contains(&arguments.only) {
+            figures.push(Figure::measure(name, target_ns, rounds, round));
+        }
+    };
+    measure("host call", 15.0, &|| host_call(&many, &few));
+    measure("enter, one host call, exit", 100.0 + 15.0, &|| run(&at_once));
+    measure("instance, and given back", 3e3, &|| instance(&loaded));
+    measure("first instruction, 100 KB", 200e3, &|| first_instruction(&elf));
+    // 150,000 a second.
+    measure("compiling an instruction", 1e9 / 150e3, &compiling);
+    measure("hot loop native, 100 KB", 20e6, &hot_loop);
     println!(
         "{:<30}{:>14}{:>14}{:>14}",
         "figure", "least ns", "median ns", "target ns"

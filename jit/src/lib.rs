@@ -32,7 +32,7 @@ pub use compiler::{CompileError, CompileOptions, Protection};
 pub use image::{ImageError, Program};
 pub use machine::Machine;
 pub use runtime::{
-    CodeCache, CodeCacheError, CodeCacheKey, CodeCacheStatistics, Ecall, End, Flow, Host, Instance,
-    InstanceError, Memory, NATIVE_STACK_BYTES, NativeSize, Outcome, Tier, Trap, TrapKind,
-    restore_fault_handlers,
+    CodeCache, CodeCacheError, CodeCacheKey, CodeCacheStatistics, CompilerStatistics, Ecall, End, Flow, Host,
+    Instance, InstanceError, Memory, NATIVE_STACK_BYTES, NativeSize, Outcome, Tier, Trap, TrapKind,
+    restore_fault_handlers, wait_for_compiler,
 };

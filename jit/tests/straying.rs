@@ -104,6 +104,47 @@ fn a_return_to_behind_no_call() {
     assert!(check(&guest, "return elsewhere"));
 }
 
+/// Answers each call with a number of its own.
+struct Numbers(u64);
+
+impl Host for Numbers {
+    fn ecall(&mut self, call: &mut Ecall<'_>) -> Flow {
+        if call.number == 0 {
+            return Flow::Return;
+        }
+        self.0 += 1;
+        call.results[0] = self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Flow::Continue
+    }
+}
+
+#[test]
+fn a_run_with_more_host_calls_than_its_record_holds_starts_over_and_nobody_notices() {
+    // Two words for each: 16 MiB hold 1,048,576.
+    const CALLS: u64 = 1_100_000;
+    let guest = Guest::new()
+        .register(8, DATA)
+        .register(9, CALLS)
+        .register(17, 1)
+        .ecall()
+        .op("add", 18, 18, 10, 0)
+        .op("addi", 9, 9, 0, -1)
+        .op("bne", 0, 9, 0, -12)
+        .op("sd", 0, 8, 18, 0);
+    let guest = end(guest);
+    let run = |tier| {
+        let program = guest.program();
+        let mut instance = Instance::new(program.clone());
+        let mut host = Numbers(0);
+        let outcome = instance.run(tier, 1 << 40, &mut host);
+        let sum = instance.memory().read(DATA, 8).unwrap().to_vec();
+        assert_eq!(host.0, CALLS, "{tier:?}");
+        ((outcome.end, outcome.gas_used, sum), program.has_strayed())
+    };
+    let (reference, _) = run(Tier::Interpreter);
+    assert_eq!(run(Tier::Jit), (reference, true));
+}
+
 #[test]
 fn host_calls_before_it_are_made_once() {
     let mut guest = Guest::new().register(T0, 77).register(A0, 3).register(18, DATA);

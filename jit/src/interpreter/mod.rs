@@ -75,20 +75,51 @@ impl Reservation {
     }
 }
 
+/// Where a run starts, and with what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    pub(crate) entry: u64,
+    pub(crate) stack_pointer: u64,
+    pub(crate) gas_limit: u64,
+}
+
 impl Hart {
-    /// A hart at the entry: registers zero but sp, `fcsr` too, nothing reserved.
-    pub(crate) fn new(entry: u64, stack_pointer: u64, gas_limit: u64) -> Self {
-        let mut registers = [0; 256];
-        registers[SP] = stack_pointer;
-        Self {
-            registers,
-            pc: entry,
-            gas: gas_limit,
-            gas_limit,
+    /// A hart at its start.
+    pub(crate) fn new(start: Start) -> Self {
+        let mut hart = Self {
+            registers: [0; 256],
+            pc: 0,
+            gas: 0,
+            gas_limit: 0,
             instructions: 0,
             reservation: Reservation::NONE,
             fcsr: 0,
-        }
+        };
+        hart.restart(start);
+        hart
+    }
+
+    /// Goes to the start: registers zero but sp, `fcsr` too, nothing reserved. In place, since most of a hart's bytes are
+    /// there to be indexed and never read: to move it costs more than to enter native code.
+    #[inline]
+    pub(crate) fn restart(&mut self, start: Start) {
+        let Self {
+            registers,
+            pc,
+            gas,
+            gas_limit,
+            instructions,
+            reservation,
+            fcsr,
+        } = self;
+        registers[..usize::from(SINK)].fill(0);
+        registers[SP] = start.stack_pointer;
+        *pc = start.entry;
+        *gas = start.gas_limit;
+        *gas_limit = start.gas_limit;
+        *instructions = 0;
+        *reservation = Reservation::NONE;
+        *fcsr = 0;
     }
 
     /// x0 to x31.

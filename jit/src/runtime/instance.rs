@@ -11,7 +11,7 @@ use super::outcome::{Outcome, Trap, TrapKind};
 use super::replay::{Record, Recorder, Resumed};
 use crate::compiler::CompileError;
 use crate::image::Program;
-use crate::interpreter::{self, Hart};
+use crate::interpreter::{self, Hart, Start};
 use crate::machine::MAX_GAS_LIMIT;
 
 /// Which implementation of the one semantics runs. More come behind the same interface.
@@ -118,13 +118,17 @@ impl Instance {
         };
         let is_native = match tier {
             Tier::Interpreter => false,
-            Tier::Auto => self.prepare(tier).is_ok(),
+            Tier::Auto => {
+                native::ask_for_recall(&program);
+                true
+            }
             Tier::Jit => program.compile_as(code, &native::options()).is_ok(),
         };
         self.record = None;
-        let mut hart = Hart::new(u64::from(program.entry()), self.stack_pointer, gas_limit);
+        let start = self.start(gas_limit);
         if !is_native || !native::has_room() {
             self.memory.stop_recording();
+            let mut hart = Hart::new(start);
             let outcome = interpreter::run(&mut hart, &program, &mut self.memory, host);
             self.registers = hart.registers();
             self.interpreted_gas = outcome.gas_used;
@@ -134,7 +138,7 @@ impl Instance {
             let mut record = Record::new(self.stack_pointer, gas_limit, &mut self.memory);
             let mut recorder = Recorder::new(host, &mut record);
             recorder.stops_when_full = !code.is_exact();
-            let ran = native::run::run(hart, &program, code, &mut self.memory, &mut recorder);
+            let ran = native::run::run(start, &program, code, &mut self.memory, &mut recorder);
             let ran = if recorder.stopped || ran.outcome.is_none() {
                 self.start_over(tier, gas_limit, &mut record, host)
             } else {
@@ -144,7 +148,7 @@ impl Instance {
             ran
         } else {
             self.memory.stop_recording();
-            native::run::run(hart, &program, code, &mut self.memory, host)
+            native::run::run(start, &program, code, &mut self.memory, host)
         };
         self.registers = ran.registers;
         self.interpreted_gas = ran.interpreted;
@@ -167,8 +171,17 @@ impl Instance {
         let mut recorder = Recorder::new(host, record);
         let mut resumed = Resumed::new(&past, &mut recorder, &mut self.memory)
             .expect("what was laid out in fresh memory can be laid out again");
-        let hart = Hart::new(u64::from(program.entry()), self.stack_pointer, gas_limit);
-        native::run::run(hart, &program, code, &mut self.memory, &mut resumed)
+        let start = self.start(gas_limit);
+        native::run::run(start, &program, code, &mut self.memory, &mut resumed)
+    }
+
+    /// Where a run starts.
+    fn start(&self, gas_limit: u64) -> Start {
+        Start {
+            entry: u64::from(self.program.entry()),
+            stack_pointer: self.stack_pointer,
+            gas_limit,
+        }
     }
 
     /// What a trap of the last run was. Native code reports [`TrapKind::Undetermined`]; this runs it again in the reference
@@ -195,7 +208,8 @@ impl Instance {
         self.interpreted_gas
     }
 
-    /// Makes ready what a tier needs before a run, so that the run itself does not wait for it.
+    /// Makes ready what a tier needs before a run, and waits for that: a run of [`Tier::Jit`] would wait, and one of
+    /// [`Tier::Auto`] start without it.
     ///
     /// # Errors
     /// [`CompileError`]; runs take the interpreter then, with equal results.

@@ -23,5 +23,7 @@ pub use instance::{Instance, Tier};
 pub(crate) use memory::{AddressSpace, Template};
 pub use memory::{InstanceError, Memory};
 pub(crate) use native::layout;
-pub use native::{NATIVE_STACK_BYTES, NativeSize, restore_fault_handlers};
+pub use native::{
+    CompilerStatistics, NATIVE_STACK_BYTES, NativeSize, restore_fault_handlers, wait_for_compiler,
+};
 pub use outcome::{End, Outcome, Trap, TrapKind};

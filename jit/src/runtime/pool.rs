@@ -1,7 +1,8 @@
 //! Slots between two uses: a program that is called again finds one that is laid out for it.
 //!
-//! The pool is one for the process, in shards that a thread can lock without waiting for others: each thread has one of
-//! its own, and looks at the others only while nobody holds them. A slot is looked for in this order:
+//! The pool is one for the process, in shards: each thread has one of its own, which it may share with others when there are
+//! many, and looks at any of them only while nobody holds it. So nobody waits who makes an instance or gives one back: whoever
+//! holds a shard may have lost its core. A slot is looked for in this order:
 //!
 //! 1. laid out for this program: nothing is left to do;
 //! 2. blank;
@@ -13,7 +14,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::memory::{InstanceError, Slot};
 use crate::image::Program;
@@ -136,7 +137,10 @@ impl Pool {
             slot.is_none().then_some(())
         });
         if slot.is_some() {
-            let mut slots = self.0[home()].lock().unwrap_or_else(PoisonError::into_inner);
+            // Where nobody has room, or somebody holds the thread's own shard, one goes.
+            let Some(mut slots) = self.free(home()) else {
+                return;
+            };
             slots.extend(slot);
             // Unmapped once the shard is open again.
             let oldest = (slots.len() > SLOTS_PER_SHARD).then(|| slots.remove(0));
@@ -145,21 +149,20 @@ impl Pool {
         }
     }
 
-    /// Asks shards for something, the thread's own first, the others unless somebody holds them.
+    /// A shard that nobody holds.
+    fn free(&self, shard: usize) -> Option<MutexGuard<'_, Vec<Slot>>> {
+        match self.0[shard].try_lock() {
+            Ok(slots) => Some(slots),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Asks shards for something, the thread's own first, unless somebody holds them.
     fn visit<T>(&self, mut ask: impl FnMut(&mut Vec<Slot>) -> Option<T>) -> Option<T> {
         let home = home();
-        let mut own = self.0[home].lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = ask(&mut own) {
-            return Some(found);
-        }
-        drop(own);
-        (1..SHARDS).find_map(|distance| {
-            let shard = &self.0[(home + distance) % SHARDS];
-            let mut slots = match shard.try_lock() {
-                Ok(slots) => slots,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => return None,
-            };
+        (0..SHARDS).find_map(|distance| {
+            let mut slots = self.free((home + distance) % SHARDS)?;
             ask(&mut slots)
         })
     }

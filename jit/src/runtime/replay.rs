@@ -13,27 +13,31 @@ use super::host::{Ecall, Flow, Host};
 use super::memory::{Memory, Recorded};
 use super::outcome::{End, Trap};
 use crate::image::Program;
-use crate::interpreter::{self, Hart};
+use crate::interpreter::{self, Hart, Start};
 
 /// Most bytes that a record takes, the last call apart. A run with more host calls than that is not replayed, and goes on
 /// in code that makes no assumptions.
 const MOST_BYTES: usize = 16 << 20;
 
-/// One host call, or what was laid out before the run.
-#[derive(Clone, Debug)]
-struct Call {
-    results: [u64; 2],
-    gas_left: u64,
-    heap_pages: u32,
-    /// How many ranges were written.
-    ranges: u32,
+/// The first word of a call: which words follow, in this order, and what was charged, in the bits above.
+mod head {
+    /// a0 follows: it is not what it was before the call.
+    pub(super) const A0: u64 = 1;
+    /// The same for a1.
+    pub(super) const A1: u64 = 1 << 1;
+    /// What happened to memory follows: pages of heap granted in the upper half, the number of ranges written in the lower.
+    pub(super) const MEMORY: u64 = 1 << 2;
+    /// Where the charge begins.
+    pub(super) const CHARGE: u32 = 3;
 }
 
 /// Host calls in order. What they wrote stands in two lists for all of them, so that noting a call allocates nothing but
 /// now and then.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Past {
-    calls: Vec<Call>,
+    /// What was laid out before the run, then each call, in one to four words ([`head`]): most answer a word or none, and a
+    /// run with many calls touches a page for each few hundred.
+    words: Vec<u64>,
     /// First address and bytes of each range.
     ranges: Vec<(u32, u32)>,
     /// The bytes of all ranges.
@@ -43,15 +47,32 @@ pub(super) struct Past {
 impl Past {
     /// About how much memory it takes.
     fn len(&self) -> usize {
-        self.bytes.len() + size_of_val(&*self.calls) + size_of_val(&*self.ranges)
+        self.bytes.len() + size_of_val(&*self.words) + size_of_val(&*self.ranges)
     }
 
     fn player(&self) -> Player<'_> {
         Player {
-            calls: &self.calls,
+            words: &self.words,
             ranges: &self.ranges,
             bytes: &self.bytes,
         }
+    }
+
+    /// Notes a call: what it was given and answered, what it charged, which is less than 2^61, and what it did to memory.
+    #[inline(always)]
+    fn add(&mut self, before: [u64; 2], after: [u64; 2], charge: u64, memory: Option<u64>) {
+        let (a0, a1) = (before[0] != after[0], before[1] != after[1]);
+        let mut first = charge << head::CHARGE;
+        first |= u64::from(a0) * head::A0 + u64::from(a1) * head::A1;
+        first |= u64::from(memory.is_some()) * head::MEMORY;
+        self.words.push(first);
+        if a0 {
+            self.words.push(after[0]);
+        }
+        if a1 {
+            self.words.push(after[1]);
+        }
+        self.words.extend(memory);
     }
 }
 
@@ -77,29 +98,40 @@ impl Record {
             spare: Recorded::default(),
             is_full: false,
         };
-        record.add([0; 2], gas_limit, memory);
+        record.add([0; 2], [0; 2], 0, memory);
         record
     }
 
-    fn add(&mut self, results: [u64; 2], gas_left: u64, memory: &mut Memory) {
+    /// Adds a call, with what it was given in a0 and a1, what it answered there, and what it charged. Gives whether the
+    /// record is full now.
+    #[inline(always)]
+    fn add(&mut self, before: [u64; 2], after: [u64; 2], charge: u64, memory: &mut Memory) -> bool {
+        if self.is_full || charge >> (u64::BITS - head::CHARGE) != 0 {
+            self.end(memory);
+            return true;
+        }
+        // Most calls only answer.
+        let did = memory.has_recorded().then(|| self.add_memory(memory));
+        self.past.add(before, after, charge, did);
+        if self.past.len() > MOST_BYTES {
+            self.is_full = true;
+        }
+        self.is_full
+    }
+
+    /// Adds no more.
+    #[cold]
+    fn end(&mut self, memory: &mut Memory) {
+        self.is_full = true;
+        memory.stop_recording();
+    }
+
+    /// Adds what a call did to memory. Gives the word for it.
+    #[cold]
+    fn add_memory(&mut self, memory: &mut Memory) -> u64 {
         let Self {
             past, spare: noted, ..
         } = self;
-        if self.is_full {
-            memory.stop_recording();
-            return;
-        }
-        if !memory.has_recorded() {
-            // Most calls only answer.
-            past.calls.push(Call {
-                results,
-                gas_left,
-                heap_pages: 0,
-                ranges: 0,
-            });
-            self.is_full = past.len() > MOST_BYTES;
-            return;
-        }
         memory.take_recorded(noted);
         for &(start, len) in &noted.written {
             // What was writable once stays mapped.
@@ -108,13 +140,7 @@ impl Record {
             }
         }
         past.ranges.extend_from_slice(&noted.written);
-        past.calls.push(Call {
-            results,
-            gas_left,
-            heap_pages: noted.heap_pages,
-            ranges: noted.written.len() as u32,
-        });
-        self.is_full = past.len() > MOST_BYTES;
+        u64::from(noted.heap_pages) << 32 | noted.written.len() as u64
     }
 
     /// What was recorded, for a run to start over with.
@@ -130,8 +156,12 @@ impl Record {
         }
         let mut memory = Memory::try_new(program).ok()?;
         let mut player = self.past.player();
-        let mut hart = Hart::new(u64::from(program.entry()), self.stack_pointer, self.gas_limit);
-        let laid_out = player.apply(&mut memory).is_some();
+        let mut hart = Hart::new(Start {
+            entry: u64::from(program.entry()),
+            stack_pointer: self.stack_pointer,
+            gas_limit: self.gas_limit,
+        });
+        let laid_out = player.apply([0; 2], &mut memory).is_some();
         let outcome = interpreter::run(&mut hart, program, &mut memory, &mut player);
         match outcome.end {
             End::Trapped(trap) if laid_out => Some(Replayed {
@@ -178,16 +208,20 @@ impl<'a> Recorder<'a> {
 
 impl Host for Recorder<'_> {
     fn ecall(&mut self, call: &mut Ecall<'_>) -> Flow {
-        let flow = self.inner.ecall(call);
-        if flow == Flow::Continue {
-            let (results, gas_left) = (call.results, call.gas_left());
-            self.record.add(results, gas_left, call.memory);
-            if self.stops_when_full && self.record.is_full {
-                self.stopped = true;
-                return Flow::Abort;
-            }
+        let (before, gas_left) = ([call.args[0], call.args[1]], call.gas_left());
+        match self.inner.ecall(call) {
+            Flow::Continue => {}
+            // Moved only where the run ends: what is larger than a register and was just written in part is slow to read.
+            flow => return flow,
         }
-        flow
+        // A host gives back no more than it charged.
+        let charge = gas_left - call.gas_left();
+        let is_full = self.record.add(before, call.results, charge, call.memory);
+        if is_full && self.stops_when_full {
+            self.stopped = true;
+            return Flow::Abort;
+        }
+        Flow::Continue
     }
 }
 
@@ -207,7 +241,7 @@ impl<'a> Resumed<'a> {
             present,
             again: Recorded::default(),
         };
-        resumed.past.apply(memory)?;
+        resumed.past.apply([0; 2], memory)?;
         memory.take_recorded(&mut resumed.again);
         Some(resumed)
     }
@@ -215,7 +249,7 @@ impl<'a> Resumed<'a> {
 
 impl Host for Resumed<'_> {
     fn ecall(&mut self, call: &mut Ecall<'_>) -> Flow {
-        if self.past.calls.is_empty() {
+        if self.past.words.is_empty() {
             return self.present.ecall(call);
         }
         let flow = self.past.ecall(call);
@@ -226,40 +260,59 @@ impl Host for Resumed<'_> {
 
 /// A host that repeats a record.
 struct Player<'a> {
-    calls: &'a [Call],
+    words: &'a [u64],
     ranges: &'a [(u32, u32)],
     bytes: &'a [u8],
 }
 
-impl<'a> Player<'a> {
-    /// Repeats what the next call did to memory.
-    fn apply(&mut self, memory: &mut Memory) -> Option<&'a Call> {
-        let (call, rest) = self.calls.split_first()?;
-        self.calls = rest;
-        if call.heap_pages > 0 {
-            memory.grow_heap(call.heap_pages)?;
+impl Player<'_> {
+    fn word(&mut self) -> Option<u64> {
+        let (&word, rest) = self.words.split_first()?;
+        self.words = rest;
+        Some(word)
+    }
+
+    /// Repeats what the next call did to memory. Gives what it made of a0 and a1, and what it charged.
+    fn apply(&mut self, before: [u64; 2], memory: &mut Memory) -> Option<([u64; 2], u64)> {
+        let first = self.word()?;
+        let [mut a0, mut a1] = before;
+        if first & head::A0 != 0 {
+            a0 = self.word()?;
         }
-        let (ranges, rest) = self.ranges.split_at_checked(call.ranges as usize)?;
+        if first & head::A1 != 0 {
+            a1 = self.word()?;
+        }
+        if first & head::MEMORY != 0 {
+            let did = self.word()?;
+            self.apply_memory((did >> 32) as u32, did as u32, memory)?;
+        }
+        Some(([a0, a1], first >> head::CHARGE))
+    }
+
+    fn apply_memory(&mut self, heap_pages: u32, ranges: u32, memory: &mut Memory) -> Option<()> {
+        if heap_pages > 0 {
+            memory.grow_heap(heap_pages)?;
+        }
+        let (ranges, rest) = self.ranges.split_at_checked(ranges as usize)?;
         self.ranges = rest;
         for &(start, len) in ranges {
             let (bytes, rest) = self.bytes.split_at_checked(len as usize)?;
             self.bytes = rest;
             memory.write(u64::from(start), bytes).ok()?;
         }
-        Some(call)
+        Some(())
     }
 }
 
 impl Host for Player<'_> {
     fn ecall(&mut self, call: &mut Ecall<'_>) -> Flow {
-        let Some(recorded) = self.apply(call.memory) else {
+        let Some((results, charge)) = self.apply([call.args[0], call.args[1]], call.memory) else {
             return Flow::Abort;
         };
-        call.results = recorded.results;
-        let charged = call.gas_left().checked_sub(recorded.gas_left);
-        match charged.map(|gas| call.charge(gas)) {
-            Some(Ok(())) => Flow::Continue,
-            _ => Flow::Abort,
+        call.results = results;
+        match call.charge(charge) {
+            Ok(()) => Flow::Continue,
+            Err(_) => Flow::Abort,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 
-use millrace_jit::{CompileOptions, End, Program, Protection, Tier, Trap, TrapKind};
+use millrace_jit::{CompileOptions, End, Program, Protection, Tier, Trap, TrapKind, wait_for_compiler};
 
 use super::guest::{Guest, REGISTERS, SCRATCH_END};
 use super::host::{Ending, Script};
@@ -200,10 +200,20 @@ impl Loaded {
         let mut instructions = reference.instructions();
         let mut found = None;
         for (tier, program) in &self.tiers {
-            let other = run(program, *tier, setting);
-            instructions += other.outcome.instructions.unwrap_or(reference.instructions());
-            if let Some(difference) = difference(&format!("{tier:?}"), &reference, &other) {
-                found = Some(difference);
+            let mut compare = |name: &str| {
+                let other = run(program, *tier, setting);
+                instructions += other.outcome.instructions.unwrap_or(reference.instructions());
+                found = found.take().or_else(|| difference(name, &reference, &other));
+            };
+            compare(&format!("{tier:?}"));
+            if *tier == Tier::Auto {
+                // What became hot may not have been compiled in time.
+                wait_for_compiler();
+                if program.native_size().functions > 0 {
+                    compare("Auto, once what was hot is compiled");
+                }
+            }
+            if found.is_some() {
                 break;
             }
         }

@@ -10,7 +10,7 @@ use millrace_tests::programs::run::Setting;
 /// Bytes of text of bombs that are run.
 const RUN: usize = 8 << 10;
 
-/// Enough for an address to become hot, and then for hot ones to be compiled by whoever runs them.
+/// Enough for addresses to become hot.
 const SETTING: Setting = Setting {
     gas_limit: 400_000,
     script: Script {

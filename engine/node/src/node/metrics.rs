@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use millrace_jit::{CodeCache, CodeCacheStatistics};
+use millrace_jit::{CodeCache, CodeCacheStatistics, CompilerStatistics};
 use millrace_pipeline::{Engine, EngineStatus};
 
 use crate::failure::Failure;
@@ -18,7 +18,7 @@ const REQUEST_SECONDS_NAME: &str = "millrace_rpc_request_seconds";
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Counters with their meaning.
-const COUNTERS: [(&str, &str); 7] = [
+const COUNTERS: [(&str, &str); 9] = [
     (
         "millrace_transactions_executed_total",
         "Transactions of finalized blocks that were executed",
@@ -43,6 +43,14 @@ const COUNTERS: [(&str, &str); 7] = [
     (
         "millrace_code_cache_files_total",
         "Files of the code cache, by what became of them",
+    ),
+    (
+        "millrace_compiler_events_total",
+        "What the background compiler did and was asked for, by event",
+    ),
+    (
+        "millrace_compiler_cpu_microseconds_total",
+        "CPU time of the background compiler",
     ),
 ];
 
@@ -171,5 +179,17 @@ pub fn page(handle: &PrometheusHandle, engine: &Engine, code_cache: Option<&Code
     ] {
         metrics::counter!("millrace_code_cache_files_total", "outcome" => outcome).absolute(total);
     }
+    let compiler = CompilerStatistics::now();
+    for (event, total) in [
+        ("asked", compiler.asked),
+        ("passed_by", compiler.passed_by),
+        ("displaced", compiler.displaced),
+        ("batch", compiler.batches),
+        ("over_size", compiler.over_size),
+        ("over_time", compiler.over_time),
+    ] {
+        metrics::counter!("millrace_compiler_events_total", "event" => event).absolute(total);
+    }
+    metrics::counter!("millrace_compiler_cpu_microseconds_total").absolute(compiler.cpu_us);
     handle.render()
 }

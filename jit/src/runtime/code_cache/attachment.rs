@@ -5,6 +5,7 @@
 //! program is first run again, its batches come back from number 0 until one is missing, and the next to be compiled
 //! takes that number.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::CodeCache;
@@ -18,6 +19,8 @@ use crate::runtime::native::Batch;
 pub(crate) struct Attachment {
     cache: Arc<CodeCache>,
     identity: OnceLock<Digest>,
+    /// Whether somebody has been asked to give batches back.
+    is_asked: AtomicBool,
     /// How many batches are kept, once those that were there have come back.
     batches: OnceLock<Mutex<u32>>,
 }
@@ -27,6 +30,7 @@ impl Attachment {
         Self {
             cache,
             identity: OnceLock::new(),
+            is_asked: AtomicBool::new(false),
             batches: OnceLock::new(),
         }
     }
@@ -45,6 +49,16 @@ impl Attachment {
         let batch = compile()?;
         self.cache.store(&name, &batch, program);
         Ok(batch)
+    }
+
+    /// Has `ask` ask for [`Attachment::recall`], until that was once taken.
+    pub(crate) fn ask_for_recall(&self, ask: impl FnOnce() -> bool) {
+        if self.is_asked.load(Ordering::Relaxed) || self.is_asked.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if !ask() {
+            self.is_asked.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Gives the batches that are kept to `publish`, while it wants more: once, whoever comes first; others wait for that.

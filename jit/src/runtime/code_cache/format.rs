@@ -142,7 +142,7 @@ pub(super) fn decode_tables(bytes: &[u8], code_len: u32, text: (u32, u32)) -> Op
     let mut records = Reader(rest.take(functions * FUNCTION_BYTES)?);
     let mut tables = Tables {
         functions: Vec::with_capacity(functions),
-        traps: Vec::with_capacity(traps),
+        traps: Vec::new(),
     };
     let mut after_entry = text.0;
     for _ in 0..functions {
@@ -164,14 +164,15 @@ pub(super) fn decode_tables(bytes: &[u8], code_len: u32, text: (u32, u32)) -> Op
     if places_left != 0 {
         return None;
     }
-    for _ in 0..traps {
-        let trap = rest.number()?;
-        if trap >= code_len || tables.traps.last().is_some_and(|&last| last >= trap) {
-            return None;
-        }
-        tables.traps.push(trap);
-    }
-    Some(tables)
+    // Most of the tables: taken as a whole and checked without a branch for each, which is several times as fast.
+    let (numbers, _) = rest.take(traps * TRAP_BYTES)?.as_chunks();
+    tables.traps = numbers.iter().map(|&number| u32::from_le_bytes(number)).collect();
+    let pairs = tables.traps.iter().zip(tables.traps.iter().skip(1));
+    let is_ascending = pairs.fold(true, |is_ascending, (before, after)| {
+        is_ascending & (before < after)
+    });
+    let is_inside = tables.traps.last().is_none_or(|&last| last < code_len);
+    (is_ascending && is_inside).then_some(tables)
 }
 
 /// A function without its places, and how many there are.

@@ -172,8 +172,11 @@ impl CodeCache {
         let mut header = [0; HEADER_BYTES];
         file.read_exact(&mut header).ok()?;
         let parts = format::parts(&header, name, len)?;
-        let mut tables = vec![0; parts.tables as usize];
-        file.read_exact(&mut tables).ok()?;
+        let mut tables = Vec::with_capacity(parts.tables as usize);
+        let mut limited = file.take(u64::from(parts.tables));
+        if limited.read_to_end(&mut tables).ok()? != parts.tables as usize {
+            return None;
+        }
         // All of it will be written to at once: one call is cheaper than a fault for each page.
         let mut code = MmapOptions::new()
             .len(parts.code as usize)

@@ -81,12 +81,8 @@ fn run(mut program: Program, cache: &Arc<CodeCache>, tier: Tier) -> u64 {
     program.set_code_cache(Arc::clone(cache));
     let program = Arc::new(program);
     let interpreted = run_shared(&program, tier);
-    // The background thread holds a program while it compiles a part of it, and then still keeps that.
-    let left = Arc::downgrade(&program);
-    drop(program);
-    while left.strong_count() > 0 {
-        std::thread::yield_now();
-    }
+    // What became hot is compiled, and kept, in the background.
+    crate::wait_for_compiler();
     interpreted
 }
 
@@ -210,6 +206,28 @@ fn batches_of_hot_code_come_back_in_the_next_process() {
     let cache = place.open();
     run(hot(), &cache, Tier::Auto);
     assert_eq!(cache.statistics().hits, first.stored + second.stored);
+}
+
+/// Whoever runs does not wait for files.
+#[test]
+fn batches_come_back_in_the_background_where_nobody_waits_for_them() {
+    let place = Place::new();
+    run(program(1, 4, 1500), &place.open(), Tier::Auto);
+    let kept = place.files().len() as u64;
+    assert!(kept > 0);
+    let cache = place.open();
+    let mut hot = program(1, 4, 1500);
+    hot.set_code_cache(Arc::clone(&cache));
+    let hot = Arc::new(hot);
+    let outcome = Instance::new(Arc::clone(&hot)).run(Tier::Auto, GAS, &mut Returns);
+    assert_eq!(outcome.end, End::Returned);
+    crate::wait_for_compiler();
+    assert_eq!(cache.statistics().hits, kept);
+    let mut instance = Instance::new(Arc::clone(&hot));
+    let _ = instance.run(Tier::Auto, GAS, &mut Returns);
+    let interpreted = instance.interpreted_gas();
+    assert!(interpreted < 100_000, "{interpreted} gas in tier 0");
+    assert_eq!(cache.statistics().hits, kept, "they came back once");
 }
 
 #[test]

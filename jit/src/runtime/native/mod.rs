@@ -1,5 +1,6 @@
 //! Native code at run time: entering it, leaving it, faults, and the code itself.
 
+mod background;
 pub(crate) mod code;
 mod float_unit;
 mod instruction_cache;
@@ -11,12 +12,13 @@ mod stack;
 mod tiers;
 mod trampoline;
 
+pub use background::{CompilerStatistics, wait_for_compiler};
 pub use code::NativeSize;
 pub(crate) use code::{Batch, Function, NativeCode, Place};
 pub(crate) use memory::CodeMemory;
 pub use signals::restore_fault_handlers;
 pub use stack::NATIVE_STACK_BYTES;
-pub(crate) use tiers::{Heat, recall};
+pub(crate) use tiers::{Heat, ask_for_recall, recall};
 
 use crate::compiler::{CompileOptions, Protection};
 use crate::profile;

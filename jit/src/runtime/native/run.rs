@@ -19,7 +19,7 @@ use super::tiers::Tiering;
 use super::{float_unit, signals, stack, trampoline};
 use crate::float;
 use crate::image::Program;
-use crate::interpreter::{self, Advance, Hart, Transfer};
+use crate::interpreter::{self, Advance, Start, Transfer};
 use crate::isa::{Extension, Op};
 use crate::runtime::memory::CONTEXT_OFFSET;
 use crate::runtime::{End, Flow, Host, Memory, Outcome, Trap, TrapKind};
@@ -47,9 +47,9 @@ pub(crate) struct Run<'a> {
     panic: Option<Box<dyn Any + Send>>,
 }
 
-/// Runs `program` from `hart` until it ends, in native code where `code` has some.
+/// Runs `program` from its start until it ends, in native code where `code` has some.
 pub(crate) fn run(
-    hart: Hart,
+    start: Start,
     program: &Arc<Program>,
     code: &NativeCode,
     memory: &mut Memory,
@@ -66,22 +66,36 @@ pub(crate) fn run(
         flow: None,
         panic: None,
     };
-    let initial = Context {
-        hart,
-        host_stack: 0,
-        stack_limit: stack::limit(),
-        entries: code.entries(),
-        host_call: host_call as *const () as usize,
-        exit: trampoline::exit as *const () as usize,
-        permissions,
-        float: float_operation as *const () as usize,
-        clmul: clmul as *const () as usize,
-        clmulh: clmulh as *const () as usize,
-        clmulr: clmulr as *const () as usize,
-        run: (&raw mut run).cast(),
-    };
-    // SAFETY: as above.
-    unsafe { context.write(initial) };
+    {
+        // SAFETY: as above, and nobody else has a reference to it. Its bytes are the kernel's zeros or what an earlier run
+        // left, and a record of integers and pointers may have any.
+        let Context {
+            hart,
+            host_stack,
+            stack_limit,
+            entries,
+            host_call: host_call_shim,
+            exit,
+            permissions: table,
+            float,
+            clmul: low,
+            clmulh: high,
+            clmulr: reversed,
+            run: current,
+        } = unsafe { &mut *context };
+        hart.restart(start);
+        *host_stack = 0;
+        *stack_limit = stack::limit();
+        *entries = code.entries();
+        *host_call_shim = host_call as *const () as usize;
+        *exit = trampoline::exit as *const () as usize;
+        *table = permissions;
+        *float = float_operation as *const () as usize;
+        *low = clmul as *const () as usize;
+        *high = clmulh as *const () as usize;
+        *reversed = clmulr as *const () as usize;
+        *current = (&raw mut run).cast();
+    }
     let has_floats = program.machine().supports(Extension::F);
     let mut interpreted = 0;
     let mut was_native = false;
@@ -170,22 +184,21 @@ extern "C" fn host_call(base: *mut u8) -> u64 {
         (&mut (*context).hart, &mut *(*context).run)
     };
     hart.gas = !hart.gas;
-    let flow = catch_unwind(AssertUnwindSafe(|| {
+    let ends = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the memory is live and borrowed by this run alone.
-        hart.ecall(unsafe { &mut *run.memory }, run.host)
+        match hart.ecall(unsafe { &mut *run.memory }, run.host) {
+            Flow::Continue => 0,
+            flow => {
+                run.flow = Some(flow);
+                1
+            }
+        }
     }));
     hart.gas = !hart.gas;
-    match flow {
-        Ok(Flow::Continue) => 0,
-        Ok(flow) => {
-            run.flow = Some(flow);
-            1
-        }
-        Err(panic) => {
-            run.panic = Some(panic);
-            1
-        }
-    }
+    ends.unwrap_or_else(|panic| {
+        run.panic = Some(panic);
+        1
+    })
 }
 
 /// Floating-point operations of native code: an operation's number with its rounding mode in bits 8 and above. Native

@@ -1,26 +1,29 @@
 //! From tier 0 to native code while a program runs.
 //!
 //! Tier 0 counts how often it jumps to each address. An address that becomes hot, a function's start, a loop's header
-//! or a return site, is handed to a background thread, which compiles the region there and what it calls; tier 0 goes
+//! or a return site, is asked of the background thread, which compiles the region there and what it calls; tier 0 goes
 //! on meanwhile and changes over at the next jump to an address that has native code, in the middle of a loop if need
-//! be. An address that stays hot without being served is compiled by whoever runs it.
+//! be. Whoever runs compiles nothing itself, and waits for nothing: an address that is not served yet is asked again each
+//! time that its count has doubled, which also tells the thread how hot it has become.
 //!
-//! What is compiled, and when, changes no result; so counters may be approximate, and clocks are not looked at.
+//! What is compiled, and when, changes no result; so counters may be approximate. The clock that is looked at, the CPU
+//! time of the background thread, decides no more than when a program has had its share of it.
 
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
-use super::code::NativeCode;
+use super::background::{self, COUNTS, Request, Work, count};
+use super::code::{self, NativeCode};
 use crate::compiler;
 use crate::image::Program;
 use crate::interpreter::{Transfer, Watch};
 
-/// Jumps to an address until it is hot.
-const HOT: u16 = 500;
+/// Jumps to an address until it is hot: a power of two, as are the counts at which it is asked again.
+const HOT: u16 = 1 << 9;
 
-/// Jumps to an address until whoever runs it compiles it: by then tier 0 has taken about the time that this costs.
-const URGENT: u16 = 20_000;
+/// Where a count that has come to half as much again goes on, so that an address that nobody compiles stays hot and is
+/// asked again now and then.
+const HOTTEST: u16 = 1 << 15;
 
 /// The count of addresses that are being compiled or will not be.
 const SETTLED: u16 = u16::MAX;
@@ -38,22 +41,29 @@ const LEAST_CHARGE: usize = 200;
 /// What the smallest program may have compiled: a few batches, though its text be shorter than one counts for.
 const LEAST_BUDGET: usize = 16 * LEAST_CHARGE;
 
-/// Requests that wait; when the queue is full an address waits for the next time that it is met.
-const QUEUE: usize = 256;
+/// CPU time of the background thread that a program may take for each byte of its text, in microseconds. What compilers
+/// make takes 4 to 5, three times over where all of it becomes hot at its worst places.
+const US_PER_TEXT_BYTE: u64 = 30;
 
-/// How often each address was jumped to in tier 0.
+/// What the smallest program may take.
+const LEAST_US: u64 = 100_000;
+
+/// How often each address was jumped to in tier 0, and what the program has had of the compiler.
 #[derive(Debug)]
 pub(crate) struct Heat {
     counts: Box<[AtomicU16]>,
     /// Guest instructions compiled so far, and what small batches are charged beyond theirs.
-    compiled: AtomicUsize,
+    pub(super) compiled: AtomicUsize,
+    /// CPU time of the background thread so far, in microseconds.
+    pub(super) spent_us: AtomicU64,
 }
 
 impl Heat {
     pub(crate) fn new(text_len: u32) -> Self {
         Self {
-            counts: (0..=text_len / 2).map(|_| AtomicU16::new(0)).collect(),
+            counts: code::zeroed_halfwords(text_len as usize / 2 + 1),
             compiled: AtomicUsize::new(0),
+            spent_us: AtomicU64::new(0),
         }
     }
 
@@ -100,97 +110,101 @@ impl Tiering<'_> {
         if now == SETTLED {
             return false;
         }
-        count.store(now + 1, Ordering::Relaxed);
-        (now == HOT || now >= URGENT) && self.heed(count, now, pc as u32)
+        let next = now + 1;
+        count.store(next, Ordering::Relaxed);
+        if next & now == 0 && next >= HOT {
+            self.ask(pc as u32, next);
+        } else if next > HOTTEST + HOTTEST / 2 {
+            count.store(HOTTEST - 1, Ordering::Relaxed);
+        }
+        false
     }
 
     #[cold]
-    fn heed(&self, count: &AtomicU16, now: u16, pc: u32) -> bool {
-        if now < URGENT {
-            let request = Request {
-                program: Arc::downgrade(self.program),
+    fn ask(&self, pc: u32, jumps: u16) {
+        // Where it is not taken it is asked again.
+        let _ = background::ask(Request {
+            program: Arc::downgrade(self.program),
+            work: Work::Compile {
                 is_exact: self.code.is_exact(),
                 pc,
+            },
+            jumps,
+        });
+    }
+}
+
+/// Does what the background thread was asked for.
+pub(super) fn work(program: &Program, work: Work) {
+    match work {
+        Work::Recall => recall(program),
+        Work::Compile { is_exact, pc } => {
+            let code = program.native();
+            // Nobody waits for code of the other kind any more.
+            if code.is_exact() != is_exact {
+                return;
+            }
+            let (start, _) = program.text();
+            let Some(count) = code.heat().count(start, u64::from(pc)) else {
+                return;
             };
-            // When the queue is full the count goes on to be urgent.
-            let _ = queue().map(|queue| queue.try_send(request));
-            return false;
-        }
-        if count.swap(SETTLED, Ordering::Relaxed) != SETTLED {
-            compile(self.program, self.code, pc);
-        }
-        self.code.entry(u64::from(pc)) != 0
-    }
-}
-
-/// An address to be compiled, unless the program is gone by then.
-struct Request {
-    program: Weak<Program>,
-    is_exact: bool,
-    pc: u32,
-}
-
-/// The queue of the background thread, which is started with the first request.
-fn queue() -> Option<&'static SyncSender<Request>> {
-    static SENDER: OnceLock<Option<SyncSender<Request>>> = OnceLock::new();
-    SENDER
-        .get_or_init(|| {
-            let (sender, receiver) = sync_channel(QUEUE);
-            std::thread::Builder::new()
-                .name("jit-compiler".into())
-                .spawn(move || serve(&receiver))
-                .ok()
-                .map(|_| sender)
-        })
-        .as_ref()
-}
-
-fn serve(requests: &Receiver<Request>) {
-    while let Ok(Request {
-        program,
-        is_exact,
-        pc,
-    }) = requests.recv()
-    {
-        let Some(program) = program.upgrade() else {
-            continue;
-        };
-        let code = program.native();
-        // Nobody waits for code of the other kind any more.
-        if code.is_exact() != is_exact {
-            continue;
-        }
-        let (start, _) = program.text();
-        let Some(count) = code.heat().count(start, u64::from(pc)) else {
-            continue;
-        };
-        if count.swap(SETTLED, Ordering::Relaxed) != SETTLED {
-            compile(&program, code, pc);
+            if count.swap(SETTLED, Ordering::Relaxed) != SETTLED {
+                compile(program, code, pc);
+            }
         }
     }
 }
 
-/// Compiles the region at `pc` and what it calls, within the program's budget. Failure leaves it to tier 0.
+/// Compiles the region at `pc` and what it calls, within the program's budgets. Failure leaves it to tier 0.
 fn compile(program: &Program, code: &NativeCode, pc: u32) {
     let heat = code.heat();
-    if code.entry(u64::from(pc)) != 0 || heat.compiled.load(Ordering::Relaxed) > budget(program) {
+    if code.entry(u64::from(pc)) != 0 {
+        return;
+    }
+    if heat.compiled.load(Ordering::Relaxed) > budget(program) {
+        count(&COUNTS.over_size);
+        return;
+    }
+    if heat.spent_us.load(Ordering::Relaxed) > budget_us(program) {
+        count(&COUNTS.over_time);
         return;
     }
     let options = super::options();
-    if let Ok(batch) =
-        compiler::compile_around(program, program.survey(), code, pc, BATCH_INSTRUCTIONS, &options)
-    {
+    let start = background::cpu_time();
+    let batch = compiler::compile_around(program, program.survey(), code, pc, BATCH_INSTRUCTIONS, &options);
+    if let Ok(batch) = batch {
         let charge = batch.instructions().max(LEAST_CHARGE);
         heat.compiled.fetch_add(charge, Ordering::Relaxed);
         if let Some(kept) = program.kept().filter(|_| !code.is_exact()) {
             kept.keep(program, &options, &batch);
         }
         code.publish(batch);
+        count(&COUNTS.batches);
     }
+    let took = background::cpu_time().saturating_sub(start);
+    heat.spent_us
+        .fetch_add(took.as_micros() as u64, Ordering::Relaxed);
 }
 
-/// Takes back what was compiled of a program before this process, within the program's budget. Costs a look at a word
-/// once that is done.
+/// Has what was compiled of a program before this process taken back by the background thread. Costs a look at a word once
+/// that was asked.
+#[inline]
+pub(crate) fn ask_for_recall(program: &Arc<Program>) {
+    let Some(kept) = program.kept() else {
+        return;
+    };
+    kept.ask_for_recall(|| {
+        background::ask(Request {
+            program: Arc::downgrade(program),
+            work: Work::Recall,
+            // Costs little, and saves compiling.
+            jumps: u16::MAX,
+        })
+    });
+}
+
+/// Takes back what was compiled of a program before this process, within the program's budget, and waits for that. Costs a
+/// look at a word once that is done.
 #[inline]
 pub(crate) fn recall(program: &Program) {
     let Some(kept) = program.kept() else {
@@ -201,6 +215,8 @@ pub(crate) fn recall(program: &Program) {
         return;
     }
     kept.recall(program, super::options, |batch| {
+        // Who runs the code asks the survey where its jumps may lead.
+        program.survey();
         let charge = batch.instructions().max(LEAST_CHARGE);
         code.publish(batch);
         code.heat().compiled.fetch_add(charge, Ordering::Relaxed) + charge <= budget(program)
@@ -210,4 +226,9 @@ pub(crate) fn recall(program: &Program) {
 /// Instructions that are compiled of a program at most, but for the last batch.
 fn budget(program: &Program) -> usize {
     (program.text_len() as usize / 2 * COPIES).max(LEAST_BUDGET)
+}
+
+/// CPU time of the background thread that is spent on a program at most, but for the last batch.
+fn budget_us(program: &Program) -> u64 {
+    LEAST_US + u64::from(program.text_len()) * US_PER_TEXT_BYTE
 }
