@@ -167,6 +167,28 @@ fn opening_may_be_interrupted() {
     }
 }
 
+/// What a process wrote and did not sync is there for the next one, and durable from then on.
+#[test]
+fn what_opening_finds_is_durable() {
+    for seed in 0..50 {
+        let disk = Disk::default();
+        let (log, ..) = open(&disk).unwrap();
+        for sequence in 0..7 {
+            log.append(sequence * 10, &payload(sequence)).unwrap();
+        }
+        drop(log);
+        let killed = disk.killed();
+        let (log, ..) = open(&killed).unwrap();
+        assert_eq!(log.durable(), 7);
+        let told = Told {
+            appended: 7,
+            durable: 7,
+            wanted: 0,
+        };
+        recovers(&killed.crash(&mut ChaCha8Rng::seed_from_u64(seed)), &told, seed);
+    }
+}
+
 #[test]
 fn every_call_may_fail() {
     for seed in 0..12 {
