@@ -46,6 +46,8 @@
 
 pub mod changes;
 pub mod error;
+pub mod files;
+pub mod log;
 mod overlay;
 pub mod store;
 mod trie;

@@ -1,0 +1,425 @@
+//! A log of records: appended, made durable in groups, read at random, forgotten from the front.
+//!
+//! ```text
+//!   00000000000000000000.log   00000000000000000214.log   00000000000000000430.log
+//!   ├ head: first, hash before ├ head                     ├ head
+//!   ├ record 0                 ├ record 214               ├ record 430
+//!   ├ record 1                 ├ …                        ├ …
+//!   └ …            (sealed)    └ …            (sealed)    └ last record ◀─ append
+//! ```
+//!
+//! Reading order: `record` (bytes), `scan` (what a file holds), this module (append, sync, read, remove), [`error`].
+//!
+//! Each record's hash covers the hash of the one before it, so that a record vouches for all before it. And each says how
+//! far the log was durable when it was written: if a record is torn, but a later one says that it had been durable, then
+//! the disk has lost something it promised, and the log refuses to open. Else the tail is what a power failure leaves
+//! of writes that nobody had promised, and is cut off.
+//!
+//! Invariants:
+//! - a record is acknowledged ([`Log::sync`] returned) only when it, all before it, and the names of their files are
+//!   durable;
+//! - opening gives an unbroken row of records that were appended in this order, which ends at or behind the last one
+//!   acknowledged;
+//! - after the first failure of the disk nothing is written any more.
+
+pub mod error;
+mod record;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+pub use error::{OpenLogError, Place, ReadLogError, WriteError};
+pub use record::{MAX_PAYLOAD, RecordHash};
+
+use crate::files::{File, Files};
+use record::{HEAD, Head, SEGMENT_HEAD, SegmentHead};
+
+/// How a log is set up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogConfig {
+    /// A segment that has as many bytes is sealed, and the next begun.
+    pub segment_bytes: u64,
+}
+
+impl Default for LogConfig {
+    /// Segments of 64 MiB.
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+        }
+    }
+}
+
+/// What opening found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recovered {
+    /// Bytes behind the last whole record that were cut off, with where they began: what was being written when the
+    /// power failed.
+    pub torn: Option<(Place, u64)>,
+}
+
+/// A record, read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// Its number, from 0 on.
+    pub sequence: u64,
+    /// The writer's.
+    pub label: u64,
+    /// What it holds.
+    pub payload: Vec<u8>,
+}
+
+/// A log. Any number of threads may append, sync and read at once. Reading waits for no disk but its own.
+#[derive(Debug)]
+pub struct Log {
+    files: Arc<dyn Files>,
+    config: LogConfig,
+    /// Held by whoever appends, also while the disk works.
+    end: Mutex<End>,
+    /// Never held while the disk works. Taken behind the other.
+    index: Mutex<Index>,
+    /// Told when a sync ended.
+    synced: Condvar,
+}
+
+/// Where the next record goes.
+#[derive(Debug)]
+struct End {
+    segment: Arc<Segment>,
+    /// Bytes of the segment.
+    offset: u64,
+    /// Hash of the last record.
+    last: RecordHash,
+}
+
+/// What there is.
+#[derive(Debug)]
+struct Index {
+    /// By sequence of their first record. There is at least one.
+    segments: BTreeMap<u64, Arc<Segment>>,
+    records: BTreeMap<u64, Entry>,
+    /// Sequence of the next record.
+    next: u64,
+    /// Records below this are durable.
+    durable: u64,
+    /// Whether somebody is syncing.
+    is_syncing: bool,
+    poison: Option<WriteError>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// First record of its segment.
+    segment: u64,
+    offset: u64,
+    head: Head,
+}
+
+#[derive(Debug)]
+struct Segment {
+    /// Sequence of its first record.
+    first: u64,
+    name: String,
+    file: Box<dyn File>,
+}
+
+fn name_of(first: u64) -> String {
+    format!("{first:020}.log")
+}
+
+/// Creates a segment whose first record will be `first`, behind one with the hash `before`, and makes it durable.
+fn begin_segment(files: &dyn Files, first: u64, before: RecordHash) -> io::Result<Arc<Segment>> {
+    let name = name_of(first);
+    let file = files.create(&name)?;
+    file.write(&SegmentHead { first, before }.to_bytes(), 0)?;
+    file.sync()?;
+    files.sync()?;
+    Ok(Arc::new(Segment { first, name, file }))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Log {
+    /// Opens the log in a directory, or begins one. Records are given to `visit` in order, each whole and in its place.
+    ///
+    /// # Errors
+    /// [`OpenLogError`]. Nothing that was durable has been changed then.
+    pub fn open(
+        files: Arc<dyn Files>,
+        config: LogConfig,
+        mut visit: impl FnMut(Record),
+    ) -> Result<(Self, Recovered), OpenLogError> {
+        let mut found = scan::scan(&*files, &mut visit)?;
+        let failed = |doing: &str| {
+            let doing = doing.to_owned();
+            move |source| OpenLogError::Io { doing, source }
+        };
+        let newest = found.segments.values().next_back().map(Arc::clone);
+        if let Some((place, _)) = &found.torn {
+            match newest.as_ref().filter(|segment| segment.name == place.file) {
+                // Old bytes behind the end would look like records again, once the same ones were written in front.
+                Some(segment) => segment
+                    .file
+                    .set_len(place.offset)
+                    .map_err(failed("cutting the torn end off"))?,
+                None => files
+                    .remove(&place.file)
+                    .map_err(failed("removing a segment without a head"))?,
+            }
+        }
+        for name in &found.useless {
+            files
+                .remove(name)
+                .map_err(failed("removing a segment without a head"))?;
+        }
+        let segment = match newest {
+            Some(segment) => {
+                // What was read may never have been synced.
+                let synced = segment.file.sync().and_then(|()| files.sync());
+                synced.map_err(failed("making durable what was found"))?;
+                segment
+            }
+            None => {
+                let begun = begin_segment(&*files, found.next, found.last);
+                let segment = begun.map_err(failed("beginning the first segment"))?;
+                found.segments.insert(segment.first, Arc::clone(&segment));
+                found.end = SEGMENT_HEAD as u64;
+                segment
+            }
+        };
+        let log = Self {
+            files,
+            config,
+            end: Mutex::new(End {
+                segment,
+                offset: found.end,
+                last: found.last,
+            }),
+            index: Mutex::new(Index {
+                segments: found.segments,
+                records: found.records,
+                next: found.next,
+                durable: found.next,
+                is_syncing: false,
+                poison: None,
+            }),
+            synced: Condvar::new(),
+        };
+        Ok((log, Recovered { torn: found.torn }))
+    }
+
+    /// The records there are: the oldest, and one above the newest.
+    #[must_use]
+    pub fn range(&self) -> std::ops::Range<u64> {
+        let index = lock(&self.index);
+        index.first()..index.next
+    }
+
+    /// Records below this number are durable.
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        lock(&self.index).durable
+    }
+
+    /// Appends a record, and gives its number. It is durable when [`Self::sync`] says so.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn append(&self, label: u64, payload: &[u8]) -> Result<u64, WriteError> {
+        if payload.len() > MAX_PAYLOAD {
+            return Err(WriteError::TooLarge {
+                len: payload.len(),
+                limit: MAX_PAYLOAD,
+            });
+        }
+        let mut end = lock(&self.end);
+        let sequence = {
+            let index = lock(&self.index);
+            index.usable()?;
+            index.next
+        };
+        if end.offset >= self.config.segment_bytes && sequence > end.segment.first {
+            self.seal(&mut end, sequence)?;
+        }
+        let head = Head::new(&end.last, sequence, self.durable(), label, payload);
+        let mut bytes = Vec::with_capacity(HEAD + payload.len());
+        bytes.extend_from_slice(&head.to_bytes());
+        bytes.extend_from_slice(payload);
+        let written = end.segment.file.write(&bytes, end.offset);
+        let mut index = lock(&self.index);
+        index.poisoned_by("writing a record", written)?;
+        let entry = Entry {
+            segment: end.segment.first,
+            offset: end.offset,
+            head,
+        };
+        index.records.insert(sequence, entry);
+        index.next += 1;
+        end.last = head.hash;
+        end.offset += head.record_len();
+        Ok(sequence)
+    }
+
+    /// Makes the last segment durable, and begins the next.
+    fn seal(&self, end: &mut End, next: u64) -> Result<(), WriteError> {
+        let begun = end
+            .segment
+            .file
+            .sync()
+            .and_then(|()| begin_segment(&*self.files, next, end.last));
+        let mut index = lock(&self.index);
+        let mut segment = None;
+        let result = begun.map(|begun| segment = Some(begun));
+        index.poisoned_by("sealing a segment", result)?;
+        if let Some(segment) = segment {
+            index.durable = index.durable.max(next);
+            index.segments.insert(next, Arc::clone(&segment));
+            end.segment = segment;
+            end.offset = SEGMENT_HEAD as u64;
+        }
+        Ok(())
+    }
+
+    /// Returns when the record with this number, and all before it, are durable; at once if there is none. Callers that
+    /// come while a sync is under way share the next one.
+    ///
+    /// # Errors
+    /// [`WriteError`]; whether the record is durable is then known by opening the log again.
+    pub fn sync(&self, sequence: u64) -> Result<(), WriteError> {
+        let mut index = lock(&self.index);
+        loop {
+            if sequence < index.durable || sequence >= index.next {
+                return Ok(());
+            }
+            index.usable()?;
+            if index.is_syncing {
+                index = self.synced.wait(index).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            index.is_syncing = true;
+            // All before this lies in this segment, or in one that was synced when it was sealed.
+            let up_to = index.next;
+            let segment = index.segments.values().next_back().map(Arc::clone);
+            drop(index);
+            let result = segment.map_or(Ok(()), |segment| segment.file.sync());
+            index = lock(&self.index);
+            index.is_syncing = false;
+            if result.is_ok() {
+                index.durable = index.durable.max(up_to);
+            }
+            self.synced.notify_all();
+            index.poisoned_by("syncing a segment", result)?;
+        }
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// [`ReadLogError`].
+    pub fn read(&self, sequence: u64) -> Result<Record, ReadLogError> {
+        let (entry, before, segment) = {
+            let index = lock(&self.index);
+            let missing = || ReadLogError::Missing {
+                sequence,
+                first: index.first(),
+                end: index.next,
+            };
+            let entry = *index.records.get(&sequence).ok_or_else(missing)?;
+            let before = sequence
+                .checked_sub(1)
+                .and_then(|before| index.records.get(&before))
+                .map(|before| before.head.hash);
+            let segment = Arc::clone(index.segments.get(&entry.segment).ok_or_else(missing)?);
+            (entry, before, segment)
+        };
+        let place = || Place {
+            file: segment.name.clone(),
+            offset: entry.offset,
+        };
+        let failed = |source| ReadLogError::Io {
+            place: place(),
+            source,
+        };
+        let before = match before {
+            Some(before) => before,
+            // The oldest in the log: its segment knows.
+            None => {
+                scan::head_of(&*segment.file)
+                    .map_err(failed)?
+                    .ok_or_else(|| ReadLogError::Damaged {
+                        place: place(),
+                        sequence,
+                    })?
+                    .before
+            }
+        };
+        let mut payload = vec![0; entry.head.len as usize];
+        segment
+            .file
+            .read(&mut payload, entry.offset + HEAD as u64)
+            .map_err(failed)?;
+        if !entry.head.fits(&before, &payload) {
+            return Err(ReadLogError::Damaged {
+                place: place(),
+                sequence,
+            });
+        }
+        Ok(Record {
+            sequence,
+            label: entry.head.label,
+            payload,
+        })
+    }
+
+    /// Forgets records below this number, as far as whole segments go. Gives the oldest that is left.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn remove_before(&self, sequence: u64) -> Result<u64, WriteError> {
+        let _only_one = lock(&self.end);
+        let starts: Vec<u64> = {
+            let index = lock(&self.index);
+            index.usable()?;
+            index.segments.keys().copied().collect()
+        };
+        // The last segment stays, and whatever reaches beyond the number. Oldest first, so that what a power failure
+        // leaves is a row without a gap.
+        for pair in starts.windows(2).take_while(|pair| pair[1] <= sequence) {
+            let removed = self
+                .files
+                .remove(&name_of(pair[0]))
+                .and_then(|()| self.files.sync());
+            let mut index = lock(&self.index);
+            index.poisoned_by("removing a segment", removed)?;
+            index.segments.remove(&pair[0]);
+            index.records = index.records.split_off(&pair[1]);
+        }
+        Ok(lock(&self.index).first())
+    }
+}
+
+impl Index {
+    fn first(&self) -> u64 {
+        self.segments.keys().next().copied().unwrap_or(self.next)
+    }
+
+    fn usable(&self) -> Result<(), WriteError> {
+        self.poison.clone().map_or(Ok(()), Err)
+    }
+
+    /// Poisons the log where the disk failed.
+    fn poisoned_by(&mut self, doing: &str, result: io::Result<()>) -> Result<(), WriteError> {
+        let Err(error) = result else { return Ok(()) };
+        let poison = self.poison.get_or_insert_with(|| WriteError::Poisoned {
+            doing: doing.into(),
+            reason: error.to_string(),
+        });
+        Err(poison.clone())
+    }
+}

@@ -1,0 +1,211 @@
+//! What a directory holds of a log.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use super::record::{HEAD, Head, MAX_PAYLOAD, RecordHash, SEGMENT_HEAD, SegmentHead};
+use super::{Entry, OpenLogError, Place, Record, Segment};
+use crate::files::{File, Files};
+
+/// What was found.
+#[derive(Default)]
+pub(super) struct Scanned {
+    pub(super) segments: BTreeMap<u64, Arc<Segment>>,
+    pub(super) records: BTreeMap<u64, Entry>,
+    pub(super) last: RecordHash,
+    pub(super) next: u64,
+    /// Where the last whole record ends in the last segment.
+    pub(super) end: u64,
+    /// Where what cannot be used begins, and its bytes.
+    pub(super) torn: Option<(Place, u64)>,
+    /// Files behind that, without anything that can be used.
+    pub(super) useless: Vec<String>,
+}
+
+/// The head of a segment, if it has one.
+pub(super) fn head_of(file: &dyn File) -> io::Result<Option<SegmentHead>> {
+    if file.len()? < SEGMENT_HEAD as u64 {
+        return Ok(None);
+    }
+    let mut bytes = [0; SEGMENT_HEAD];
+    file.read(&mut bytes, 0)?;
+    Ok(SegmentHead::from_bytes(&bytes))
+}
+
+/// Reads all segments, oldest first.
+pub(super) fn scan(files: &dyn Files, visit: &mut dyn FnMut(Record)) -> Result<Scanned, OpenLogError> {
+    let io = |doing: String| move |source| OpenLogError::Io { doing, source };
+    let mut found = Scanned::default();
+    let mut names = files.list().map_err(io("listing the directory".into()))?;
+    names.retain(|name| {
+        name.len() == 24 && name.ends_with(".log") && name[..20].bytes().all(|c| c.is_ascii_digit())
+    });
+    for name in names {
+        let reading = || io(format!("reading {name}"));
+        let file = files.open(&name).map_err(reading())?;
+        let len = file.len().map_err(reading())?;
+        let head = head_of(&*file).map_err(reading())?;
+        let Some(head) = head else {
+            // It had just been begun, and nothing in it was promised.
+            match found.torn {
+                Some(_) => found.useless.push(name),
+                None => {
+                    found.torn = Some((
+                        Place {
+                            file: name,
+                            offset: 0,
+                        },
+                        len,
+                    ))
+                }
+            }
+            continue;
+        };
+        if found.torn.is_some() {
+            // A segment is begun when all before it is durable.
+            return Err(damaged(&found));
+        }
+        if found.segments.is_empty() {
+            (found.next, found.last) = (head.first, head.before);
+        } else if head.first != found.next || head.before != found.last {
+            return Err(gap_or_damage(&found, name, head));
+        }
+        found.end = SEGMENT_HEAD as u64;
+        let first = head.first;
+        while found.end < len {
+            match next_record(&*file, &found, len).map_err(reading())? {
+                Some((head, payload)) => {
+                    found.records.insert(
+                        head.sequence,
+                        Entry {
+                            segment: first,
+                            offset: found.end,
+                            head,
+                        },
+                    );
+                    found.last = head.hash;
+                    found.next += 1;
+                    found.end += head.record_len();
+                    visit(Record {
+                        sequence: head.sequence,
+                        label: head.label,
+                        payload,
+                    });
+                }
+                None => {
+                    found.torn = Some((
+                        Place {
+                            file: name.clone(),
+                            offset: found.end,
+                        },
+                        len - found.end,
+                    ));
+                    look_for_promises(&*file, found.end, len, &found).map_err(reading())??;
+                    break;
+                }
+            }
+        }
+        found
+            .segments
+            .insert(first, Arc::new(Segment { first, name, file }));
+    }
+    Ok(found)
+}
+
+/// The record that begins where the last one ended, if it is whole and follows.
+fn next_record(file: &dyn File, found: &Scanned, len: u64) -> io::Result<Option<(Head, Vec<u8>)>> {
+    let Some(head) = head_at(file, found.end, len)? else {
+        return Ok(None);
+    };
+    if head.sequence != found.next {
+        return Ok(None);
+    }
+    let mut payload = vec![0; head.len as usize];
+    file.read(&mut payload, found.end + HEAD as u64)?;
+    Ok(head.fits(&found.last, &payload).then_some((head, payload)))
+}
+
+/// The head at an offset, if it and the payload it tells of lie within the file.
+fn head_at(file: &dyn File, offset: u64, len: u64) -> io::Result<Option<Head>> {
+    if len - offset < HEAD as u64 {
+        return Ok(None);
+    }
+    let mut bytes = [0; HEAD];
+    file.read(&mut bytes, offset)?;
+    let head = Head::from_bytes(&bytes);
+    let fits = head.len as usize <= MAX_PAYLOAD && head.record_len() <= len - offset;
+    Ok(fits.then_some(head))
+}
+
+/// Looks behind a torn record for one that says that the torn one had been durable.
+///
+/// The torn one may have lost its own length, so that any byte may be where the next begins. A record is taken for one
+/// when it vouches for the one behind it.
+fn look_for_promises(
+    file: &dyn File,
+    from: u64,
+    len: u64,
+    found: &Scanned,
+) -> io::Result<Result<(), OpenLogError>> {
+    let mut tail = vec![0; (len - from) as usize];
+    file.read(&mut tail, from)?;
+    let head_at = |offset: usize| {
+        let bytes = tail.get(offset..)?.first_chunk::<HEAD>()?;
+        let head = Head::from_bytes(bytes);
+        let payload = tail.get(offset + HEAD..)?.get(..head.len as usize)?;
+        Some((head, payload))
+    };
+    for offset in 0..tail.len() {
+        let Some((head, payload)) = head_at(offset).filter(|(head, _)| head.sequence >= found.next) else {
+            continue;
+        };
+        let behind = offset + HEAD + payload.len();
+        let Some((next, payload)) =
+            head_at(behind).filter(|(next, _)| head.sequence.checked_add(1) == Some(next.sequence))
+        else {
+            continue;
+        };
+        if next.durable > found.next && next.fits(&head.hash, payload) {
+            return Ok(Err(damaged(found)));
+        }
+    }
+    Ok(Ok(()))
+}
+
+fn damaged(found: &Scanned) -> OpenLogError {
+    let place = match &found.torn {
+        Some((place, _)) => place.clone(),
+        None => Place {
+            file: found
+                .segments
+                .values()
+                .next_back()
+                .map_or_else(String::new, |segment| segment.name.clone()),
+            offset: found.end,
+        },
+    };
+    OpenLogError::Damaged {
+        place,
+        sequence: found.next,
+        last_label: found
+            .records
+            .values()
+            .next_back()
+            .map_or(0, |entry| entry.head.label),
+    }
+}
+
+/// A segment that begins behind where the one before it ends: records at the end of that one are gone, which were durable
+/// when this one was begun.
+fn gap_or_damage(found: &Scanned, file: String, head: SegmentHead) -> OpenLogError {
+    if head.first > found.next {
+        damaged(found)
+    } else {
+        OpenLogError::Gap {
+            file,
+            first: head.first,
+            expected: found.next,
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! The log on a disk that fails.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::sync::Arc;
+
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::files::Directory;
+use crate::files::simulated::{Disk, Fault};
+
+/// So small that histories of a few records have several.
+const SEGMENT: u64 = 700;
+
+fn config() -> LogConfig {
+    LogConfig {
+        segment_bytes: SEGMENT,
+    }
+}
+
+fn open(disk: &Disk) -> Result<(Log, Recovered, Vec<Record>), OpenLogError> {
+    let mut records = Vec::new();
+    let (log, recovered) = Log::open(Arc::new(disk.clone()), config(), |record| records.push(record))?;
+    Ok((log, recovered, records))
+}
+
+/// What record n of every history holds: the same again when a history is repeated, as a chain's blocks are.
+fn payload(sequence: u64) -> Vec<u8> {
+    let mut random = ChaCha8Rng::seed_from_u64(sequence);
+    let len = match random.random_range(0..4) {
+        0 => 0,
+        1 => random.random_range(0..2_000),
+        _ => random.random_range(0..100),
+    };
+    (0..len).map(|_| random.random()).collect()
+}
+
+/// What a history came to before the disk stopped it.
+#[derive(Default, Debug)]
+struct Told {
+    appended: u64,
+    /// Records below this were said to be durable.
+    durable: u64,
+    /// Records from this on were not to be forgotten.
+    wanted: u64,
+}
+
+/// Appends, syncs and forgets as a seed says, until the disk fails or so many steps are done.
+fn history(disk: &Disk, seed: u64, steps: u32) -> Told {
+    let mut told = Told::default();
+    let Ok((log, _, records)) = open(disk) else {
+        return told;
+    };
+    told.appended = log.range().end;
+    assert!(
+        records
+            .iter()
+            .all(|record| record.payload == payload(record.sequence))
+    );
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    for _ in 0..steps {
+        let result = match random.random_range(0..10) {
+            0..6 => log
+                .append(told.appended * 10, &payload(told.appended))
+                .map(|sequence| {
+                    assert_eq!(sequence, told.appended);
+                    told.appended += 1;
+                }),
+            6..9 => match told.appended.checked_sub(1) {
+                Some(last) => log.sync(last).map(|()| told.durable = told.appended),
+                None => Ok(()),
+            },
+            _ => {
+                let before = told.durable.saturating_sub(3);
+                told.wanted = told.wanted.max(before);
+                log.remove_before(before).map(|first| assert!(first <= before))
+            }
+        };
+        told.durable = told.durable.max(log.durable().min(told.appended));
+        if let Err(error) = result {
+            assert!(matches!(error, WriteError::Poisoned { .. }), "{error}");
+            // Nothing goes on behind a failure.
+            assert_eq!(log.append(0, b"more").unwrap_err(), error);
+            assert_eq!(log.remove_before(told.appended).unwrap_err(), error);
+            break;
+        }
+    }
+    told
+}
+
+/// Opens a disk behind a failure, checks what is there, and goes on with it.
+fn recovers(disk: &Disk, told: &Told, seed: u64) {
+    let (log, _, records) = open(disk).unwrap_or_else(|error| panic!("{error}; seed {seed}, {told:?}"));
+    let range = log.range();
+    assert!(range.end >= told.durable, "{range:?} of {told:?}, seed {seed}");
+    assert!(
+        range.end <= told.appended + 1,
+        "{range:?} of {told:?}, seed {seed}"
+    );
+    assert!(range.start <= told.wanted, "{range:?} of {told:?}, seed {seed}");
+    assert_eq!(records.len() as u64, range.end - range.start);
+    for (record, sequence) in records.iter().zip(range.clone()) {
+        assert_eq!(record.sequence, sequence);
+        assert_eq!(record.label, sequence * 10);
+        assert_eq!(record.payload, payload(sequence), "seed {seed}");
+        assert_eq!(log.read(sequence).unwrap(), *record);
+    }
+    // What was lost is written again, then something else: no ghost of the first writing comes back.
+    let mut end = range.end;
+    if seed.is_multiple_of(2) {
+        end = log.append(end * 10, &payload(end)).unwrap() + 1;
+    }
+    log.append(7, b"another branch").unwrap();
+    log.sync(end).unwrap();
+    drop(log);
+    let (_, recovered, records) = open(&disk.killed()).unwrap();
+    assert_eq!(recovered.torn, None);
+    assert_eq!(records.last().unwrap().payload, b"another branch");
+    assert_eq!(records.last().unwrap().sequence, end);
+}
+
+fn is_long() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "how long a test takes decides nothing")]
+    std::env::var("MILLRACE_LONG").is_ok_and(|value| value != "0")
+}
+
+/// The power fails in front of every call of many histories, and leaves several images each.
+#[test]
+fn after_a_power_failure_everything_acknowledged_is_there() {
+    let (histories, images) = if is_long() { (150, 12) } else { (25, 6) };
+    let mut count = 0;
+    for seed in 0..histories {
+        let whole = Disk::default();
+        history(&whole, seed, 60);
+        for call in 0..=whole.calls() {
+            let disk = Disk::default();
+            disk.fail_at(call, Fault::Cut);
+            let told = history(&disk, seed, 60);
+            for image in 0..images {
+                let mut random = ChaCha8Rng::seed_from_u64(seed << 32 | call << 8 | image);
+                let after = disk.crash(&mut random);
+                recovers(&after, &told, random.random());
+                count += 1;
+            }
+        }
+    }
+    println!("{count} images");
+}
+
+/// The power fails again while the log is being opened, and again.
+#[test]
+fn opening_may_be_interrupted() {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    for seed in 0..200 {
+        let disk = Disk::default();
+        disk.fail_at(random.random_range(5..80), Fault::Cut);
+        let told = history(&disk, seed, 60);
+        let mut after = disk.crash(&mut random);
+        for _ in 0..4 {
+            after.fail_at(random.random_range(0..6), Fault::Cut);
+            let _ = open(&after).map(|_| ());
+            after = after.crash(&mut random);
+        }
+        recovers(&after, &told, random.random());
+    }
+}
+
+/// What a process wrote and did not sync is there for the next one, and durable from then on.
+#[test]
+fn what_opening_finds_is_durable() {
+    for seed in 0..50 {
+        let disk = Disk::default();
+        let (log, ..) = open(&disk).unwrap();
+        for sequence in 0..7 {
+            log.append(sequence * 10, &payload(sequence)).unwrap();
+        }
+        drop(log);
+        let killed = disk.killed();
+        let (log, ..) = open(&killed).unwrap();
+        assert_eq!(log.durable(), 7);
+        let told = Told {
+            appended: 7,
+            durable: 7,
+            wanted: 0,
+        };
+        recovers(&killed.crash(&mut ChaCha8Rng::seed_from_u64(seed)), &told, seed);
+    }
+}
+
+#[test]
+fn every_call_may_fail() {
+    for seed in 0..12 {
+        let whole = Disk::default();
+        history(&whole, seed, 60);
+        for call in 0..whole.calls() {
+            for fault in [Fault::Io, Fault::Full] {
+                let disk = Disk::default();
+                disk.fail_at(call, fault);
+                let told = history(&disk, seed, 60);
+                recovers(&disk.killed(), &told, seed);
+                recovers(&disk.crash(&mut ChaCha8Rng::seed_from_u64(call)), &told, seed);
+            }
+        }
+    }
+}
+
+/// Every byte of a log that was acknowledged is changed in turn.
+#[test]
+fn damage_is_named_and_never_believed() {
+    let disk = Disk::default();
+    let (log, ..) = open(&disk).unwrap();
+    for sequence in 0..12 {
+        log.append(sequence * 10, &payload(sequence)).unwrap();
+        log.sync(sequence).unwrap();
+    }
+    let names = disk.list().unwrap();
+    assert!(names.len() > 2, "{names:?}");
+    let mut refused = 0;
+    for name in &names {
+        let len = disk.open(name).unwrap().len().unwrap();
+        for offset in 0..len {
+            let damaged = disk.killed();
+            damaged.damage(name, offset as usize, (offset % 8) as u8);
+            match open(&damaged) {
+                Ok((_, recovered, records)) => {
+                    // Only the end may go: nothing behind it says that it had been durable.
+                    assert!(records.len() >= 10, "{name} {offset}");
+                    assert!(recovered.torn.is_some(), "{name} {offset}");
+                    for record in records {
+                        assert_eq!(record.payload, payload(record.sequence));
+                    }
+                }
+                Err(OpenLogError::Damaged {
+                    place,
+                    sequence,
+                    last_label,
+                }) => {
+                    refused += 1;
+                    assert_eq!(place.file, *name);
+                    assert!(place.offset <= offset);
+                    assert_eq!(last_label, sequence.saturating_sub(1) * 10);
+                }
+                Err(OpenLogError::Gap { .. }) => refused += 1,
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+    println!("{refused} refused");
+    assert!(refused > 1_000);
+}
+
+#[test]
+fn damage_while_the_log_is_open_is_found_by_who_reads_it() {
+    let disk = Disk::default();
+    let (log, ..) = open(&disk).unwrap();
+    for sequence in 0..8 {
+        log.append(0, &payload(sequence)).unwrap();
+    }
+    let name = disk.list().unwrap().remove(0);
+    let last = disk.open(&name).unwrap().len().unwrap() as usize - 1;
+    disk.damage(&name, last, 3);
+    let damaged: Vec<u64> = (0..8).filter(|&sequence| log.read(sequence).is_err()).collect();
+    assert_eq!(damaged.len(), 1);
+    let error = log.read(damaged[0]).unwrap_err();
+    assert!(
+        matches!(&error, ReadLogError::Damaged { place, .. } if place.file == name),
+        "{error}"
+    );
+}
+
+#[test]
+fn files_of_others_are_left_alone() {
+    let disk = Disk::default();
+    disk.create("notes.txt").unwrap().write(b"mine", 0).unwrap();
+    disk.create("7.log").unwrap().write(b"mine too", 0).unwrap();
+    let (log, ..) = open(&disk).unwrap();
+    log.append(0, b"a").unwrap();
+    log.sync(0).unwrap();
+    let (_, _, records) = open(&disk.killed()).unwrap();
+    assert_eq!(records.len(), 1);
+    assert!(disk.list().unwrap().contains(&"notes.txt".to_owned()));
+}
+
+#[test]
+fn a_missing_segment_is_a_gap() {
+    let disk = Disk::default();
+    let (log, ..) = open(&disk).unwrap();
+    for sequence in 0..40 {
+        log.append(0, &payload(sequence)).unwrap();
+    }
+    drop(log);
+    let names = disk.list().unwrap();
+    disk.remove(&names[1]).unwrap();
+    let error = open(&disk).unwrap_err();
+    assert!(matches!(&error, OpenLogError::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn records_are_forgotten_by_segments() {
+    let disk = Disk::default();
+    let (log, ..) = open(&disk).unwrap();
+    for sequence in 0..40 {
+        log.append(0, &payload(sequence)).unwrap();
+    }
+    let first = log.remove_before(20).unwrap();
+    assert!((10..=20).contains(&first), "{first}");
+    assert_eq!(log.range(), first..40);
+    let error = log.read(first - 1).unwrap_err();
+    assert!(matches!(error, ReadLogError::Missing { .. }), "{error}");
+    assert_eq!(log.read(first).unwrap().payload, payload(first));
+    assert_eq!(log.remove_before(1_000).unwrap(), log.range().start);
+    assert!(log.range().end == 40 && log.range().start < 40);
+}
+
+#[test]
+fn threads_share_syncs() {
+    let disk = Disk::default();
+    let (log, ..) = open(&disk).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let sequence = log.append(0, b"something").unwrap();
+                    log.sync(sequence).unwrap();
+                    assert!(log.durable() > sequence);
+                    assert_eq!(log.read(sequence).unwrap().payload, b"something");
+                }
+            });
+        }
+    });
+    let (_, _, records) = open(&disk.killed()).unwrap();
+    assert_eq!(records.len(), 400);
+}
+
+#[test]
+fn a_real_directory_has_one_owner() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let files = Arc::new(Directory::open(&path).unwrap());
+    let (log, _) = Log::open(files, config(), |_| panic!("it is new")).unwrap();
+    for sequence in 0..30 {
+        assert_eq!(log.append(sequence * 10, &payload(sequence)).unwrap(), sequence);
+    }
+    log.sync(29).unwrap();
+    let error = Directory::open(&path).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    assert!(error.to_string().contains("in use by another process"), "{error}");
+    drop(log);
+    let mut records = Vec::new();
+    let files = Arc::new(Directory::open(&path).unwrap());
+    Log::open(files, config(), |record| records.push(record)).unwrap();
+    assert_eq!(records.len(), 30);
+    assert!(
+        records
+            .iter()
+            .all(|record| record.payload == payload(record.sequence))
+    );
+}
