@@ -6,6 +6,7 @@
 //! - [`gas`]: the same program at every gas limit, or at those that matter;
 //! - [`hosts`]: host calls that end runs, change memory and charge gas;
 //! - [`bombs`]: programs that are dear to compile;
+//! - [`corpus`]: programs that a fuzzer found to reach something that others do not;
 //! - [`checker`]: the checker itself: that it sees what is wrong, and that the generator makes what it should.
 //!
 //! `MILLRACE_SEED=N` is the first seed (1): every program has a seed of its own, one after the other, and a report
@@ -16,6 +17,7 @@
 mod agreement;
 mod bombs;
 mod checker;
+mod corpus;
 mod gas;
 mod hosts;
 mod traps;
