@@ -6,6 +6,7 @@ use millrace_jit::Program;
 
 use super::check::Loaded;
 use super::choices::Choices;
+use super::generate::{Shape, generate};
 use super::guest::Guest;
 use super::host::Script;
 use super::minimise::report;
@@ -13,6 +14,22 @@ use super::run::Setting;
 
 /// Gas of a fuzzed program: enough to end for those that end.
 const LIMIT: u64 = 120_000;
+
+/// Runs the program of these decisions: nearly every input makes a valid one that ends.
+///
+/// # Panics
+/// If tiers differ, with a report.
+pub fn check_decisions(bytes: &[u8]) {
+    let mut choices = Choices::given(bytes);
+    let shape = Shape {
+        budget: 5000,
+        depth: 200,
+        traps: choices.chance(50),
+        ..Shape::OURS
+    };
+    let guest = generate(&mut choices, shape, "a fuzzer's decisions".to_owned());
+    check(&guest, &mut choices);
+}
 
 /// Runs it on all tiers, with much gas and with a limit that the input chooses.
 ///

@@ -12,7 +12,7 @@ const DEPTH: u64 = 1_000_000;
 
 #[test]
 fn programs_agree_with_qemu() {
-    let mut volume = Volume::new("qemu", 500, 5);
+    let mut volume = Volume::new("qemu", 500);
     while let Some(seed) = volume.next() {
         let guest = program(&volume, seed, Shape::WHOLE);
         let setting = setting(&guest);
@@ -33,7 +33,7 @@ fn programs_agree_with_qemu() {
 
 #[test]
 fn programs_agree_between_tiers() {
-    let mut volume = Volume::new("tiers", 500, 15);
+    let mut volume = Volume::new("tiers", 500);
     while let Some(seed) = volume.next() {
         let guest = program(&volume, seed, Shape::OURS);
         let setting = setting(&guest);
@@ -44,7 +44,7 @@ fn programs_agree_between_tiers() {
 
 #[test]
 fn programs_agree_however_they_are_compiled() {
-    let mut volume = Volume::new("compiled otherwise", 60, 0);
+    let mut volume = Volume::new("compiled otherwise", 60);
     while let Some(seed) = volume.next() {
         let guest = program(&volume, seed, Shape::OURS);
         let setting = setting(&guest);
@@ -56,19 +56,27 @@ fn programs_agree_however_they_are_compiled() {
 }
 
 #[test]
-fn long_programs_agree_between_tiers() {
-    let mut volume = Volume::new("long", 40, 80);
+fn long_programs_agree_between_tiers_and_with_qemu() {
+    let mut volume = Volume::long("long", 20);
     while let Some(seed) = volume.next() {
-        let guest = program(&volume, seed, Shape::LONG);
+        let for_qemu = seed % 2 == 0;
+        let shape = Shape {
+            for_qemu,
+            ..Shape::LONG
+        };
+        let guest = program(&volume, seed, shape);
         let setting = setting(&guest);
         let checked = load(&guest).check(&setting);
         volume.count(&guest, &setting, &checked);
+        if for_qemu && let Some(difference) = check_qemu(&guest, &checked.reference) {
+            panic!("{}", report_qemu(&guest, &setting, &difference));
+        }
     }
 }
 
 #[test]
 fn a_recursion_may_be_a_million_deep() {
-    let mut volume = Volume::new("deep", 4, 0);
+    let mut volume = Volume::new("deep", 4);
     while let Some(seed) = volume.next() {
         let for_qemu = seed % 2 == 0;
         let guest = generate_deep(&mut Choices::seeded(seed), DEPTH, for_qemu, volume.origin(seed));

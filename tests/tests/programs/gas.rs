@@ -38,7 +38,7 @@ fn full(volume: &mut Volume, guest: &Guest, loaded: &Loaded, acts: bool) -> (Run
 
 #[test]
 fn gas_may_run_out_at_every_point_of_small_programs() {
-    let mut volume = Volume::new("every limit", 40, 0);
+    let mut volume = Volume::new("every limit", 40);
     while let Some(seed) = volume.next() {
         let guest = program(&volume, seed, Shape::SMALL);
         let loaded = load(&guest);
@@ -54,7 +54,7 @@ fn gas_may_run_out_at_every_point_of_small_programs() {
 
 #[test]
 fn gas_may_run_out_around_every_ecall_and_anywhere_in_large_programs() {
-    let mut volume = Volume::new("some limits", 40, 0);
+    let mut volume = Volume::new("some limits", 40);
     while let Some(seed) = volume.next() {
         let guest = program(&volume, seed, Shape::OURS);
         let loaded = load(&guest);
@@ -77,7 +77,7 @@ fn gas_may_run_out_around_every_ecall_and_anywhere_in_large_programs() {
 
 #[test]
 fn gas_may_run_out_in_programs_that_trap() {
-    let mut volume = Volume::new("limits and traps", 100, 0);
+    let mut volume = Volume::new("limits and traps", 100);
     while let Some(seed) = volume.next() {
         let shape = Shape {
             traps: true,

@@ -18,7 +18,7 @@ const ENDINGS: [Ending; 5] = [
 
 #[test]
 fn hosts_may_end_a_run_at_any_call() {
-    let mut volume = Volume::new("hosts", 120, 0);
+    let mut volume = Volume::new("hosts", 120);
     while let Some(seed) = volume.next() {
         let shape = Shape {
             budget: 5000,

@@ -6,15 +6,18 @@
 //! - [`gas`]: the same program at every gas limit, or at those that matter;
 //! - [`hosts`]: host calls that end runs, change memory and charge gas;
 //! - [`bombs`]: programs that are dear to compile;
+//! - [`corpus`]: programs that a fuzzer found to reach something that others do not;
 //! - [`checker`]: the checker itself: that it sees what is wrong, and that the generator makes what it should.
 //!
 //! `MILLRACE_SEED=N` is the first seed (1): every program has a seed of its own, one after the other, and a report
-//! names the one that makes it again as the first. `MILLRACE_LONG=N` makes the run N times 10^9 guest instructions
-//! long.
+//! names the one that makes it again as the first. `MILLRACE_LONG=N` makes the run longer:
+//! N times 10^9 guest instructions in the long programs alone, and ten times as many programs of every other kind. That
+//! is for `cargo test --release`; with `--nocapture` it says how far it has come.
 
 mod agreement;
 mod bombs;
 mod checker;
+mod corpus;
 mod gas;
 mod hosts;
 mod traps;
@@ -30,6 +33,8 @@ use millrace_tests::tools::number;
 
 /// Guest instructions of a long run for each unit of `MILLRACE_LONG`.
 const LONG: u64 = 1_000_000_000;
+/// A long run says how far it is each time it has executed so many.
+const PROGRESS: u64 = LONG / 10;
 
 /// How many programs, or how many instructions, a test goes through, and what it has seen.
 struct Volume {
@@ -43,8 +48,8 @@ struct Volume {
 }
 
 impl Volume {
-    /// So many programs by default; in a long run `share` percent of its instructions, if that is more.
-    fn new(name: &'static str, programs: u64, share: u64) -> Self {
+    /// So many programs, and in a long run ten times as many.
+    fn new(name: &'static str, programs: u64) -> Self {
         let long = number("MILLRACE_LONG", 0);
         Self {
             name,
@@ -52,9 +57,16 @@ impl Volume {
             programs: 0,
             least_programs: if long > 0 { programs * 10 } else { programs },
             instructions: 0,
-            least_instructions: LONG / 100 * share * long,
+            least_instructions: 0,
             ecalls: 0,
         }
+    }
+
+    /// The same, and in a long run all of its instructions if that is more.
+    fn long(name: &'static str, programs: u64) -> Self {
+        let mut volume = Self::new(name, programs);
+        volume.least_instructions = LONG * number("MILLRACE_LONG", 0);
+        volume
     }
 
     /// The next seed, until there was enough.
@@ -65,13 +77,24 @@ impl Volume {
         (!enough).then_some(seed)
     }
 
+    fn so_far(&self) -> String {
+        format!(
+            "{}: seeds from {}, {} programs, {} guest instructions, {} ecalls",
+            self.name, self.first, self.programs, self.instructions, self.ecalls
+        )
+    }
+
     fn origin(&self, seed: u64) -> String {
         format!("{}, MILLRACE_SEED={seed}", self.name)
     }
 
     /// Counts what a comparison executed, and panics with a report if it found a difference.
     fn count(&mut self, guest: &Guest, setting: &Setting, checked: &Checked) {
+        let before = self.instructions;
         self.instructions += checked.reference.instructions();
+        if self.instructions / PROGRESS > before / PROGRESS {
+            println!("{}", self.so_far());
+        }
         self.ecalls += checked.reference.events.len() as u64;
         if let Some(difference) = &checked.difference {
             panic!("{}", report(guest, setting, difference));
@@ -81,10 +104,7 @@ impl Volume {
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        println!(
-            "{}: seeds from {}, {} programs, {} guest instructions, {} ecalls",
-            self.name, self.first, self.programs, self.instructions, self.ecalls
-        );
+        println!("{}", self.so_far());
     }
 }
 

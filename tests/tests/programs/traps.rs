@@ -42,7 +42,7 @@ fn ending(run: &Run) -> &'static str {
 
 #[test]
 fn traps_agree_between_tiers() {
-    let mut volume = Volume::new("traps", 800, 0);
+    let mut volume = Volume::new("traps", 800);
     let mut endings = BTreeMap::new();
     while let Some(seed) = volume.next() {
         let guest = program(&volume, seed, Shape::TRAPS);
@@ -80,7 +80,7 @@ fn traps_agree_between_tiers() {
 
 #[test]
 fn damaged_programs_agree_between_tiers() {
-    let mut volume = Volume::new("damaged", 800, 0);
+    let mut volume = Volume::new("damaged", 800);
     while let Some(seed) = volume.next() {
         let mut choices = Choices::seeded(seed);
         let shape = Shape {
@@ -97,7 +97,7 @@ fn damaged_programs_agree_between_tiers() {
 
 #[test]
 fn random_bytes_agree_between_tiers() {
-    let mut volume = Volume::new("bytes", 500, 0);
+    let mut volume = Volume::new("bytes", 500);
     while let Some(seed) = volume.next() {
         let mut choices = Choices::seeded(seed);
         let mut bytes = vec![0; choices.magnitude(400) as usize];

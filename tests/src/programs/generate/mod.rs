@@ -29,8 +29,10 @@ use super::guest::{Fixup, Guest, Layout};
 pub struct Shape {
     /// Functions besides the entry, about.
     pub functions: u64,
-    /// Instructions executed, at most about.
+    /// Instructions executed in a turn, at most about.
     pub budget: u64,
+    /// How often the entry does what it does, with what the turn before left in registers and memory.
+    pub turns: u64,
     /// Deepest recursion.
     pub depth: u64,
     /// Only what qemu settles as the machine does, and Linux system calls.
@@ -48,6 +50,7 @@ impl Shape {
     pub const WHOLE: Self = Self {
         functions: 14,
         budget: 200_000,
+        turns: 1,
         depth: 20_000,
         for_qemu: true,
         traps: false,
@@ -61,9 +64,10 @@ impl Shape {
         ..Self::WHOLE
     };
 
-    /// Long runs.
+    /// Long runs: millions of instructions for each time that a program is compiled.
     pub const LONG: Self = Self {
-        budget: 4_000_000,
+        budget: 1_000_000,
+        turns: 16,
         depth: 100_000 - 1,
         ..Self::OURS
     };
@@ -80,6 +84,7 @@ impl Shape {
     pub const SMALL: Self = Self {
         functions: 4,
         budget: 350,
+        turns: 1,
         depth: 6,
         for_qemu: false,
         traps: false,
@@ -100,6 +105,7 @@ pub fn generate_deep(choices: &mut Choices, depth: u64, for_qemu: bool, origin: 
     let shape = Shape {
         functions: 1,
         budget: depth.saturating_mul(2000),
+        turns: 1,
         depth,
         for_qemu,
         traps: false,

@@ -83,7 +83,7 @@ impl<'a> Generator<'a> {
         for _ in 0..functions {
             self.function();
         }
-        self.with_main(Self::statements_of_main)
+        self.with_main(Self::turns_of_main)
     }
 
     pub(super) fn deep(mut self) -> Guest {
@@ -117,7 +117,7 @@ impl<'a> Generator<'a> {
     /// A program of the functions so far and a `main` that does this.
     fn with_main(mut self, make: impl FnOnce(&mut Self, Label)) -> Guest {
         let main = self.label();
-        let scope = self.scope(0, self.shape.budget);
+        let scope = self.scope(0, self.shape.budget * self.shape.turns);
         let done = self.aside("main", scope, |this| {
             this.here(main);
             this.main(make);
@@ -176,6 +176,21 @@ impl<'a> Generator<'a> {
             self.op("ld", register, home, 0, off);
             self.close(piece);
         }
+    }
+
+    fn turns_of_main(&mut self, out: Label) {
+        let turns = self.shape.turns;
+        if turns == 1 {
+            self.statements_of_main(out);
+            return;
+        }
+        // No piece of its own: without its end a program would go on until its gas is used up.
+        let fuel = self.fuel(turns, true).expect("nothing is taken yet");
+        let again = self.new_here();
+        self.turning(turns, |this| {
+            this.statements_of_main(out);
+            this.burn(fuel, again, true);
+        });
     }
 
     fn statements_of_main(&mut self, out: Label) {
