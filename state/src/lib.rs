@@ -15,7 +15,8 @@
 //!
 //! Reading order: [`changes`] (what a version writes), `trie` (immutable nodes shared by versions, updates, roots,
 //! proofs), `overlay` (reads before the root is there), [`version`], [`store`] (the tree of versions and what is
-//! done with them), [`view`] (one version, read), [`error`].
+//! done with them), [`view`] (one version, read), [`error`]. [`log`] over [`files`] is what versions will be kept in on
+//! disk; nothing uses it yet.
 //!
 //! This store keeps everything in memory and is made durable by executing the ledger again:
 //! [`Store::persisted`] says from where. The rules are those of `docs/spec/state.md`.
