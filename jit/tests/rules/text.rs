@@ -54,6 +54,31 @@ fn text_may_start_at_an_odd_address() {
 }
 
 #[test]
+fn every_tier_counts_from_the_first_even_address() {
+    let code = ops(&[
+        ("c.li", 11, 0, 0, 9),
+        ("jal", 1, 0, 0, 8),
+        ADDI,
+        ("c.addi", 5, 5, 0, 1),
+        ECALL,
+    ]);
+    for odd in [0, 1, 3] {
+        let text = [vec![0xff; odd % 2], code.clone()].concat();
+        for tier in [Tier::Interpreter, Tier::Jit] {
+            let mut seen = 0;
+            let mut host = Answers(|call: &mut Ecall<'_>| {
+                seen = call.args[1];
+                Flow::Return
+            });
+            let program = bare(TEXT + odd as u64, &text);
+            let outcome = Instance::new(program).run(tier, 1000, &mut host);
+            assert_eq!(outcome.end, End::Returned);
+            assert_eq!(seen, 9, "{tier:?}, text {odd} bytes behind a page's start");
+        }
+    }
+}
+
+#[test]
 fn illegal_instructions_trap_at_their_address() {
     for word in [0, 0xffff_ffff, 0xc000_2573, 0x0000_2007_u32] {
         let text = [ops(&[ADDI]), word.to_le_bytes().to_vec()].concat();
