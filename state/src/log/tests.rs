@@ -380,7 +380,11 @@ fn a_segment_that_lost_its_head_is_not_thrown_away() {
             Err(other) => panic!("byte {offset}: {other}"),
             Ok((_, recovered, records)) => panic!("byte {offset}: {} records, {recovered:?}", records.len()),
         }
-        assert_eq!(damaged.list().unwrap(), [name.clone()], "byte {offset}");
+        assert_eq!(
+            damaged.list().unwrap(),
+            std::slice::from_ref(&name),
+            "byte {offset}"
+        );
     }
 }
 
