@@ -145,6 +145,48 @@ fn a_run_with_more_host_calls_than_its_record_holds_starts_over_and_nobody_notic
     assert_eq!(run(Tier::Jit), (reference, true));
 }
 
+/// Charges half of the largest gas limit, which takes more room in a record than it usually has.
+struct Dear(u64);
+
+impl Host for Dear {
+    fn ecall(&mut self, call: &mut Ecall<'_>) -> Flow {
+        self.0 += 1;
+        if call.number == 0 {
+            return Flow::Return;
+        }
+        call.charge(1 << 61).unwrap();
+        call.results[0] = 5;
+        Flow::Continue
+    }
+}
+
+#[test]
+fn a_host_call_that_charges_much_is_made_once_and_recorded() {
+    let guest = end(Guest::new().register(17, 1).ecall());
+    for &tier in OTHER_TIERS {
+        let program = guest.program();
+        let mut instance = Instance::new(program.clone());
+        instance.prepare(tier).unwrap();
+        let mut host = Dear(0);
+        let outcome = instance.run(tier, 1 << 62, &mut host);
+        assert_eq!((outcome.end, host.0), (End::Returned, 2), "{tier:?}");
+        assert!(outcome.gas_used > 1 << 61);
+        assert!(!program.has_strayed());
+    }
+    // The trap behind it is found by playing the record.
+    let guest = Guest::new().register(17, 1).ecall().op("ld", 1, 0, 0, 0);
+    for &tier in OTHER_TIERS {
+        let mut instance = Instance::new(guest.program());
+        instance.prepare(tier).unwrap();
+        let outcome = instance.run(tier, 1 << 62, &mut Dear(0));
+        let End::Trapped(trap) = outcome.end else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(instance.diagnose(&trap).pc, CODE + 4, "{tier:?}");
+        assert_eq!(instance.registers()[10], 5, "{tier:?}");
+    }
+}
+
 #[test]
 fn host_calls_before_it_are_made_once() {
     let mut guest = Guest::new().register(T0, 77).register(A0, 3).register(18, DATA);

@@ -104,12 +104,15 @@ pub enum CompileError {
     Memory(String),
 }
 
+/// Text from its first even address on: places in it are counted in halfwords, and an odd byte in front of them, which a
+/// file may have, is never executed.
 fn text_of(program: &Program) -> Text<'_> {
-    let (start, bytes) = program.text();
+    let (address, bytes) = program.text();
+    let skipped = address % 2;
     Text {
         machine: program.machine(),
-        start,
-        bytes,
+        start: address + skipped,
+        bytes: bytes.get(skipped as usize..).unwrap_or_default(),
     }
 }
 

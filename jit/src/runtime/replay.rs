@@ -27,15 +27,17 @@ mod head {
     pub(super) const A1: u64 = 1 << 1;
     /// What happened to memory follows: pages of heap granted in the upper half, the number of ranges written in the lower.
     pub(super) const MEMORY: u64 = 1 << 2;
+    /// What was charged follows, which does not fit above.
+    pub(super) const DEAR: u64 = 1 << 3;
     /// Where the charge begins.
-    pub(super) const CHARGE: u32 = 3;
+    pub(super) const CHARGE: u32 = 4;
 }
 
 /// Host calls in order. What they wrote stands in two lists for all of them, so that noting a call allocates nothing but
 /// now and then.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Past {
-    /// What was laid out before the run, then each call, in one to four words ([`head`]): most answer a word or none, and a
+    /// What was laid out before the run, then each call, in one to five words ([`head`]): most answer a word or none, and a
     /// run with many calls touches a page for each few hundred.
     words: Vec<u64>,
     /// First address and bytes of each range.
@@ -58,11 +60,16 @@ impl Past {
         }
     }
 
-    /// Notes a call: what it was given and answered, what it charged, which is less than 2^61, and what it did to memory.
+    /// Notes a call: what it was given and answered, what it charged, and what it did to memory.
     #[inline(always)]
     fn add(&mut self, before: [u64; 2], after: [u64; 2], charge: u64, memory: Option<u64>) {
         let (a0, a1) = (before[0] != after[0], before[1] != after[1]);
-        let mut first = charge << head::CHARGE;
+        let is_dear = charge >> (u64::BITS - head::CHARGE) != 0;
+        let mut first = if is_dear {
+            head::DEAR
+        } else {
+            charge << head::CHARGE
+        };
         first |= u64::from(a0) * head::A0 + u64::from(a1) * head::A1;
         first |= u64::from(memory.is_some()) * head::MEMORY;
         self.words.push(first);
@@ -73,6 +80,9 @@ impl Past {
             self.words.push(after[1]);
         }
         self.words.extend(memory);
+        if is_dear {
+            self.words.push(charge);
+        }
     }
 }
 
@@ -106,7 +116,7 @@ impl Record {
     /// record is full now.
     #[inline(always)]
     fn add(&mut self, before: [u64; 2], after: [u64; 2], charge: u64, memory: &mut Memory) -> bool {
-        if self.is_full || charge >> (u64::BITS - head::CHARGE) != 0 {
+        if self.is_full {
             self.end(memory);
             return true;
         }
@@ -286,7 +296,11 @@ impl Player<'_> {
             let did = self.word()?;
             self.apply_memory((did >> 32) as u32, did as u32, memory)?;
         }
-        Some(([a0, a1], first >> head::CHARGE))
+        let charge = match first & head::DEAR {
+            0 => first >> head::CHARGE,
+            _ => self.word()?,
+        };
+        Some(([a0, a1], charge))
     }
 
     fn apply_memory(&mut self, heap_pages: u32, ranges: u32, memory: &mut Memory) -> Option<()> {

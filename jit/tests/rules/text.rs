@@ -1,7 +1,10 @@
 //! Where code may be: any even address, up to the end of text.
 
+use std::sync::Arc;
+
+use millrace_jit::image::{OwnedSegment, Permissions};
 use millrace_jit::isa::{self, Form};
-use millrace_jit::{Ecall, End, Flow, Instance, Outcome, Tier, TrapKind};
+use millrace_jit::{Ecall, End, Flow, Instance, Outcome, Program, Tier, TrapKind};
 use proptest::prelude::*;
 
 use crate::common::{DATA, Guest, Returns, TEXT, encode, v1};
@@ -51,6 +54,78 @@ fn text_may_start_at_an_odd_address() {
     let mut text = vec![0xff];
     text.extend(ops(&[ADDI, ECALL]));
     assert_eq!(run(bare(TEXT + 1, &text), 1000).end, End::Returned);
+}
+
+#[test]
+fn every_tier_counts_from_the_first_even_address() {
+    let code = ops(&[
+        ("c.li", 11, 0, 0, 9),
+        ("jal", 1, 0, 0, 8),
+        ADDI,
+        ("c.addi", 5, 5, 0, 1),
+        ECALL,
+    ]);
+    for odd in [0, 1, 3] {
+        let text = [vec![0xff; odd % 2], code.clone()].concat();
+        for tier in [Tier::Interpreter, Tier::Jit] {
+            let mut seen = 0;
+            let mut host = Answers(|call: &mut Ecall<'_>| {
+                seen = call.args[1];
+                Flow::Return
+            });
+            let program = bare(TEXT + odd as u64, &text);
+            let outcome = Instance::new(program).run(tier, 1000, &mut host);
+            assert_eq!(outcome.end, End::Returned);
+            assert_eq!(seen, 9, "{tier:?}, text {odd} bytes behind a page's start");
+        }
+    }
+}
+
+/// Native code looks pointers to functions up in a table; from an odd address on it once read between two entries.
+#[test]
+fn pointers_lead_to_functions_behind_an_odd_address() {
+    const COUNT: u64 = 8;
+    for odd in [0, 1] {
+        let start = TEXT + 2 * odd;
+        let mut code = ops(&[
+            ("lui", 8, 0, 0, DATA as i32),
+            ("addi", 9, 0, 0, COUNT as i32),
+            ("ld", 5, 8, 0, 0),
+            ("srli", 5, 5, 0, 1),
+            ("addi", 8, 8, 0, 8),
+            ("jalr", 1, 5, 0, 0),
+            ("addi", 9, 9, 0, -1),
+            ("bne", 0, 9, 0, -20),
+            ECALL,
+        ]);
+        let functions = start + code.len() as u64;
+        let mut pointers = Vec::new();
+        for number in 0..COUNT {
+            code.extend(ops(&[("addi", 10, 10, 0, 1), ("jalr", 0, 1, 0, 0)]));
+            // Doubled, so that it is the sum that the loop makes, beside what shows that it is a function.
+            let pointer = functions + 8 * number;
+            pointers.push([2 * pointer, pointer]);
+        }
+        let segment = |address: u64, data: Vec<u8>, permissions| OwnedSegment {
+            address: address as u32,
+            memory_len: data.len() as u32,
+            data,
+            permissions,
+        };
+        let [doubled, plain] = [0, 1].map(|which| pointers.iter().map(move |pair| pair[which]));
+        let data = doubled.chain(plain).flat_map(u64::to_le_bytes).collect();
+        let text = [vec![0xff; odd as usize], code].concat();
+        let segments = vec![
+            segment(TEXT + odd, text, Permissions::ReadExecute),
+            segment(DATA, data, Permissions::Read),
+        ];
+        let program = Arc::new(Program::from_segments(segments, start as u32, v1()).unwrap());
+        for tier in [Tier::Interpreter, Tier::Jit] {
+            let mut instance = Instance::new(Arc::clone(&program));
+            assert_eq!(instance.run(tier, 10_000, &mut Returns).end, End::Returned);
+            assert_eq!(instance.registers()[10], COUNT, "{tier:?}");
+        }
+    }
 }
 
 #[test]

@@ -27,11 +27,7 @@ impl Directory {
     /// The operating system's; [`io::ErrorKind::WouldBlock`] if another process has it.
     pub fn open(path: &Path) -> io::Result<Self> {
         if !path.is_dir() {
-            fs::create_dir_all(path)?;
-            // Its own name is durable when the directory above it is.
-            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                fs::File::open(parent)?.sync_all()?;
-            }
+            create(path)?;
         }
         let lock = OpenOptions::new()
             .create(true)
@@ -54,6 +50,23 @@ impl Directory {
             _lock: lock,
         })
     }
+}
+
+/// Creates a directory, and those above it that are missing. The name of each is durable when the directory above it is.
+fn create(path: &Path) -> io::Result<()> {
+    let above = match path.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        Some(_) => Path::new("."),
+        None => return Ok(()),
+    };
+    if !above.is_dir() {
+        create(above)?;
+    }
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        created => created?,
+    }
+    fs::File::open(above)?.sync_all()
 }
 
 impl Files for Directory {

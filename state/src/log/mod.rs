@@ -173,11 +173,6 @@ impl Log {
                     .map_err(failed("removing a segment without a head"))?,
             }
         }
-        for name in &found.useless {
-            files
-                .remove(name)
-                .map_err(failed("removing a segment without a head"))?;
-        }
         let segment = match newest {
             Some(segment) => {
                 // What was read may never have been synced.
@@ -267,13 +262,24 @@ impl Log {
     }
 
     /// Makes the last segment durable, and begins the next.
+    ///
+    /// Nobody else syncs meanwhile: a system tells of bytes that it could not write once, and whoever hears of none would
+    /// take them for durable.
     fn seal(&self, end: &mut End, next: u64) -> Result<(), WriteError> {
+        let index = lock(&self.index);
+        let index = self.synced.wait_while(index, |index| index.is_syncing);
+        let mut index = index.unwrap_or_else(PoisonError::into_inner);
+        index.usable()?;
+        index.is_syncing = true;
+        drop(index);
         let begun = end
             .segment
             .file
             .sync()
             .and_then(|()| begin_segment(&*self.files, next, end.last));
         let mut index = lock(&self.index);
+        index.is_syncing = false;
+        self.synced.notify_all();
         let mut segment = None;
         let result = begun.map(|begun| segment = Some(begun));
         index.poisoned_by("sealing a segment", result)?;

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::record::{HEAD, Head, MAX_PAYLOAD, RecordHash, SEGMENT_HEAD, SegmentHead};
-use super::{Entry, OpenLogError, Place, Record, Segment};
+use super::{Entry, OpenLogError, Place, Record, Segment, name_of};
 use crate::files::{File, Files};
 
 /// What was found.
@@ -19,8 +19,6 @@ pub(super) struct Scanned {
     pub(super) end: u64,
     /// Where what cannot be used begins, and its bytes.
     pub(super) torn: Option<(Place, u64)>,
-    /// Files behind that, without anything that can be used.
-    pub(super) useless: Vec<String>,
 }
 
 /// The head of a segment, if it has one.
@@ -46,26 +44,24 @@ pub(super) fn scan(files: &dyn Files, visit: &mut dyn FnMut(Record)) -> Result<S
         let file = files.open(&name).map_err(reading())?;
         let len = file.len().map_err(reading())?;
         let head = head_of(&*file).map_err(reading())?;
-        let Some(head) = head else {
-            // It had just been begun, and nothing in it was promised.
-            match found.torn {
-                Some(_) => found.useless.push(name),
-                None => {
-                    found.torn = Some((
-                        Place {
-                            file: name,
-                            offset: 0,
-                        },
-                        len,
-                    ))
-                }
-            }
-            continue;
-        };
         if found.torn.is_some() {
             // A segment is begun when all before it is durable.
             return Err(damaged(&found));
         }
+        let Some(head) = head else {
+            // Where it had just been begun nothing in it was promised. But a head is durable before a record is written
+            // behind it, and all records before it are before it is begun.
+            let is_new = len <= SEGMENT_HEAD as u64 && name == name_of(found.next);
+            let place = Place {
+                file: name,
+                offset: 0,
+            };
+            found.torn = Some((place, len));
+            if !is_new {
+                return Err(damaged(&found));
+            }
+            continue;
+        };
         if found.segments.is_empty() {
             (found.next, found.last) = (head.first, head.before);
         } else if head.first != found.next || head.before != found.last {

@@ -358,3 +358,123 @@ fn a_real_directory_has_one_owner() {
             .all(|record| record.payload == payload(record.sequence))
     );
 }
+
+/// A segment's head is durable before a record is written behind it: a file with records and without a head was damaged,
+/// and is not taken for one that had just been begun.
+#[test]
+fn a_segment_that_lost_its_head_is_not_thrown_away() {
+    let disk = Disk::default();
+    let files: Arc<dyn Files> = Arc::new(disk.clone());
+    let (log, _) = Log::open(files, LogConfig::default(), |_| {}).unwrap();
+    for sequence in 0..12 {
+        log.append(sequence * 10, &payload(sequence)).unwrap();
+        log.sync(sequence).unwrap();
+    }
+    drop(log);
+    let name = name_of(0);
+    for offset in 0..SEGMENT_HEAD {
+        let damaged = disk.killed();
+        damaged.damage(&name, offset, 0);
+        match open(&damaged) {
+            Err(OpenLogError::Damaged { place, .. }) => assert_eq!((&place.file, place.offset), (&name, 0)),
+            Err(other) => panic!("byte {offset}: {other}"),
+            Ok((_, recovered, records)) => panic!("byte {offset}: {} records, {recovered:?}", records.len()),
+        }
+        assert_eq!(
+            damaged.list().unwrap(),
+            std::slice::from_ref(&name),
+            "byte {offset}"
+        );
+    }
+}
+
+/// A disk that tells of a failed sync once, as Linux does: whoever syncs the same file at the same time hears of nothing.
+#[derive(Debug)]
+struct Once {
+    disk: Disk,
+    gates: Arc<Gates>,
+}
+
+#[derive(Debug, Default)]
+struct Gates {
+    /// Whether the next sync of a file fails.
+    fails: std::sync::atomic::AtomicBool,
+    /// Syncs of files so far.
+    syncs: std::sync::atomic::AtomicU32,
+}
+
+#[derive(Debug)]
+struct OnceFile(Box<dyn File>, Arc<Gates>);
+
+impl Files for Once {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+    fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
+        Ok(Box::new(OnceFile(
+            self.disk.create(name)?,
+            Arc::clone(&self.gates),
+        )))
+    }
+    fn open(&self, name: &str) -> io::Result<Box<dyn File>> {
+        Ok(Box::new(OnceFile(self.disk.open(name)?, Arc::clone(&self.gates))))
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.disk.sync()
+    }
+}
+
+impl File for OnceFile {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+    fn read(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read(bytes, offset)
+    }
+    fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write(bytes, offset)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+    fn sync(&self) -> io::Result<()> {
+        use std::sync::atomic::Ordering;
+        self.1.syncs.fetch_add(1, Ordering::SeqCst);
+        if self.1.fails.swap(false, Ordering::SeqCst) {
+            // The one that fails takes its time to say so.
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        self.0.sync()
+    }
+}
+
+/// While one thread's sync fails another one seals the segment, which the system tells nothing of.
+#[test]
+fn a_sync_that_failed_is_not_covered_up_by_sealing() {
+    use std::sync::atomic::Ordering;
+    let gates = Arc::new(Gates::default());
+    let files = Once {
+        disk: Disk::default(),
+        gates: Arc::clone(&gates),
+    };
+    let (log, _) = Log::open(Arc::new(files), config(), |_| {}).unwrap();
+    log.append(0, &[1; SEGMENT as usize]).unwrap();
+    let begun = gates.syncs.load(Ordering::SeqCst);
+    gates.fails.store(true, Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        let syncing = scope.spawn(|| log.sync(0));
+        while gates.syncs.load(Ordering::SeqCst) == begun {
+            std::thread::yield_now();
+        }
+        // The segment is full: this seals it.
+        let appended = log.append(10, b"more");
+        assert!(syncing.join().unwrap().is_err());
+        assert_eq!(log.durable(), 0, "{appended:?}");
+        assert!(log.sync(0).is_err());
+        assert!(appended.is_err());
+    });
+}
