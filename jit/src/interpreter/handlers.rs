@@ -30,7 +30,9 @@ pub(super) struct At(*const Slot);
 impl At {
     /// The slot with this number.
     pub(super) fn new(slots: &[Slot], index: usize) -> Self {
-        Self(slots[index..].as_ptr())
+        assert!(index <= slots.len(), "slot {index} of {}", slots.len());
+        // From the whole of them: targets lie on either side.
+        Self(slots.as_ptr().wrapping_add(index))
     }
 
     /// The number among these slots, which are those that it was made of.

@@ -36,7 +36,8 @@ pub use error::{OpenLogError, Place, ReadLogError, WriteError};
 pub use record::{MAX_PAYLOAD, RecordHash};
 
 use crate::files::{File, Files};
-use record::{HEAD, Head, SEGMENT_HEAD, SegmentHead};
+use record::{HEAD, Head, SEGMENT_HEAD, Salt, SegmentHead};
+use rustix::rand::GetRandomFlags;
 
 /// How a log is set up.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -123,6 +124,7 @@ struct Entry {
 struct Segment {
     /// Sequence of its first record.
     first: u64,
+    salt: Salt,
     name: String,
     file: Box<dyn File>,
 }
@@ -135,10 +137,20 @@ fn name_of(first: u64) -> String {
 fn begin_segment(files: &dyn Files, first: u64, before: RecordHash) -> io::Result<Arc<Segment>> {
     let name = name_of(first);
     let file = files.create(&name)?;
-    file.write(&SegmentHead { first, before }.to_bytes(), 0)?;
+    let mut salt = [0; 32];
+    if rustix::rand::getrandom(&mut salt, GetRandomFlags::empty())? != salt.len() {
+        return Err(io::Error::other("the system has no random numbers"));
+    }
+    let head = SegmentHead { first, before, salt };
+    file.write(&head.to_bytes(), 0)?;
     file.sync()?;
     files.sync()?;
-    Ok(Arc::new(Segment { first, name, file }))
+    Ok(Arc::new(Segment {
+        first,
+        salt,
+        name,
+        file,
+    }))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -242,7 +254,8 @@ impl Log {
         if end.offset >= self.config.segment_bytes && sequence > end.segment.first {
             self.seal(&mut end, sequence)?;
         }
-        let head = Head::new(&end.last, sequence, self.durable(), label, payload);
+        let numbers = [sequence, self.durable(), label];
+        let head = Head::new(&end.segment.salt, &end.last, numbers, payload);
         let mut bytes = Vec::with_capacity(HEAD + payload.len());
         bytes.extend_from_slice(&head.to_bytes());
         bytes.extend_from_slice(payload);

@@ -3,6 +3,7 @@
 //! | a record | bytes | |
 //! |---|---|---|
 //! | hash | 32 | BLAKE3, keyed with the hash of the record before, of all that follows |
+//! | mark | 8 | the first bytes of BLAKE3, keyed with the segment's salt, of the four numbers that follow |
 //! | length | 4 | of the payload |
 //! | sequence | 8 | one more than that of the record before |
 //! | durable | 8 | records below this number were durable when this one was written |
@@ -14,14 +15,18 @@
 //! | hash | 32 | BLAKE3, keyed with the format's tag, of all that follows |
 //! | first | 8 | sequence of the first record |
 //! | before | 32 | hash of the record before it, zeros if there is none |
+//! | salt | 32 | random |
 //!
 //! Numbers are little endian.
+//!
+//! A mark lets a head be known for one where what is in front of it is lost. Nobody who merely writes payloads knows the
+//! salt, so that none of them can pass for a head.
 
 /// Bytes of a record in front of its payload.
-pub(super) const HEAD: usize = 60;
+pub(super) const HEAD: usize = 68;
 
 /// Bytes of a segment in front of its first record.
-pub(super) const SEGMENT_HEAD: usize = 72;
+pub(super) const SEGMENT_HEAD: usize = 104;
 
 /// Longest payload.
 pub const MAX_PAYLOAD: usize = 1 << 30;
@@ -32,10 +37,14 @@ const FORMAT: &[u8; 32] = b"millrace/state-log/1\0\0\0\0\0\0\0\0\0\0\0\0";
 /// The hash of a record, which names it and all before it.
 pub type RecordHash = [u8; 32];
 
+/// What a segment's heads are marked with.
+pub(super) type Salt = [u8; 32];
+
 /// What a record says of itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Head {
     pub(super) hash: RecordHash,
+    mark: [u8; 8],
     pub(super) len: u32,
     pub(super) sequence: u64,
     pub(super) durable: u64,
@@ -44,16 +53,33 @@ pub(super) struct Head {
 
 impl Head {
     /// The head of a record that follows the one with the hash `before`.
-    pub(super) fn new(before: &RecordHash, sequence: u64, durable: u64, label: u64, payload: &[u8]) -> Self {
+    pub(super) fn new(
+        salt: &Salt,
+        before: &RecordHash,
+        [sequence, durable, label]: [u64; 3],
+        payload: &[u8],
+    ) -> Self {
         let mut head = Self {
             hash: [0; 32],
+            mark: [0; 8],
             len: payload.len() as u32,
             sequence,
             durable,
             label,
         };
+        head.mark = head.expected_mark(salt);
         head.hash = head.expected_hash(before, payload);
         head
+    }
+
+    fn expected_mark(&self, salt: &Salt) -> [u8; 8] {
+        let hash = blake3::keyed_hash(salt, &self.to_bytes()[40..]);
+        std::array::from_fn(|i| hash.as_bytes()[i])
+    }
+
+    /// Whether it is a head of the segment with that salt, whatever else is lost.
+    pub(super) fn is_marked(&self, salt: &Salt) -> bool {
+        self.mark == self.expected_mark(salt)
     }
 
     fn expected_hash(&self, before: &RecordHash, payload: &[u8]) -> RecordHash {
@@ -71,10 +97,11 @@ impl Head {
     pub(super) fn to_bytes(self) -> [u8; HEAD] {
         let mut bytes = [0; HEAD];
         bytes[..32].copy_from_slice(&self.hash);
-        bytes[32..36].copy_from_slice(&self.len.to_le_bytes());
-        bytes[36..44].copy_from_slice(&self.sequence.to_le_bytes());
-        bytes[44..52].copy_from_slice(&self.durable.to_le_bytes());
-        bytes[52..].copy_from_slice(&self.label.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.mark);
+        bytes[40..44].copy_from_slice(&self.len.to_le_bytes());
+        bytes[44..52].copy_from_slice(&self.sequence.to_le_bytes());
+        bytes[52..60].copy_from_slice(&self.durable.to_le_bytes());
+        bytes[60..].copy_from_slice(&self.label.to_le_bytes());
         bytes
     }
 
@@ -82,10 +109,11 @@ impl Head {
         let number = |from: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[from + i]));
         Self {
             hash: std::array::from_fn(|i| bytes[i]),
-            len: u32::from_le_bytes(std::array::from_fn(|i| bytes[32 + i])),
-            sequence: number(36),
-            durable: number(44),
-            label: number(52),
+            mark: std::array::from_fn(|i| bytes[32 + i]),
+            len: u32::from_le_bytes(std::array::from_fn(|i| bytes[40 + i])),
+            sequence: number(44),
+            durable: number(52),
+            label: number(60),
         }
     }
 
@@ -102,13 +130,16 @@ pub(super) struct SegmentHead {
     pub(super) first: u64,
     /// Hash of the record before.
     pub(super) before: RecordHash,
+    /// What its heads are marked with.
+    pub(super) salt: Salt,
 }
 
 impl SegmentHead {
     pub(super) fn to_bytes(self) -> [u8; SEGMENT_HEAD] {
         let mut bytes = [0; SEGMENT_HEAD];
         bytes[32..40].copy_from_slice(&self.first.to_le_bytes());
-        bytes[40..].copy_from_slice(&self.before);
+        bytes[40..72].copy_from_slice(&self.before);
+        bytes[72..].copy_from_slice(&self.salt);
         let hash = blake3::keyed_hash(FORMAT, &bytes[32..]);
         bytes[..32].copy_from_slice(hash.as_bytes());
         bytes
@@ -119,6 +150,7 @@ impl SegmentHead {
         let head = Self {
             first: u64::from_le_bytes(std::array::from_fn(|i| bytes[32 + i])),
             before: std::array::from_fn(|i| bytes[40 + i]),
+            salt: std::array::from_fn(|i| bytes[72 + i]),
         };
         (head.to_bytes() == *bytes).then_some(head)
     }

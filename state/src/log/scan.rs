@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use super::record::{HEAD, Head, MAX_PAYLOAD, RecordHash, SEGMENT_HEAD, SegmentHead};
+use super::record::{HEAD, Head, MAX_PAYLOAD, RecordHash, SEGMENT_HEAD, Salt, SegmentHead};
 use super::{Entry, OpenLogError, Place, Record, Segment, name_of};
 use crate::files::{File, Files};
 
@@ -68,7 +68,7 @@ pub(super) fn scan(files: &dyn Files, visit: &mut dyn FnMut(Record)) -> Result<S
             return Err(gap_or_damage(&found, name, head));
         }
         found.end = SEGMENT_HEAD as u64;
-        let first = head.first;
+        let (first, salt) = (head.first, head.salt);
         while found.end < len {
             match next_record(&*file, &found, len).map_err(reading())? {
                 Some((head, payload)) => {
@@ -97,14 +97,20 @@ pub(super) fn scan(files: &dyn Files, visit: &mut dyn FnMut(Record)) -> Result<S
                         },
                         len - found.end,
                     ));
-                    look_for_promises(&*file, found.end, len, &found).map_err(reading())??;
+                    look_for_promises(&*file, &salt, len, &found).map_err(reading())??;
                     break;
                 }
             }
         }
-        found
-            .segments
-            .insert(first, Arc::new(Segment { first, name, file }));
+        found.segments.insert(
+            first,
+            Arc::new(Segment {
+                first,
+                salt,
+                name,
+                file,
+            }),
+        );
     }
     Ok(found)
 }
@@ -134,35 +140,23 @@ fn head_at(file: &dyn File, offset: u64, len: u64) -> io::Result<Option<Head>> {
     Ok(fits.then_some(head))
 }
 
-/// Looks behind a torn record for one that says that the torn one had been durable.
-///
-/// The torn one may have lost its own length, so that any byte may be where the next begins. A record is taken for one
-/// when it vouches for the one behind it.
+/// Looks behind a torn record for the head of one that says that the torn one had been durable. The torn one may have lost
+/// its own length, so that any byte may be where the next begins.
 fn look_for_promises(
     file: &dyn File,
-    from: u64,
+    salt: &Salt,
     len: u64,
     found: &Scanned,
 ) -> io::Result<Result<(), OpenLogError>> {
-    let mut tail = vec![0; (len - from) as usize];
-    file.read(&mut tail, from)?;
-    let head_at = |offset: usize| {
-        let bytes = tail.get(offset..)?.first_chunk::<HEAD>()?;
-        let head = Head::from_bytes(bytes);
-        let payload = tail.get(offset + HEAD..)?.get(..head.len as usize)?;
-        Some((head, payload))
-    };
-    for offset in 0..tail.len() {
-        let Some((head, payload)) = head_at(offset).filter(|(head, _)| head.sequence >= found.next) else {
-            continue;
-        };
-        let behind = offset + HEAD + payload.len();
-        let Some((next, payload)) =
-            head_at(behind).filter(|(next, _)| head.sequence.checked_add(1) == Some(next.sequence))
-        else {
-            continue;
-        };
-        if next.durable > found.next && next.fits(&head.hash, payload) {
+    let mut tail = vec![0; (len - found.end) as usize];
+    file.read(&mut tail, found.end)?;
+    for bytes in tail.windows(HEAD) {
+        let head = bytes.first_chunk::<HEAD>().map(Head::from_bytes);
+        // In this order, for the last takes longest.
+        let promises = head.is_some_and(|head| {
+            (found.next + 1..=head.sequence).contains(&head.durable) && head.is_marked(salt)
+        });
+        if promises {
             return Ok(Err(damaged(found)));
         }
     }
