@@ -137,6 +137,7 @@ fn name_of(first: u64) -> String {
 fn begin_segment(files: &dyn Files, first: u64, before: RecordHash) -> io::Result<Arc<Segment>> {
     let name = name_of(first);
     let file = files.create(&name)?;
+    // Chance decides here what a file's bytes are, and nothing that is read from them: no root, no order, no receipt.
     let mut salt = [0; 32];
     if rustix::rand::getrandom(&mut salt, GetRandomFlags::empty())? != salt.len() {
         return Err(io::Error::other("the system has no random numbers"));

@@ -69,6 +69,8 @@ pub(crate) fn run(
     {
         // SAFETY: as above, and nobody else has a reference to it. Its bytes are the kernel's zeros or what an earlier run
         // left, and a record of integers and pointers may have any.
+        let whole = unsafe { &mut *context };
+        // By name, so that no field is forgotten.
         let Context {
             hart,
             host_stack,
@@ -82,7 +84,7 @@ pub(crate) fn run(
             clmulh: high,
             clmulr: reversed,
             run: current,
-        } = unsafe { &mut *context };
+        } = whole;
         hart.restart(start);
         *host_stack = 0;
         *stack_limit = stack::limit();
