@@ -25,6 +25,21 @@ pub struct Machine {
     pub limits: Limits,
     /// What things cost.
     pub weights: Weights,
+    /// What instructions cost more in an instance that holds much memory: ascending, and the last one's rate holds beyond
+    /// it. None: a rate of one.
+    pub memory_rates: &'static [MemoryRate],
+}
+
+/// By how much weights are multiplied in instances up to some size.
+///
+/// An access that misses every cache takes a hundred times as long as one that hits, and whether it misses depends on how
+/// much memory the program goes through. No weight of an instruction can tell; what the instance holds bounds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryRate {
+    /// Up to how many pages of segments, stack and heap together.
+    pub pages: u32,
+    /// Weights are multiplied by 2 to the power of this.
+    pub shift: u32,
 }
 
 /// Where things lie in the 32-bit address space. Pointers are observable, so these are consensus constants.
@@ -176,6 +191,15 @@ impl Machine {
         isa::decode(word).filter(|instruction| self.supports(instruction.form.extension))
     }
 
+    /// By what power of two the weights of instructions are multiplied in an instance that holds `pages` of segments, stack
+    /// and heap.
+    #[must_use]
+    pub fn memory_shift(&self, pages: u32) -> u32 {
+        let enough = |rate: &&MemoryRate| pages <= rate.pages;
+        let rate = self.memory_rates.iter().find(enough).or(self.memory_rates.last());
+        rate.map_or(0, |rate| rate.shift)
+    }
+
     /// Whether all numbers hang together, checked when this crate is compiled.
     const fn is_consistent(&self) -> bool {
         let layout = &self.layout;
@@ -189,6 +213,20 @@ impl Machine {
             && layout.image_end() - layout.low_guard >= self.limits.max_image_bytes
             && self.limits.max_text_bytes <= self.limits.max_image_bytes
             && (self.limits.max_text_bytes as u64 / 2) * (self.weights.largest() as u64) < 1 << 40
+            && self.rates_ascend()
+    }
+
+    const fn rates_ascend(&self) -> bool {
+        let rates = self.memory_rates;
+        let mut i = 1;
+        while i < rates.len() {
+            if rates[i - 1].pages >= rates[i].pages || rates[i - 1].shift >= rates[i].shift {
+                return false;
+            }
+            i += 1;
+        }
+        // A run's gas limit has 62 bits.
+        rates.is_empty() || rates[rates.len() - 1].shift < 16
     }
 }
 
@@ -246,7 +284,34 @@ const V1_TABLE: Machine = Machine {
         deploy_text_byte: 20,
         first_call_text_byte: 10,
     },
+    memory_rates: &[
+        MemoryRate {
+            pages: mebibytes(1),
+            shift: 0,
+        },
+        MemoryRate {
+            pages: mebibytes(2),
+            shift: 2,
+        },
+        MemoryRate {
+            pages: mebibytes(4),
+            shift: 3,
+        },
+        MemoryRate {
+            pages: mebibytes(8),
+            shift: 5,
+        },
+        MemoryRate {
+            pages: mebibytes(16),
+            shift: 6,
+        },
+    ],
 };
+
+/// Pages of that much memory.
+const fn mebibytes(mebibytes: u32) -> u32 {
+    mebibytes * ((1 << 20) / PAGE_BYTES)
+}
 
 const _: () = assert!(V1_TABLE.is_consistent(), "machine version 1 contradicts itself");
 

@@ -107,9 +107,33 @@ fn weights_are_as_published() {
 }
 
 #[test]
+fn memory_rates_are_as_published() {
+    for version in 1..=NEWEST {
+        let rates = machine(version).unwrap().memory_rates;
+        let last = rates.len() - 1;
+        let rows = rates.iter().enumerate().map(|(index, rate)| {
+            let bytes = u64::from(rate.pages) * u64::from(PAGE_BYTES);
+            let mebibytes = bytes >> 20;
+            let row = if index == last {
+                format!("| more | {} |", 1 << rate.shift)
+            } else {
+                format!("| up to {mebibytes} MiB | {} |", 1 << rate.shift)
+            };
+            assert_eq!(mebibytes << 20, bytes);
+            row
+        });
+        let table = rows.collect::<Vec<_>>().join("\n");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/spec/gas.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.contains(&table), "docs/spec/gas.md has no table\n{table}");
+    }
+}
+
+#[test]
 fn version_2_adds_floating_point_to_version_1() {
     let (v1, v2) = (machine(1).unwrap(), machine(2).unwrap());
     assert_eq!((&v1.layout, &v1.limits), (&v2.layout, &v2.limits));
+    assert_eq!(v1.memory_rates, v2.memory_rates);
     for class in Class::ALL {
         if !class.is_float() && class != Class::Csr {
             assert_eq!(v1.weights.of(class), v2.weights.of(class), "{class:?}");

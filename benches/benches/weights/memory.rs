@@ -80,6 +80,13 @@ impl Layout {
         1 << ((self.footprint - 8 - chain.offset) / chain.stride + 1).ilog2()
     }
 
+    /// Bytes of the region that the image has to hold: no more than are used, since what is held sets the price.
+    pub fn image_bytes(&self) -> u32 {
+        (self.footprint + PAGE_BYTES)
+            .next_multiple_of(PAGE_BYTES)
+            .min(REGION_IMAGE_BYTES)
+    }
+
     /// Pages of heap that it needs, with one more for accesses that reach across its end.
     pub fn heap_pages(&self) -> u32 {
         (self.footprint + PAGE_BYTES)

@@ -93,7 +93,12 @@ impl Sequence {
         let segments = vec![
             segment(TEXT, text.len() as u32, text, Permissions::ReadExecute),
             segment(INITIAL, 4096, Vec::new(), Permissions::ReadWrite),
-            segment(REGION, REGION_IMAGE_BYTES, Vec::new(), Permissions::ReadWrite),
+            segment(
+                REGION,
+                self.memory.image_bytes(),
+                Vec::new(),
+                Permissions::ReadWrite,
+            ),
         ];
         Program::from_segments(segments, TEXT as u32, machine)
             .ok()
@@ -192,6 +197,14 @@ pub fn machine_with(weights: Weights) -> &'static Machine {
     }))
 }
 
+/// The same, with weights that do not depend on how much memory is held.
+fn flat_machine_with(weights: Weights) -> &'static Machine {
+    Box::leak(Box::new(Machine {
+        memory_rates: &[],
+        ..machine_with(weights).clone()
+    }))
+}
+
 /// Machine version 1.
 pub fn version_1() -> &'static Machine {
     machine::machine(1).expect("version 1 is part of every build")
@@ -237,5 +250,5 @@ pub fn counting(name: &str) -> &'static Machine {
         *weight_mut(&mut weights, class).expect("the names are those of the table") =
             u32::from(class == name);
     }
-    machine_with(weights)
+    flat_machine_with(weights)
 }

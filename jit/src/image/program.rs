@@ -65,6 +65,7 @@ pub struct Program {
     text: (usize, u32, u32),
     heap_start: u32,
     entry_pages: u32,
+    pages: u32,
     code: Code,
     /// Addresses that symbols name as functions, ascending: where the compiler looks first.
     function_hints: Box<[u32]>,
@@ -198,6 +199,13 @@ impl Program {
     #[must_use]
     pub fn entry_pages(&self) -> u32 {
         self.entry_pages
+    }
+
+    /// 4 KiB pages that an instance holds before its heap grows, all segments and the stack: with the heap's, what
+    /// [`Machine::memory_shift`] goes by.
+    #[must_use]
+    pub fn pages(&self) -> u32 {
+        self.pages
     }
 
     /// First heap address: the page after the last segment.
@@ -436,14 +444,16 @@ impl Builder {
             return Err(ImageError::Entry { entry, start, end });
         }
         let (_, _, image_end) = self.last.expect("text is a segment");
-        let entry_bytes = self.writable + u64::from(self.machine.layout.stack_bytes);
+        let stack_bytes = u64::from(self.machine.layout.stack_bytes);
+        let pages = |bytes: u64| narrow(bytes.div_ceil(u64::from(PAGE_BYTES)));
         Ok(Program {
             machine: self.machine,
             segments: self.segments,
             entry: narrow(entry),
             text: (index, address, len),
             heap_start: narrow(image_end),
-            entry_pages: narrow(entry_bytes.div_ceil(u64::from(PAGE_BYTES))),
+            entry_pages: pages(self.writable + stack_bytes),
+            pages: pages(self.memory + stack_bytes),
             code: Code::new(len as usize),
             function_hints: Box::default(),
             survey: OnceLock::new(),

@@ -50,15 +50,30 @@ pub(crate) struct Hart {
     pub(crate) registers: Registers,
     /// Next instruction.
     pub(crate) pc: u64,
-    /// Gas left.
+    /// Gas left, in units of the rate: what is left, shifted by [`Meter::shift`].
     pub(crate) gas: u64,
-    gas_limit: u64,
+    meter: Meter,
     /// Instructions executed.
     instructions: u64,
     /// What the last LR reserved, until an SC or `ecall`.
     pub(crate) reservation: Reservation,
     /// Accrued exceptions and the dynamic rounding mode.
     pub(crate) fcsr: u64,
+}
+
+/// How the units that instructions are charged in become gas.
+///
+/// Weights are multiplied by a power of two that follows from the memory held ([`crate::Machine::memory_shift`]), which
+/// changes at host calls only. So instructions are charged their plain weights from a count of what is left divided by
+/// that power. What the division leaves over never pays for an instruction, each of which costs a multiple of the power;
+/// host calls, charged in gas, can use it.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+struct Meter {
+    limit: u64,
+    /// What the division left over.
+    rest: u64,
+    shift: u32,
 }
 
 /// What an LR reserved: its address, and its bytes from bit 32 on. 0 where nothing is reserved.
@@ -84,30 +99,30 @@ pub(crate) struct Start {
 }
 
 impl Hart {
-    /// A hart at its start.
-    pub(crate) fn new(start: Start) -> Self {
+    /// A hart at its start, about to run in `memory`.
+    pub(crate) fn new(start: Start, memory: &Memory) -> Self {
         let mut hart = Self {
             registers: [0; 256],
             pc: 0,
             gas: 0,
-            gas_limit: 0,
+            meter: Meter::default(),
             instructions: 0,
             reservation: Reservation::NONE,
             fcsr: 0,
         };
-        hart.restart(start);
+        hart.restart(start, memory);
         hart
     }
 
     /// Goes to the start: registers zero but sp, `fcsr` too, nothing reserved. In place, since most of a hart's bytes are
     /// there to be indexed and never read: to move it costs more than to enter native code.
     #[inline]
-    pub(crate) fn restart(&mut self, start: Start) {
+    pub(crate) fn restart(&mut self, start: Start, memory: &Memory) {
         let Self {
             registers,
             pc,
-            gas,
-            gas_limit,
+            gas: _,
+            meter,
             instructions,
             reservation,
             fcsr,
@@ -115,11 +130,24 @@ impl Hart {
         registers[..usize::from(SINK)].fill(0);
         registers[SP] = start.stack_pointer;
         *pc = start.entry;
-        *gas = start.gas_limit;
-        *gas_limit = start.gas_limit;
+        meter.limit = start.gas_limit;
         *instructions = 0;
         *reservation = Reservation::NONE;
         *fcsr = 0;
+        self.set_gas_left(start.gas_limit, memory);
+    }
+
+    /// Gas left: exact at an `ecall`.
+    pub(crate) fn gas_left(&self) -> u64 {
+        self.gas << self.meter.shift | self.meter.rest
+    }
+
+    /// Goes on with `left`, at the rate of what `memory` holds now.
+    fn set_gas_left(&mut self, left: u64, memory: &Memory) {
+        let shift = memory.rate_shift();
+        self.gas = left >> shift;
+        self.meter.rest = left & ((1 << shift) - 1);
+        self.meter.shift = shift;
     }
 
     /// x0 to x31.
@@ -143,21 +171,23 @@ impl Hart {
     }
 
     /// One host call with the hart's registers.
-    pub(crate) fn ecall<'a>(&'a mut self, memory: &'a mut Memory, host: &mut dyn Host) -> Flow {
+    pub(crate) fn ecall(&mut self, memory: &mut Memory, host: &mut dyn Host) -> Flow {
         self.reservation = Reservation::NONE;
         let args = std::array::from_fn(|i| self.registers[A0 + i]);
         const { assert!(A0 + 5 == A5) };
-        let mut call = Ecall::new(self.registers[A7], args, memory, &mut self.gas);
+        let mut left = self.gas_left();
+        let mut call = Ecall::new(self.registers[A7], args, memory, &mut left);
         let flow = host.ecall(&mut call);
         [self.registers[A0], self.registers[A1]] = call.results;
+        self.set_gas_left(left, memory);
         flow
     }
 
     /// What the run came to.
     pub(crate) fn outcome(&self, end: End) -> Outcome {
         let gas_used = match end {
-            End::Trapped(_) => self.gas_limit,
-            End::Returned | End::Reverted | End::Aborted => self.gas_limit - self.gas,
+            End::Trapped(_) => self.meter.limit,
+            End::Returned | End::Reverted | End::Aborted => self.meter.limit - self.gas_left(),
         };
         Outcome {
             end,

@@ -128,7 +128,7 @@ impl Instance {
         let start = self.start(gas_limit);
         if !is_native || !native::has_room() {
             self.memory.stop_recording();
-            let mut hart = Hart::new(start);
+            let mut hart = Hart::new(start, &self.memory);
             let outcome = interpreter::run(&mut hart, &program, &mut self.memory, host);
             self.registers = hart.registers();
             self.interpreted_gas = outcome.gas_used;

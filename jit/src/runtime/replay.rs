@@ -166,12 +166,13 @@ impl Record {
         }
         let mut memory = Memory::try_new(program).ok()?;
         let mut player = self.past.player();
-        let mut hart = Hart::new(Start {
+        let laid_out = player.apply([0; 2], &mut memory).is_some();
+        let start = Start {
             entry: u64::from(program.entry()),
             stack_pointer: self.stack_pointer,
             gas_limit: self.gas_limit,
-        });
-        let laid_out = player.apply([0; 2], &mut memory).is_some();
+        };
+        let mut hart = Hart::new(start, &memory);
         let outcome = interpreter::run(&mut hart, program, &mut memory, &mut player);
         match outcome.end {
             End::Trapped(trap) if laid_out => Some(Replayed {

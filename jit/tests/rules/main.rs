@@ -8,6 +8,7 @@ mod common;
 mod gas;
 mod host;
 mod memory;
+mod memory_rate;
 mod text;
 
 use std::sync::Arc;

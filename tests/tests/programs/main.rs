@@ -120,8 +120,8 @@ fn load(guest: &Guest) -> Loaded {
 /// Enough gas for a program that ends, with a host that does what its calls ask for unless qemu is to do the same.
 fn setting(guest: &Guest) -> Setting {
     Setting {
-        // No instruction weighs more than 12; host calls charge less than 64.
-        gas_limit: guest.most_instructions * 20 + 100_000,
+        // No instruction weighs more than 12, times 64 where much memory is held; host calls charge less than 64.
+        gas_limit: guest.most_instructions * 20 * 64 + 100_000,
         script: Script {
             acts: !guest.for_qemu,
             end: None,

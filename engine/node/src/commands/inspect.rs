@@ -112,11 +112,17 @@ fn show_segments(args: &Args, elf: &[u8], program: &Program, out: &mut impl Writ
     )?;
     writeln!(
         out,
-        "entry {:#x}, text {} bytes, heap from {:#x}, {} pages charged at entry\n\nsegments",
+        "entry {:#x}, text {} bytes, heap from {:#x}, {} pages charged at entry",
         program.entry(),
         program.text_len(),
         program.heap_start(),
         program.entry_pages()
+    )?;
+    writeln!(
+        out,
+        "{} pages held at entry: instructions cost {} times their weights\n\nsegments",
+        program.pages(),
+        memory_rate(program)
     )?;
     for segment in program.segments() {
         let end = segment.address + segment.memory_len;
@@ -128,6 +134,11 @@ fn show_segments(args: &Args, elf: &[u8], program: &Program, out: &mut impl Writ
         )?;
     }
     Ok(())
+}
+
+/// What weights are multiplied by before the heap grows.
+fn memory_rate(program: &Program) -> u64 {
+    1 << program.machine().memory_shift(program.pages())
 }
 
 fn as_json(program: &Program, functions: &[Function], blocks: &[Block]) -> Value {
@@ -152,6 +163,8 @@ fn as_json(program: &Program, functions: &[Function], blocks: &[Block]) -> Value
         "text": { "address": program.text().0, "len": program.text_len() },
         "heap_start": program.heap_start(),
         "entry_pages": program.entry_pages(),
+        "pages": program.pages(),
+        "memory_rate": memory_rate(program),
         "segments": segments.collect::<Vec<_>>(),
         "functions": functions.collect::<Vec<_>>(),
         "instructions": instructions.collect::<Vec<_>>(),

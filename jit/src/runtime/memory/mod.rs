@@ -30,15 +30,19 @@ pub(crate) use template::Template;
 use super::outcome::TrapKind;
 use super::pool;
 use crate::image::Program;
-use crate::machine::PAGE_BYTES;
+use crate::machine::{Machine, PAGE_BYTES};
 use reservation::SPACE;
 
 /// A guest's 32-bit address space, in 4 KiB pages. Accessors check ranges in the page table, never by a signal.
 #[derive(Debug)]
 pub struct Memory {
     slot: Slot,
+    machine: &'static Machine,
+    /// Pages of segments and stack.
+    laid_pages: u32,
+    /// [`Machine::memory_shift`] of all that is held now.
+    rate_shift: u32,
     heap_start: u32,
-    heap_max_pages: u32,
     recording: Option<Recorded>,
 }
 
@@ -55,11 +59,13 @@ pub(crate) struct Recorded {
 impl Memory {
     /// Memory with the program's segments and stack, everything else unmapped.
     pub(super) fn try_new(program: &Program) -> Result<Self, InstanceError> {
-        let layout = &program.machine().layout;
+        let machine = program.machine();
         Ok(Self {
             slot: pool::POOL.take(program)?,
+            machine,
+            laid_pages: program.pages(),
+            rate_shift: machine.memory_shift(program.pages()),
             heap_start: program.heap_start(),
-            heap_max_pages: layout.heap_max_bytes / PAGE_BYTES,
             recording: None,
         })
     }
@@ -123,6 +129,12 @@ impl Memory {
         self.slot.heap_pages()
     }
 
+    /// By what power of two weights are multiplied now ([`Machine::memory_shift`]).
+    #[inline]
+    pub(crate) fn rate_shift(&self) -> u32 {
+        self.rate_shift
+    }
+
     /// First heap address (the page after the last segment).
     #[must_use]
     pub fn heap_start(&self) -> u64 {
@@ -135,15 +147,15 @@ impl Memory {
     /// If the host cannot map the pages ([`InstanceError`]): a fault of the host that no guest may observe.
     pub fn grow_heap(&mut self, pages: u32) -> Option<u64> {
         let granted = self.heap_pages();
-        granted
-            .checked_add(pages)
-            .filter(|&grown| grown <= self.heap_max_pages)?;
+        let most = self.machine.layout.heap_max_bytes / PAGE_BYTES;
+        let grown = granted.checked_add(pages).filter(|&grown| grown <= most)?;
         if let Err(error) = self.slot.grow_heap(pages) {
             panic!("{error}");
         }
         if let Some(recorded) = &mut self.recording {
             recorded.heap_pages += pages;
         }
+        self.rate_shift = self.machine.memory_shift(self.laid_pages + grown);
         Some(self.heap_start() + u64::from(granted) * u64::from(PAGE_BYTES))
     }
 

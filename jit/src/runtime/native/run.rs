@@ -85,7 +85,8 @@ pub(crate) fn run(
             clmulr: reversed,
             run: current,
         } = whole;
-        hart.restart(start);
+        // SAFETY: the memory is live and borrowed by this run alone.
+        hart.restart(start, unsafe { &*memory });
         *host_stack = 0;
         *stack_limit = stack::limit();
         *entries = code.entries();
@@ -108,14 +109,14 @@ pub(crate) fn run(
         if function == 0 {
             // SAFETY: the memory is live and borrowed by this run alone.
             let memory = unsafe { &mut *memory };
-            let before = hart.gas;
+            let before = hart.gas_left();
             let mut tiering = Tiering {
                 program,
                 code,
                 was_native,
             };
             let end = interpreter::advance(hart, program, memory, &mut *run.host, &mut tiering);
-            interpreted += before - hart.gas;
+            interpreted += before - hart.gas_left();
             match end {
                 Advance::Watched => continue,
                 Advance::Strayed => break None,
