@@ -3,13 +3,20 @@
 //! A store is a handle: clones share one tree, from any thread. The tree's lock guards the map of versions only.
 //! Each operation takes the versions it needs out of the map and works on them without the lock; versions that
 //! leave the map are dropped after the lock is released.
+//!
+//! Committed versions lie in a log, each with all that its parent had not. What the log has to keep follows from the
+//! versions that are held: each says behind which place all lies that it reaches ([`crate::header::Epoch`]).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::changes::Changes;
 use crate::error::{CommitError, DiscardError, FinalizeError, InsertError, OpenError, PersistError};
-use crate::version::{Commit, Version, VersionId};
+use crate::files::{Files, MemoryFiles};
+use crate::header::{Epoch, Header};
+use crate::log::{Log, LogConfig, Position, WriteError};
+use crate::trie::{Trie, WriteTrieError};
+use crate::version::{Commit, Committed, Version, VersionId};
 use crate::view::View;
 
 /// How a store is set up.
@@ -17,14 +24,29 @@ use crate::view::View;
 pub struct Config {
     /// How many versions stay readable and provable, counted from the finalized one down. Those above it all stay.
     pub retention: u64,
+    /// Binary logarithm of the number of versions in which everything that is old is written anew once, a part in each, so
+    /// that what it lay in can be forgotten. Fewer keep less on the disk, and write more for each version.
+    pub sweep_bits: u32,
+    /// Records are cut at this many bytes.
+    pub record_bytes: usize,
+    /// How the log is set up.
+    pub log: LogConfig,
 }
 
 impl Default for Config {
-    /// A retention of 1,024 versions.
+    /// A retention of 1,024 versions, sweeps of 512, records of 32 MiB.
     fn default() -> Self {
-        Self { retention: 1024 }
+        Self {
+            retention: 1024,
+            sweep_bits: 9,
+            record_bytes: 32 << 20,
+            log: LogConfig::default(),
+        }
     }
 }
+
+/// The largest [`Config::sweep_bits`].
+pub const MAX_SWEEP_BITS: u32 = 20;
 
 /// The version that everything descends from. It is committed and finalized from the start.
 #[derive(Clone, Debug)]
@@ -60,7 +82,12 @@ pub struct Store {
 
 struct Shared {
     config: Config,
-    genesis: Commit,
+    genesis: VersionId,
+    log: Arc<Log>,
+    /// Whether a restart finds anything.
+    is_kept: bool,
+    /// The newest version known to be durable.
+    persisted: Mutex<Commit>,
     tree: RwLock<Tree>,
 }
 
@@ -75,28 +102,55 @@ struct Tree {
 type Removed = Vec<Arc<Version>>;
 
 impl Store {
-    /// A store whose only version is `genesis`.
+    /// A store in memory, whose only version is `genesis`.
     ///
     /// # Errors
     /// [`OpenError`] when the configuration makes no sense.
     pub fn open(config: Config, genesis: Genesis) -> Result<Self, OpenError> {
+        Self::open_files(Arc::new(MemoryFiles::default()), false, config, genesis)
+    }
+
+    /// The store in a directory ([`crate::files::Directory`]), or a new one there whose only version is `genesis`. What was
+    /// committed and is durable is held again, except what finality and retention had dropped.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_in(files: Arc<dyn Files>, config: Config, genesis: Genesis) -> Result<Self, OpenError> {
+        Self::open_files(files, true, config, genesis)
+    }
+
+    fn open_files(
+        files: Arc<dyn Files>,
+        is_kept: bool,
+        config: Config,
+        genesis: Genesis,
+    ) -> Result<Self, OpenError> {
         if config.retention == 0 {
             return Err(OpenError::NoRetention);
         }
-        let version = Arc::new(Version::genesis(genesis.id, genesis.height, &genesis.changes));
-        let commit = version
-            .commit_info()
-            .expect("genesis is committed from the start");
-        let mut tree = Tree {
-            versions: BTreeMap::new(),
-            by_height: BTreeSet::new(),
-            finalized: version.clone(),
+        if config.sweep_bits > MAX_SWEEP_BITS {
+            return Err(OpenError::SweepBits {
+                bits: config.sweep_bits,
+                limit: MAX_SWEEP_BITS,
+            });
+        }
+        let (log, _) = Log::open(files, config.log.clone())?;
+        let found = Found::read(&log, genesis.id)?;
+        let tree = match found.newest {
+            Some(_) => found.tree(&log, config.retention)?,
+            None => Tree::new(Arc::new(write_genesis(&log, &config, &genesis)?)),
         };
-        tree.add(version);
+        // What opening found is durable.
+        let persisted = tree.newest().ok_or(OpenError::NoVersion {
+            place: log.snapshot().place(Position::ZERO),
+        })?;
         Ok(Self {
             shared: Arc::new(Shared {
                 config,
-                genesis: commit,
+                genesis: genesis.id,
+                log: Arc::new(log),
+                is_kept,
+                persisted: Mutex::new(persisted),
                 tree: RwLock::new(tree),
             }),
         })
@@ -164,18 +218,38 @@ impl Store {
             return Ok(commit);
         }
         let parent = parent.expect("only committed versions outlive their parent in the tree");
-        match parent.trie() {
-            Some(trie) => Ok(version.commit(&trie)),
-            None => Err(CommitError::ParentNotCommitted {
+        let Some(below) = parent.committed.get() else {
+            return Err(CommitError::ParentNotCommitted {
                 id,
                 parent: parent.id,
-            }),
-        }
+            });
+        };
+        let finalized = self.finalized().1;
+        let shared = &*self.shared;
+        version
+            .commit(|changes| {
+                let (height, bits) = (version.height, shared.config.sweep_bits);
+                let place = Place {
+                    id,
+                    parent: version.parent,
+                    genesis: shared.genesis,
+                    height,
+                    finalized,
+                    epoch: below.epoch.next(height, below.position, bits),
+                };
+                place.write(&shared.log, &shared.config, &below.trie, changes)
+            })
+            .map_err(|error| match error {
+                WriteTrieError::Read(error) => error.into(),
+                WriteTrieError::Write(error) => error.into(),
+            })
     }
 
     /// Blocks until the committed version `id` will be found by the next start, if this store can keep versions at
     /// all, and answers [`Self::persisted`]. A store in memory keeps none: it answers at once, and whoever needs the
     /// version after a restart executes the blocks above the answered one again.
+    ///
+    /// Then a part of the log is forgotten, if there is one that no version held reaches any more.
     ///
     /// # Errors
     /// [`PersistError`].
@@ -186,14 +260,41 @@ impl Store {
             .get(&id)
             .cloned()
             .ok_or(PersistError::UnknownVersion(id))?;
-        version.commit_info().ok_or(PersistError::NotCommitted(id))?;
+        let committed = version.committed.get().ok_or(PersistError::NotCommitted(id))?;
+        let commit = version.commit_info().ok_or(PersistError::NotCommitted(id))?;
+        self.shared.log.sync(committed.sequence)?;
+        if self.shared.is_kept {
+            let mut persisted = self.lock_persisted();
+            if commit.height >= persisted.height {
+                *persisted = commit;
+            }
+        }
+        self.forget()?;
         Ok(self.persisted())
+    }
+
+    /// Forgets the oldest segment of the log, if nothing in it is reached any more.
+    fn forget(&self) -> Result<(), WriteError> {
+        let versions: Vec<Arc<Version>> = self.read().versions.values().cloned().collect();
+        // What is held later descends from what is held now, and reaches nothing older.
+        let floor = versions.iter().map(|version| version.floor()).min();
+        if let Some(floor) = floor {
+            self.shared.log.remove_oldest_before(floor)?;
+        }
+        Ok(())
+    }
+
+    fn lock_persisted(&self) -> std::sync::MutexGuard<'_, Commit> {
+        self.shared
+            .persisted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest version that a restart finds without executing anything: for a store in memory, genesis.
     #[must_use]
     pub fn persisted(&self) -> Commit {
-        self.shared.genesis
+        *self.lock_persisted()
     }
 
     /// The newest version that a restart finds and that `on_chain` accepts. Recovery asks with "is on the finalized
@@ -201,14 +302,29 @@ impl Store {
     /// chain than the ledger.
     #[must_use]
     pub fn newest_persisted(&self, on_chain: impl Fn(&Commit) -> bool) -> Option<Commit> {
-        Some(self.shared.genesis).filter(on_chain)
+        if !self.shared.is_kept {
+            return Some(self.persisted()).filter(on_chain);
+        }
+        let durable = self.shared.log.durable();
+        let newest_first: Vec<Arc<Version>> = {
+            let tree = self.read();
+            let ids = tree.by_height.iter().rev();
+            ids.filter_map(|(_, id)| tree.versions.get(id).cloned()).collect()
+        };
+        newest_first
+            .iter()
+            .filter(|version| version.committed.get().is_some_and(|c| c.sequence < durable))
+            .filter_map(|version| version.commit_info())
+            .find(on_chain)
     }
 
     /// A view of the version `id`, if it is held.
     #[must_use]
     pub fn view(&self, id: VersionId) -> Option<View> {
-        let version = self.read().versions.get(&id).cloned()?;
-        Some(View::new(version))
+        // Under the lock: what leaves the tree may leave the log next.
+        let tree = self.read();
+        let version = tree.versions.get(&id).cloned()?;
+        Some(View::new(version, &self.shared.log))
     }
 
     /// Makes `id` final: drops every branch that does not lead to or from it, and the versions that fall out of the
@@ -267,6 +383,161 @@ impl Store {
     }
 }
 
+/// A version's place among the others.
+struct Place {
+    id: VersionId,
+    parent: Option<VersionId>,
+    genesis: VersionId,
+    height: u64,
+    finalized: u64,
+    epoch: Epoch,
+}
+
+impl Place {
+    /// Writes what `changes` make of a trie.
+    fn write(
+        &self,
+        log: &Log,
+        config: &Config,
+        below: &Trie,
+        changes: &Changes,
+    ) -> Result<Committed, WriteTrieError> {
+        let sweep = self.epoch.sweep(self.height);
+        let header = |trie: &Trie, digest: &_| {
+            Header {
+                id: self.id,
+                parent: self.parent,
+                genesis: self.genesis,
+                root: trie.root,
+                digest: *digest,
+                height: self.height,
+                finalized: self.finalized,
+                epoch: self.epoch,
+            }
+            .to_bytes()
+        };
+        let written = below.write(
+            log,
+            changes,
+            Some(&sweep),
+            self.height,
+            config.record_bytes,
+            header,
+        )?;
+        Ok(Committed {
+            trie: written.trie,
+            digest: written.digest,
+            epoch: self.epoch,
+            sequence: written.sequence,
+            position: written.position,
+        })
+    }
+}
+
+/// Writes the first version, and makes it durable.
+fn write_genesis(log: &Log, config: &Config, genesis: &Genesis) -> Result<Version, OpenError> {
+    let place = Place {
+        id: genesis.id,
+        parent: None,
+        genesis: genesis.id,
+        height: genesis.height,
+        finalized: genesis.height,
+        epoch: Epoch::first(genesis.height, config.sweep_bits),
+    };
+    let written = place.write(log, config, &Trie::default(), &genesis.changes);
+    let committed = written.map_err(|error| match error {
+        WriteTrieError::Read(error) => OpenError::Read(error),
+        WriteTrieError::Write(error) => OpenError::Write(error),
+    })?;
+    log.sync(committed.sequence)?;
+    Ok(Version::committed(genesis.id, genesis.height, None, committed))
+}
+
+/// Versions that a log holds.
+struct Found {
+    versions: BTreeMap<VersionId, (Header, Arc<Version>)>,
+    /// Where the newest lies.
+    newest: Option<Position>,
+}
+
+impl Found {
+    /// Reads the header of every record that has one.
+    fn read(log: &Log, genesis: VersionId) -> Result<Self, OpenError> {
+        let snapshot = log.snapshot();
+        let mut found = Self {
+            versions: BTreeMap::new(),
+            newest: None,
+        };
+        for (sequence, _, position) in log.records() {
+            let Some(header) = snapshot.at(position).and_then(|at| Trie::header_of(at.bytes)) else {
+                continue;
+            };
+            let header = Header::from_bytes(header)
+                .ok_or_else(|| OpenError::Read(crate::ReadError::Damaged(snapshot.place(position))))?;
+            if header.genesis != genesis {
+                return Err(OpenError::OtherGenesis {
+                    found: header.genesis,
+                    expected: genesis,
+                });
+            }
+            found.newest = Some(position);
+            // What it reaches may have been forgotten.
+            if header.epoch.floor.segment() < snapshot.first_segment() {
+                continue;
+            }
+            let committed = Committed {
+                trie: Trie { root: header.root },
+                digest: header.digest,
+                epoch: header.epoch,
+                sequence,
+                position: position.plus(1),
+            };
+            let version = Version::committed(header.id, header.height, header.parent, committed);
+            // A version that was written again, after a fork of it was lost, is the same.
+            found.versions.insert(header.id, (header, Arc::new(version)));
+        }
+        Ok(found)
+    }
+
+    /// The tree as finality and retention leave it.
+    fn tree(&self, log: &Log, retention: u64) -> Result<Tree, OpenError> {
+        let no_version = || OpenError::NoVersion {
+            place: log.snapshot().place(self.newest.unwrap_or_default()),
+        };
+        // What the others say was final when they were written, as far as it is there.
+        let (header, said_by) = self
+            .versions
+            .values()
+            .max_by_key(|(header, version)| (header.finalized, header.height, version.id))
+            .ok_or_else(no_version)?;
+        let mut finalized = Arc::clone(said_by);
+        while finalized.height > header.finalized
+            && let Some((_, parent)) = finalized.parent.and_then(|parent| self.versions.get(&parent))
+        {
+            finalized = Arc::clone(parent);
+        }
+        let mut tree = Tree::new(Arc::clone(&finalized));
+        let mut oldest = &finalized;
+        while let Some((_, parent)) = oldest.parent.and_then(|parent| self.versions.get(&parent)) {
+            if parent.height.saturating_add(retention) <= finalized.height {
+                break;
+            }
+            tree.add(Arc::clone(parent));
+            oldest = parent;
+        }
+        let mut above: Vec<_> = self.versions.values().map(|(_, version)| version).collect();
+        above.retain(|version| version.height > finalized.height);
+        above.sort_by_key(|version| version.height);
+        for version in above {
+            let parent = version.parent.and_then(|parent| tree.versions.get(&parent));
+            if parent.is_some_and(|parent| parent.height >= finalized.height) {
+                tree.add(Arc::clone(version));
+            }
+        }
+        Ok(tree)
+    }
+}
+
 impl Version {
     fn accepts_again(&self, parent: VersionId, height: u64, changes: &Changes) -> Result<(), InsertError> {
         if self.is_same(parent, height, changes) {
@@ -281,6 +552,23 @@ impl Version {
 }
 
 impl Tree {
+    fn new(finalized: Arc<Version>) -> Self {
+        let mut tree = Self {
+            versions: BTreeMap::new(),
+            by_height: BTreeSet::new(),
+            finalized: Arc::clone(&finalized),
+        };
+        tree.add(finalized);
+        tree
+    }
+
+    /// The highest committed version.
+    fn newest(&self) -> Option<Commit> {
+        let ids = self.by_height.iter().rev();
+        ids.filter_map(|(_, id)| self.versions.get(id)?.commit_info())
+            .next()
+    }
+
     fn add(&mut self, version: Arc<Version>) {
         self.by_height.insert((version.height, version.id));
         self.versions.insert(version.id, version);

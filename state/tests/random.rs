@@ -62,7 +62,10 @@ impl Run {
         let genesis = VersionId([0; 32]);
         let mut contents = Contents::new();
         let changes = random_changes(&mut rng, &mut contents, KEYS / 2);
-        let config = Config { retention: RETENTION };
+        let config = Config {
+            retention: RETENTION,
+            ..Config::default()
+        };
         let store = Store::open(
             config,
             Genesis {

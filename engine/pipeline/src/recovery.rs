@@ -121,7 +121,13 @@ pub(crate) fn genesis_store(spec: &ChainSpec, genesis: &Hash, retention: u64) ->
         height: 0,
         changes: genesis_changes(spec).into(),
     };
-    Ok(Store::open(Config { retention }, state)?)
+    Ok(Store::open(
+        Config {
+            retention,
+            ..Config::default()
+        },
+        state,
+    )?)
 }
 
 /// What is durable, brought back.
