@@ -156,6 +156,23 @@ pub enum FinalizeError {
     },
 }
 
+/// Why [`crate::Store::roll_back`] refused.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RollBackError {
+    /// No such version is held.
+    #[error(
+        "version {0} is not held: it was never inserted, was discarded, or fell out of the retention window"
+    )]
+    UnknownVersion(VersionId),
+    /// What a store goes back to has a root.
+    #[error("version {0} is not committed: commit it first")]
+    NotCommitted(VersionId),
+    /// The disk refused; the store takes no more commits.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
 /// Why [`crate::Store::discard`] refused.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]

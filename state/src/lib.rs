@@ -61,6 +61,7 @@ pub mod view;
 pub use changes::{Changes, Value};
 pub use error::{
     CommitError, DiscardError, FinalizeError, InsertError, OpenError, PersistError, ProveError, ReadError,
+    RollBackError,
 };
 pub use millrace_proof::{BatchProof, Path, Proof, ProofError, Root, verify, verify_batch, verify_value};
 pub use store::{Config, Genesis, Stats, Store};

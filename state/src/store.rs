@@ -11,11 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::changes::Changes;
-use crate::error::{CommitError, DiscardError, FinalizeError, InsertError, OpenError, PersistError};
+use crate::error::{
+    CommitError, DiscardError, FinalizeError, InsertError, OpenError, PersistError, RollBackError,
+};
 use crate::files::{Files, MemoryFiles};
 use crate::header::{Epoch, Header};
 use crate::log::{Log, LogConfig, Position, WriteError};
-use crate::trie::{Trie, WriteTrieError};
+use crate::trie::{Said, Trie, WriteTrieError};
 use crate::version::{Commit, Committed, Version, VersionId};
 use crate::view::View;
 
@@ -301,9 +303,9 @@ impl Store {
     /// chain of the ledger" and executes the blocks above the answer. `None` means that the store belongs to another
     /// chain than the ledger.
     #[must_use]
-    pub fn newest_persisted(&self, on_chain: impl Fn(&Commit) -> bool) -> Option<Commit> {
+    pub fn newest_persisted(&self, mut on_chain: impl FnMut(&Commit) -> bool) -> Option<Commit> {
         if !self.shared.is_kept {
-            return Some(self.persisted()).filter(on_chain);
+            return Some(self.persisted()).filter(|commit| on_chain(commit));
         }
         let durable = self.shared.log.durable();
         let newest_first: Vec<Arc<Version>> = {
@@ -315,7 +317,7 @@ impl Store {
             .iter()
             .filter(|version| version.committed.get().is_some_and(|c| c.sequence < durable))
             .filter_map(|version| version.commit_info())
-            .find(on_chain)
+            .find(|commit| on_chain(commit))
     }
 
     /// A view of the version `id`, if it is held.
@@ -338,6 +340,36 @@ impl Store {
         let removed = self.write().finalize(id, self.shared.config.retention)?;
         drop(removed);
         Ok(())
+    }
+
+    /// Goes back to the committed version `id`: it becomes the finalized one, and all versions but its ancestors are dropped,
+    /// those too that were final. Nothing is computed; views of what is dropped stay good. Durable when this returns. Answers
+    /// how many versions were dropped.
+    ///
+    /// # Errors
+    /// [`RollBackError`].
+    pub fn roll_back(&self, id: VersionId) -> Result<usize, RollBackError> {
+        let target = self
+            .read()
+            .versions
+            .get(&id)
+            .cloned()
+            .ok_or(RollBackError::UnknownVersion(id))?;
+        let commit = target.commit_info().ok_or(RollBackError::NotCommitted(id))?;
+        let shared = &*self.shared;
+        let sequence = Said::write_roll_back(&shared.log, target.height, &id.0)?;
+        shared.log.sync(sequence)?;
+        let removed = {
+            let mut tree = self.write();
+            if !tree.versions.contains_key(&id) {
+                return Err(RollBackError::UnknownVersion(id));
+            }
+            if shared.is_kept {
+                *self.lock_persisted() = commit;
+            }
+            tree.roll_back(&target)
+        };
+        Ok(removed.len())
     }
 
     /// Drops `id` with all its descendants and answers how many versions those were. Views of them stay good.
@@ -469,11 +501,16 @@ impl Found {
             newest: None,
         };
         for (sequence, _, position) in log.records() {
-            let Some(header) = snapshot.at(position).and_then(|at| Trie::header_of(at.bytes)) else {
-                continue;
+            let damaged = || OpenError::Read(crate::ReadError::Damaged(snapshot.place(position)));
+            let at = snapshot.at(position).ok_or_else(damaged)?;
+            let header = match Said::read(at.bytes).ok_or_else(damaged)? {
+                Said::Version(header) => Header::from_bytes(header).ok_or_else(damaged)?,
+                Said::RollBack(id) => {
+                    found.roll_back(VersionId(id));
+                    continue;
+                }
+                Said::Part => continue,
             };
-            let header = Header::from_bytes(header)
-                .ok_or_else(|| OpenError::Read(crate::ReadError::Damaged(snapshot.place(position))))?;
             if header.genesis != genesis {
                 return Err(OpenError::OtherGenesis {
                     found: header.genesis,
@@ -497,6 +534,24 @@ impl Found {
             found.versions.insert(header.id, (header, Arc::new(version)));
         }
         Ok(found)
+    }
+
+    /// Leaves the version and its ancestors.
+    fn roll_back(&mut self, id: VersionId) {
+        let mut left = BTreeMap::new();
+        let mut next = Some(id);
+        while let Some(id) = next
+            && let Some((mut header, version)) = self.versions.remove(&id)
+        {
+            next = version.parent;
+            // What was final then is no more.
+            header.finalized = 0;
+            left.insert(id, (header, version));
+        }
+        self.versions = left;
+        if let Some((header, version)) = self.versions.get_mut(&id) {
+            header.finalized = version.height;
+        }
     }
 
     /// The tree as finality and retention leave it.
@@ -672,6 +727,19 @@ impl Tree {
             }
             removed.extend(self.remove(oldest));
         }
+    }
+
+    fn roll_back(&mut self, target: &Arc<Version>) -> Removed {
+        let mut kept = BTreeSet::new();
+        let mut next = Some(target);
+        while let Some(version) = next {
+            kept.insert(version.id);
+            next = version.parent.and_then(|parent| self.versions.get(&parent));
+        }
+        let lost: Vec<VersionId> = self.versions.keys().copied().collect();
+        self.finalized = Arc::clone(target);
+        let lost = lost.into_iter().filter(|id| !kept.contains(id));
+        lost.filter_map(|id| self.remove(id)).collect()
     }
 
     fn discard(&mut self, id: VersionId) -> Result<Removed, DiscardError> {

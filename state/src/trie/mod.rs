@@ -33,7 +33,7 @@ use crate::log::Position;
 
 pub(crate) use read::Iter;
 pub(crate) use update::Sweep;
-pub(crate) use write::{Header, WriteTrieError};
+pub(crate) use write::{Header, Said, WriteTrieError};
 
 /// Levels of the binary trie in a page.
 ///

@@ -3,6 +3,7 @@
 //! ```text
 //!   record: a part      kind ‖ leaves, pages                  as many as it takes, where one record would be too large
 //!   record: a version   kind ‖ header ‖ leaves, pages, root
+//!   record: back to     kind ‖ id ‖ BLAKE3(id)                what is no ancestor of it does not count any more
 //! ```
 //!
 //! What refers comes behind what it refers to: leaves first, then pages from the deepest level up.
@@ -18,6 +19,8 @@ use crate::log::{Log, Position, WriteError};
 const PART: u8 = 1;
 /// First byte of a record that has a header too.
 const VERSION: u8 = 2;
+/// First byte of a record that says which version the store went back to.
+const ROLL_BACK: u8 = 3;
 
 /// What a version's record says of itself; the trie reads nothing into it.
 pub(crate) type Header = [u8; 248];
@@ -91,11 +94,40 @@ impl Trie {
             position: position.plus(1),
         })
     }
+}
 
-    /// The header of a record whose payload begins like this, if it is a version's.
-    pub(crate) fn header_of(payload: &[u8]) -> Option<&Header> {
+/// What a record says, as far as it is for the store.
+pub(crate) enum Said<'a> {
+    /// A version was written.
+    Version(&'a Header),
+    /// The store went back to the version with that id.
+    RollBack([u8; 32]),
+    /// There are leaves and pages.
+    Part,
+}
+
+impl<'a> Said<'a> {
+    /// What the record says whose payload begins like this; `None` for one that nobody wrote.
+    pub(crate) fn read(payload: &'a [u8]) -> Option<Self> {
         let (kind, rest) = payload.split_first()?;
-        rest.first_chunk().filter(|_| *kind == VERSION)
+        match *kind {
+            PART => Some(Self::Part),
+            VERSION => rest.first_chunk().map(Self::Version),
+            ROLL_BACK => {
+                let (id, rest) = rest.split_first_chunk::<32>()?;
+                let check = rest.first_chunk::<32>()?;
+                (blake3::hash(id) == *check).then_some(Self::RollBack(*id))
+            }
+            _ => None,
+        }
+    }
+
+    /// Appends a record that says that the store went back. Gives its number.
+    pub(crate) fn write_roll_back(log: &Log, label: u64, id: &[u8; 32]) -> Result<u64, WriteError> {
+        let mut payload = vec![ROLL_BACK];
+        payload.extend_from_slice(id);
+        payload.extend_from_slice(blake3::hash(id).as_bytes());
+        log.append(label, &payload)
     }
 }
 
