@@ -7,19 +7,24 @@
 //! Committed versions lie in a log, each with all that its parent had not. What the log has to keep follows from the
 //! versions that are held: each says behind which place all lies that it reaches ([`crate::header::Epoch`]).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+mod opening;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::changes::Changes;
 use crate::error::{
     CommitError, DiscardError, FinalizeError, InsertError, OpenError, PersistError, RollBackError,
 };
 use crate::files::{Files, MemoryFiles};
-use crate::header::{Epoch, Header};
 use crate::log::{Log, LogConfig, Position, WriteError};
-use crate::trie::{Said, Trie, WriteTrieError};
-use crate::version::{Commit, Committed, Version, VersionId};
+use crate::trie::{Said, WriteTrieError};
+use crate::version::{Commit, Version, VersionId};
 use crate::view::View;
+use opening::{Found, Place, write_genesis};
+use tree::Tree;
 
 /// How a store is set up.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -92,16 +97,6 @@ struct Shared {
     persisted: Mutex<Commit>,
     tree: RwLock<Tree>,
 }
-
-struct Tree {
-    versions: BTreeMap<VersionId, Arc<Version>>,
-    /// The same versions in the order of their heights, so parents before children.
-    by_height: BTreeSet<(u64, VersionId)>,
-    finalized: Arc<Version>,
-}
-
-/// Versions taken out of the tree, to be dropped once its lock is released.
-type Removed = Vec<Arc<Version>>;
 
 impl Store {
     /// A store in memory, whose only version is `genesis`.
@@ -286,7 +281,7 @@ impl Store {
         Ok(())
     }
 
-    fn lock_persisted(&self) -> std::sync::MutexGuard<'_, Commit> {
+    fn lock_persisted(&self) -> MutexGuard<'_, Commit> {
         self.shared
             .persisted
             .lock()
@@ -415,184 +410,6 @@ impl Store {
     }
 }
 
-/// A version's place among the others.
-struct Place {
-    id: VersionId,
-    parent: Option<VersionId>,
-    genesis: VersionId,
-    height: u64,
-    finalized: u64,
-    epoch: Epoch,
-}
-
-impl Place {
-    /// Writes what `changes` make of a trie.
-    fn write(
-        &self,
-        log: &Log,
-        config: &Config,
-        below: &Trie,
-        changes: &Changes,
-    ) -> Result<Committed, WriteTrieError> {
-        let sweep = self.epoch.sweep(self.height);
-        let header = |trie: &Trie, digest: &_| {
-            Header {
-                id: self.id,
-                parent: self.parent,
-                genesis: self.genesis,
-                root: trie.root,
-                digest: *digest,
-                height: self.height,
-                finalized: self.finalized,
-                epoch: self.epoch,
-            }
-            .to_bytes()
-        };
-        let written = below.write(
-            log,
-            changes,
-            Some(&sweep),
-            self.height,
-            config.record_bytes,
-            header,
-        )?;
-        Ok(Committed {
-            trie: written.trie,
-            digest: written.digest,
-            epoch: self.epoch,
-            sequence: written.sequence,
-            position: written.position,
-        })
-    }
-}
-
-/// Writes the first version, and makes it durable.
-fn write_genesis(log: &Log, config: &Config, genesis: &Genesis) -> Result<Version, OpenError> {
-    let place = Place {
-        id: genesis.id,
-        parent: None,
-        genesis: genesis.id,
-        height: genesis.height,
-        finalized: genesis.height,
-        epoch: Epoch::first(genesis.height, config.sweep_bits),
-    };
-    let written = place.write(log, config, &Trie::default(), &genesis.changes);
-    let committed = written.map_err(|error| match error {
-        WriteTrieError::Read(error) => OpenError::Read(error),
-        WriteTrieError::Write(error) => OpenError::Write(error),
-    })?;
-    log.sync(committed.sequence)?;
-    Ok(Version::committed(genesis.id, genesis.height, None, committed))
-}
-
-/// Versions that a log holds.
-struct Found {
-    versions: BTreeMap<VersionId, (Header, Arc<Version>)>,
-    /// Where the newest lies.
-    newest: Option<Position>,
-}
-
-impl Found {
-    /// Reads the header of every record that has one.
-    fn read(log: &Log, genesis: VersionId) -> Result<Self, OpenError> {
-        let snapshot = log.snapshot();
-        let mut found = Self {
-            versions: BTreeMap::new(),
-            newest: None,
-        };
-        for (sequence, _, position) in log.records() {
-            let damaged = || OpenError::Read(crate::ReadError::Damaged(snapshot.place(position)));
-            let at = snapshot.at(position).ok_or_else(damaged)?;
-            let header = match Said::read(at.bytes).ok_or_else(damaged)? {
-                Said::Version(header) => Header::from_bytes(header).ok_or_else(damaged)?,
-                Said::RollBack(id) => {
-                    found.roll_back(VersionId(id));
-                    continue;
-                }
-                Said::Part => continue,
-            };
-            if header.genesis != genesis {
-                return Err(OpenError::OtherGenesis {
-                    found: header.genesis,
-                    expected: genesis,
-                });
-            }
-            found.newest = Some(position);
-            // What it reaches may have been forgotten.
-            if header.epoch.floor.segment() < snapshot.first_segment() {
-                continue;
-            }
-            let committed = Committed {
-                trie: Trie { root: header.root },
-                digest: header.digest,
-                epoch: header.epoch,
-                sequence,
-                position: position.plus(1),
-            };
-            let version = Version::committed(header.id, header.height, header.parent, committed);
-            // A version that was written again, after a fork of it was lost, is the same.
-            found.versions.insert(header.id, (header, Arc::new(version)));
-        }
-        Ok(found)
-    }
-
-    /// Leaves the version and its ancestors.
-    fn roll_back(&mut self, id: VersionId) {
-        let mut left = BTreeMap::new();
-        let mut next = Some(id);
-        while let Some(id) = next
-            && let Some((mut header, version)) = self.versions.remove(&id)
-        {
-            next = version.parent;
-            // What was final then is no more.
-            header.finalized = 0;
-            left.insert(id, (header, version));
-        }
-        self.versions = left;
-        if let Some((header, version)) = self.versions.get_mut(&id) {
-            header.finalized = version.height;
-        }
-    }
-
-    /// The tree as finality and retention leave it.
-    fn tree(&self, log: &Log, retention: u64) -> Result<Tree, OpenError> {
-        let no_version = || OpenError::NoVersion {
-            place: log.snapshot().place(self.newest.unwrap_or_default()),
-        };
-        // What the others say was final when they were written, as far as it is there.
-        let (header, said_by) = self
-            .versions
-            .values()
-            .max_by_key(|(header, version)| (header.finalized, header.height, version.id))
-            .ok_or_else(no_version)?;
-        let mut finalized = Arc::clone(said_by);
-        while finalized.height > header.finalized
-            && let Some((_, parent)) = finalized.parent.and_then(|parent| self.versions.get(&parent))
-        {
-            finalized = Arc::clone(parent);
-        }
-        let mut tree = Tree::new(Arc::clone(&finalized));
-        let mut oldest = &finalized;
-        while let Some((_, parent)) = oldest.parent.and_then(|parent| self.versions.get(&parent)) {
-            if parent.height.saturating_add(retention) <= finalized.height {
-                break;
-            }
-            tree.add(Arc::clone(parent));
-            oldest = parent;
-        }
-        let mut above: Vec<_> = self.versions.values().map(|(_, version)| version).collect();
-        above.retain(|version| version.height > finalized.height);
-        above.sort_by_key(|version| version.height);
-        for version in above {
-            let parent = version.parent.and_then(|parent| tree.versions.get(&parent));
-            if parent.is_some_and(|parent| parent.height >= finalized.height) {
-                tree.add(Arc::clone(version));
-            }
-        }
-        Ok(tree)
-    }
-}
-
 impl Version {
     fn accepts_again(&self, parent: VersionId, height: u64, changes: &Changes) -> Result<(), InsertError> {
         if self.is_same(parent, height, changes) {
@@ -603,156 +420,5 @@ impl Version {
                 height: self.height,
             })
         }
-    }
-}
-
-impl Tree {
-    fn new(finalized: Arc<Version>) -> Self {
-        let mut tree = Self {
-            versions: BTreeMap::new(),
-            by_height: BTreeSet::new(),
-            finalized: Arc::clone(&finalized),
-        };
-        tree.add(finalized);
-        tree
-    }
-
-    /// The highest committed version.
-    fn newest(&self) -> Option<Commit> {
-        let ids = self.by_height.iter().rev();
-        ids.filter_map(|(_, id)| self.versions.get(id)?.commit_info())
-            .next()
-    }
-
-    fn add(&mut self, version: Arc<Version>) {
-        self.by_height.insert((version.height, version.id));
-        self.versions.insert(version.id, version);
-    }
-
-    fn remove(&mut self, id: VersionId) -> Option<Arc<Version>> {
-        let version = self.versions.remove(&id)?;
-        self.by_height.remove(&(version.height, id));
-        Some(version)
-    }
-
-    /// Versions above `height`, parents before children.
-    fn versions_above(&self, height: u64) -> impl Iterator<Item = &Arc<Version>> {
-        let above = self
-            .by_height
-            .range((height.saturating_add(1), VersionId([0; 32]))..);
-        above.filter_map(|(_, id)| self.versions.get(id))
-    }
-
-    /// The parent of a version that may be added.
-    fn parent_of_new(
-        &self,
-        parent: VersionId,
-        id: VersionId,
-        height: u64,
-    ) -> Result<Arc<Version>, InsertError> {
-        let above = self
-            .versions
-            .get(&parent)
-            .ok_or(InsertError::UnknownParent { id, parent })?;
-        if above.height.checked_add(1) != Some(height) {
-            let expected = above.height.saturating_add(1);
-            return Err(InsertError::WrongHeight { id, height, expected });
-        }
-        if above.height < self.finalized.height {
-            return Err(InsertError::AgainstFinality {
-                id,
-                parent,
-                finalized: self.finalized.id,
-            });
-        }
-        Ok(above.clone())
-    }
-
-    fn finalize(&mut self, id: VersionId, retention: u64) -> Result<Removed, FinalizeError> {
-        let target = self
-            .versions
-            .get(&id)
-            .cloned()
-            .ok_or(FinalizeError::UnknownVersion(id))?;
-        let chain = self
-            .chain_from_finalized(&target)
-            .ok_or(FinalizeError::AgainstFinality {
-                id,
-                finalized: self.finalized.id,
-            })?;
-        let lost: Vec<VersionId> = {
-            let mut kept = chain;
-            let mut lost = Vec::new();
-            for version in self.versions_above(self.finalized.height) {
-                let descends = version.height > target.height
-                    && version.parent.is_some_and(|parent| kept.contains(&parent));
-                if kept.contains(&version.id) || descends {
-                    kept.insert(version.id);
-                } else {
-                    lost.push(version.id);
-                }
-            }
-            lost
-        };
-        let mut removed: Removed = lost.into_iter().filter_map(|lost| self.remove(lost)).collect();
-        self.finalized = target;
-        self.expire(retention, &mut removed);
-        Ok(removed)
-    }
-
-    /// The versions from the finalized one to `target`, if one descends from the other.
-    fn chain_from_finalized(&self, target: &Arc<Version>) -> Option<BTreeSet<VersionId>> {
-        let mut chain = BTreeSet::from([target.id]);
-        let mut version = target;
-        while version.height > self.finalized.height {
-            version = self.versions.get(&version.parent?)?;
-            chain.insert(version.id);
-        }
-        (version.id == self.finalized.id).then_some(chain)
-    }
-
-    /// Removes what is below the retention window, oldest first. Below the finalized version there is one chain.
-    fn expire(&mut self, retention: u64, removed: &mut Removed) {
-        while let Some((height, oldest)) = self.by_height.first().copied() {
-            if height.saturating_add(retention) > self.finalized.height {
-                return;
-            }
-            let next = self
-                .by_height
-                .iter()
-                .nth(1)
-                .and_then(|(_, id)| self.versions.get(id));
-            if next.is_none_or(|next| next.commit_info().is_none()) {
-                return;
-            }
-            removed.extend(self.remove(oldest));
-        }
-    }
-
-    fn roll_back(&mut self, target: &Arc<Version>) -> Removed {
-        let mut kept = BTreeSet::new();
-        let mut next = Some(target);
-        while let Some(version) = next {
-            kept.insert(version.id);
-            next = version.parent.and_then(|parent| self.versions.get(&parent));
-        }
-        let lost: Vec<VersionId> = self.versions.keys().copied().collect();
-        self.finalized = Arc::clone(target);
-        let lost = lost.into_iter().filter(|id| !kept.contains(id));
-        lost.filter_map(|id| self.remove(id)).collect()
-    }
-
-    fn discard(&mut self, id: VersionId) -> Result<Removed, DiscardError> {
-        let target = self.versions.get(&id).ok_or(DiscardError::UnknownVersion(id))?;
-        if target.height <= self.finalized.height {
-            return Err(DiscardError::Final(id));
-        }
-        let mut lost = BTreeSet::from([id]);
-        for version in self.versions_above(target.height) {
-            if version.parent.is_some_and(|parent| lost.contains(&parent)) {
-                lost.insert(version.id);
-            }
-        }
-        Ok(lost.into_iter().filter_map(|lost| self.remove(lost)).collect())
     }
 }
