@@ -42,7 +42,9 @@ fn changes(seed: u64, height: u64, branch: u64) -> Changes {
     for _ in 0..random.random_range(0..12) {
         let mut path = [0; 32];
         path[0] = random.random_range(0..48);
-        path[31] = random.random_range(0..3);
+        path[1] = random.random_range(0..3);
+        // Rarely, for then a chain of pages leads there.
+        path[9] = u8::from(random.random_ratio(1, 60));
         let len = [0, 3, 64, 64, 150][random.random_range(0..5)];
         let value = random
             .random_bool(0.75)
@@ -217,7 +219,7 @@ fn is_long() -> bool {
 /// The power fails in front of every call, and leaves several images each.
 #[test]
 fn after_a_power_failure_the_newest_durable_version_is_there() {
-    let (scripts, images) = if is_long() { (40, 20) } else { (4, 3) };
+    let (scripts, images) = if is_long() { (12, 20) } else { (3, 3) };
     let mut count = 0;
     for seed in 0..scripts {
         let expected = Expected::new(seed);
@@ -244,7 +246,7 @@ fn after_a_power_failure_the_newest_durable_version_is_there() {
 /// Every call fails in turn with EIO and with ENOSPC: nothing acknowledged is lost, after a restart or a power failure.
 #[test]
 fn every_call_may_fail() {
-    let scripts = if is_long() { 20 } else { 3 };
+    let scripts = if is_long() { 20 } else { 2 };
     let mut count = 0;
     for seed in 0..scripts {
         let expected = Expected::new(seed);
