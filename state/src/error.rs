@@ -3,15 +3,50 @@
 //! None of these leaves the store changed. All are open to new cases: a store that keeps its versions on a disk has
 //! more ways to fail.
 
+use crate::log::{OpenLogError, Place, WriteError};
 use crate::version::VersionId;
 
 /// Why [`crate::Store::open`] refused.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// Nothing would be retained.
     #[error("the retention window is 0 versions: it takes at least 1, the finalized one")]
     NoRetention,
+    /// Versions would be moved forward in less than 1 step or more than 2^20.
+    #[error("{bits} sweep bits: there are at most {limit}")]
+    SweepBits {
+        /// As configured.
+        bits: u32,
+        /// The most.
+        limit: u32,
+    },
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Log(#[from] OpenLogError),
+    /// The genesis, or what was found, cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// What was found cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The directory holds versions, but none that the others descend from.
+    #[error(
+        "{place}: no version of the state there is whole with what it descends from; restore the directory from a copy, or \
+         delete it, and the state is executed again from the ledger"
+    )]
+    NoVersion {
+        /// Where the newest lies.
+        place: Place,
+    },
+    /// The directory belongs to another chain.
+    #[error("the directory holds the state of another chain: its genesis is {found}, not {expected}")]
+    OtherGenesis {
+        /// The genesis in the directory.
+        found: VersionId,
+        /// The genesis given.
+        expected: VersionId,
+    },
 }
 
 /// Why [`crate::Store::insert`] refused.
@@ -75,6 +110,12 @@ pub enum CommitError {
         /// Its parent.
         parent: VersionId,
     },
+    /// The parent cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The disk refused; the store takes no more commits.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 /// Why [`crate::Store::persist`] did nothing.
@@ -89,6 +130,9 @@ pub enum PersistError {
     /// Only versions with a root are kept.
     #[error("version {0} is not committed: commit it first")]
     NotCommitted(VersionId),
+    /// The disk refused; the store takes no more commits. Whether the version is durable is known by opening it again.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 /// Why [`crate::Store::set_finalized`] refused.
@@ -112,6 +156,23 @@ pub enum FinalizeError {
     },
 }
 
+/// Why [`crate::Store::roll_back`] refused.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RollBackError {
+    /// No such version is held.
+    #[error(
+        "version {0} is not held: it was never inserted, was discarded, or fell out of the retention window"
+    )]
+    UnknownVersion(VersionId),
+    /// What a store goes back to has a root.
+    #[error("version {0} is not committed: commit it first")]
+    NotCommitted(VersionId),
+    /// The disk refused; the store takes no more commits.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
 /// Why [`crate::Store::discard`] refused.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -128,10 +189,17 @@ pub enum DiscardError {
 
 /// Why [`crate::View::get`] and [`crate::View::iter`] gave no answer.
 ///
-/// Reading from memory cannot fail. The type is here so that callers are ready for stores that can.
+/// A store in memory cannot fail.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ReadError {}
+pub enum ReadError {
+    /// What lies there is not what was written.
+    #[error(
+        "the state is damaged in {0}: what lies there, or what refers to it, is not what was written; restore the directory from a copy, or \
+         delete it, and the state is executed again from the ledger"
+    )]
+    Damaged(Place),
+}
 
 /// Why [`crate::View::prove`] or [`crate::View::prove_batch`] gave no proof.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -145,6 +213,19 @@ pub enum ProveError {
         /// Its height.
         height: u64,
     },
+    /// The view was taken before the version was committed, and used after it was dropped.
+    #[error(
+        "version {id} at height {height} was dropped: take the view of a committed version to keep its proofs"
+    )]
+    Forgotten {
+        /// The view's version.
+        id: VersionId,
+        /// Its height.
+        height: u64,
+    },
+    /// What lies on the disk is not what was written.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The paths asked at once are none, repeat, or are out of order.
     #[error("a batch is proved for at least one path, in ascending order without repetition")]
     PathsNotAscending,

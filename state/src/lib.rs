@@ -43,12 +43,15 @@
 //! verify_value(&root, &[1; 32], Some(b"new"), &proof)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod changes;
 pub mod error;
 pub mod files;
+mod header;
 pub mod log;
+#[cfg(test)]
+mod model;
 mod overlay;
 pub mod store;
 mod trie;
@@ -58,6 +61,7 @@ pub mod view;
 pub use changes::{Changes, Value};
 pub use error::{
     CommitError, DiscardError, FinalizeError, InsertError, OpenError, PersistError, ProveError, ReadError,
+    RollBackError,
 };
 pub use millrace_proof::{BatchProof, Path, Proof, ProofError, Root, verify, verify_batch, verify_value};
 pub use store::{Config, Genesis, Stats, Store};

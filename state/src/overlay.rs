@@ -11,8 +11,8 @@ use std::sync::Arc;
 use millrace_proof::Path;
 
 use crate::changes::{Changes, Value};
-use crate::trie::Trie;
-use crate::version::{CommitCell, Contents};
+use crate::log::Position;
+use crate::version::{Base, CommitCell, Contents};
 
 /// How many neighbours of one rank become one of the next.
 const MERGE_WIDTH: usize = 4;
@@ -22,7 +22,7 @@ pub(crate) struct Overlay {
     /// What this version writes itself.
     changes: Arc<Changes>,
     /// A committed ancestor. Layers may repeat what it holds already.
-    base: Trie,
+    base: Base,
     /// All changes since `base`, oldest first; the last includes this version's.
     layers: Vec<Layer>,
 }
@@ -40,7 +40,7 @@ impl Overlay {
     /// The contents of a version that writes `changes` above `parent`, and whose trie will appear in `cell`.
     pub(crate) fn above(parent: &Contents, changes: Arc<Changes>, cell: Arc<CommitCell>) -> Self {
         let (base, mut layers) = match parent {
-            Contents::Trie(trie) => (trie.clone(), Vec::new()),
+            Contents::Trie(base) => (*base, Vec::new()),
             Contents::Overlay(overlay) => overlay.uncommitted(),
         };
         layers.push(Layer {
@@ -64,34 +64,36 @@ impl Overlay {
         &self.changes
     }
 
-    pub(crate) fn get(&self, path: &Path) -> Option<&Value> {
-        match self.layers.iter().rev().find_map(|layer| layer.changes.get(path)) {
-            Some(written) => written,
-            None => self.base.get(path),
-        }
+    /// What has to be kept of the log so that this can be read.
+    pub(crate) fn floor(&self) -> Position {
+        self.base.floor
     }
 
-    /// The committed trie underneath.
-    pub(crate) fn base(&self) -> &Trie {
-        &self.base
+    /// What was written to a path by the layers from `first` on, if anything was.
+    pub(crate) fn get(&self, first: usize, path: &Path) -> Option<Option<&Value>> {
+        let layers = self.layers[first..].iter();
+        layers.rev().find_map(|layer| layer.changes.get(path))
     }
 
-    /// Everything written since [`Self::base`].
-    pub(crate) fn flattened(&self) -> Arc<Changes> {
-        match self.layers.as_slice() {
+    /// Everything written by the layers from `first` on.
+    pub(crate) fn flattened(&self, first: usize) -> Arc<Changes> {
+        match &self.layers[first..] {
+            [] => Arc::default(),
             [only] => only.changes.clone(),
             layers => Layer::merged(layers).changes,
         }
     }
 
-    /// The newest committed trie and the layers above it.
-    fn uncommitted(&self) -> (Trie, Vec<Layer>) {
-        for (index, layer) in self.layers.iter().enumerate().rev() {
-            if let Some(committed) = layer.newest.get() {
-                return (committed.trie.clone(), self.layers[index + 1..].to_vec());
-            }
-        }
-        (self.base.clone(), self.layers.clone())
+    /// The newest committed trie, and the first of the layers above it.
+    pub(crate) fn newest_base(&self) -> (Base, usize) {
+        let layers = self.layers.iter().enumerate().rev();
+        let newest = layers.filter_map(|(index, layer)| Some((layer.newest.get()?.base(), index + 1)));
+        newest.into_iter().next().unwrap_or((self.base, 0))
+    }
+
+    fn uncommitted(&self) -> (Base, Vec<Layer>) {
+        let (base, first) = self.newest_base();
+        (base, self.layers[first..].to_vec())
     }
 }
 

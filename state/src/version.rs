@@ -1,11 +1,13 @@
 //! A version: its name, its place, and its contents in the form they have at the time.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use millrace_proof::Root;
 
 use crate::changes::Changes;
+use crate::header::Epoch;
+use crate::log::Position;
 use crate::overlay::Overlay;
 use crate::trie::{ChangesDigest, Trie, digest};
 
@@ -40,11 +42,34 @@ pub struct Commit {
     pub root: Root,
 }
 
-/// What a version is once its root is known.
-#[derive(Clone)]
+/// What a version is once its root is known and it lies in the log.
+#[derive(Clone, Copy)]
 pub(crate) struct Committed {
     pub(crate) trie: Trie,
-    digest: ChangesDigest,
+    pub(crate) digest: ChangesDigest,
+    pub(crate) epoch: Epoch,
+    /// Number of its record.
+    pub(crate) sequence: u64,
+    /// Where its record lies.
+    pub(crate) position: Position,
+}
+
+impl Committed {
+    /// What reading starts from.
+    pub(crate) fn base(&self) -> Base {
+        Base {
+            trie: self.trie,
+            floor: self.epoch.floor,
+        }
+    }
+}
+
+/// A trie, and what has to be kept of the log so that it can be read.
+#[derive(Clone, Copy)]
+pub(crate) struct Base {
+    pub(crate) trie: Trie,
+    /// All that the trie reaches lies behind this.
+    pub(crate) floor: Position,
 }
 
 /// Where a version's trie appears, once. Overlays above share the cell, to learn that they need to reach no deeper.
@@ -58,26 +83,32 @@ pub(crate) struct Version {
     pub(crate) committed: Arc<CommitCell>,
     /// `Some` until the commit. The lock is held to copy or take the pointer only.
     overlay: RwLock<Option<Arc<Overlay>>>,
+    /// Held by whoever computes the root.
+    committing: Mutex<()>,
 }
 
 /// What a version reads from.
 #[derive(Clone)]
 pub(crate) enum Contents {
-    Trie(Trie),
+    Trie(Base),
     Overlay(Arc<Overlay>),
 }
 
 impl Version {
-    /// The first version, committed from the start.
-    pub(crate) fn genesis(id: VersionId, height: u64, changes: &Changes) -> Self {
-        let (trie, digest) = Trie::default().updated(changes);
-        let committed = Arc::new(CommitCell::from(Committed { trie, digest }));
+    /// A version that lies in the log.
+    pub(crate) fn committed(
+        id: VersionId,
+        height: u64,
+        parent: Option<VersionId>,
+        committed: Committed,
+    ) -> Self {
         Self {
             id,
             height,
-            parent: None,
-            committed,
+            parent,
+            committed: Arc::new(CommitCell::from(committed)),
             overlay: RwLock::new(None),
+            committing: Mutex::new(()),
         }
     }
 
@@ -91,12 +122,13 @@ impl Version {
             parent: Some(parent.id),
             committed,
             overlay: RwLock::new(Some(Arc::new(overlay))),
+            committing: Mutex::new(()),
         }
     }
 
     pub(crate) fn contents(&self) -> Contents {
         if let Some(committed) = self.committed.get() {
-            return Contents::Trie(committed.trie.clone());
+            return Contents::Trie(committed.base());
         }
         let overlay = self
             .overlay
@@ -106,14 +138,20 @@ impl Version {
         match overlay {
             Some(overlay) => Contents::Overlay(overlay),
             None => Contents::Trie(
-                self.trie()
-                    .expect("an overlay is taken only once the trie is there"),
+                self.committed
+                    .get()
+                    .expect("an overlay is taken only once the trie is there")
+                    .base(),
             ),
         }
     }
 
-    pub(crate) fn trie(&self) -> Option<Trie> {
-        self.committed.get().map(|committed| committed.trie.clone())
+    /// What has to be kept of the log so that the version, and views of it, can be read.
+    pub(crate) fn floor(&self) -> Position {
+        match self.contents() {
+            Contents::Trie(base) => base.floor,
+            Contents::Overlay(overlay) => overlay.floor(),
+        }
     }
 
     pub(crate) fn commit_info(&self) -> Option<Commit> {
@@ -125,15 +163,21 @@ impl Version {
         })
     }
 
-    /// Computes the root on top of the parent's trie. Repeated and concurrent calls agree.
-    pub(crate) fn commit(&self, parent: &Trie) -> Commit {
+    /// Has the root computed by `write`, which is given the changes and gives where that lies. Repeated and concurrent calls
+    /// agree, and only one of them writes.
+    pub(crate) fn commit<E>(
+        &self,
+        write: impl FnOnce(&Changes) -> Result<Committed, E>,
+    ) -> Result<Commit, E> {
+        let _only_one = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Contents::Overlay(overlay) = self.contents() {
-            let (trie, digest) = parent.updated(overlay.changes());
-            self.committed.get_or_init(|| Committed { trie, digest });
+            let committed = write(overlay.changes())?;
+            self.committed.get_or_init(|| committed);
             drop(self.take_overlay());
         }
-        self.commit_info()
-            .expect("the trie is there from the first commit on")
+        Ok(self
+            .commit_info()
+            .expect("the trie is there from the first commit on"))
     }
 
     /// Whether the version is what `parent` with `changes` gives.

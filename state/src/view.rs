@@ -7,6 +7,8 @@ use millrace_proof::{BatchProof, Path, Proof, Root};
 
 use crate::changes::{Changes, Value};
 use crate::error::{ProveError, ReadError};
+use crate::log::{Log, Snapshot};
+use crate::overlay::Overlay;
 use crate::trie::{Iter, Trie};
 use crate::version::{Contents, Version, VersionId};
 
@@ -15,14 +17,32 @@ use crate::version::{Contents, Version, VersionId};
 #[derive(Clone)]
 pub struct View {
     version: Arc<Version>,
-    contents: Contents,
+    /// What was not committed, and the first of its layers that counts.
+    overlay: Option<(Arc<Overlay>, usize)>,
+    /// What lies below.
+    base: Trie,
+    /// Taken after the base was committed.
+    snapshot: Arc<Snapshot>,
+    /// For proofs, where the version is committed later.
+    log: Arc<Log>,
 }
 
 impl View {
-    pub(crate) fn new(version: Arc<Version>) -> Self {
+    /// A view of a version that is held. Meanwhile nothing that the version reaches may leave the log.
+    pub(crate) fn new(version: Arc<Version>, log: &Arc<Log>) -> Self {
+        let (overlay, base) = match version.contents() {
+            Contents::Trie(base) => (None, base),
+            Contents::Overlay(overlay) => {
+                let (base, first) = overlay.newest_base();
+                (Some((overlay, first)), base)
+            }
+        };
         Self {
-            contents: version.contents(),
             version,
+            overlay,
+            base: base.trie,
+            snapshot: log.snapshot(),
+            log: Arc::clone(log),
         }
     }
 
@@ -47,57 +67,70 @@ impl View {
     /// The value under `path`, or `None` if there is none. An empty value is a value.
     ///
     /// # Errors
-    /// [`ReadError`] when the store failed: never for a store in memory.
+    /// [`ReadError`] when what lies on the disk is not what was written.
     pub fn get(&self, path: &Path) -> Result<Option<Value>, ReadError> {
-        let value = match &self.contents {
-            Contents::Trie(trie) => trie.get(path),
-            Contents::Overlay(overlay) => overlay.get(path),
-        };
-        Ok(value.cloned())
+        if let Some((overlay, first)) = &self.overlay
+            && let Some(written) = overlay.get(*first, path)
+        {
+            return Ok(written.cloned());
+        }
+        Ok(self.base.get(&self.snapshot, path)?.map(Value::from))
     }
 
     /// A proof of what `path` holds, value or nothing, against [`Self::root`].
     ///
     /// # Errors
-    /// [`ProveError::NotCommitted`] until the version is committed.
+    /// [`ProveError::NotCommitted`] until the version is committed, [`ProveError::Forgotten`], [`ProveError::Read`].
     pub fn prove(&self, path: &Path) -> Result<Proof, ProveError> {
-        Ok(self.trie()?.prove(path))
+        let (trie, snapshot) = self.trie()?;
+        Ok(trie.prove(&snapshot, path)?)
     }
 
     /// One proof of what each of `paths` holds, against [`Self::root`]; nodes that they share appear once. The paths
     /// must be distinct and ascend, as for [`millrace_proof::verify_batch`].
     ///
     /// # Errors
-    /// [`ProveError::NotCommitted`] until the version is committed, [`ProveError::PathsNotAscending`].
+    /// As for [`Self::prove`], and [`ProveError::PathsNotAscending`].
     pub fn prove_batch(&self, paths: &[Path]) -> Result<BatchProof, ProveError> {
         if paths.is_empty() || !paths.is_sorted_by(|a, b| a < b) {
             return Err(ProveError::PathsNotAscending);
         }
-        Ok(self.trie()?.prove_batch(paths))
+        let (trie, snapshot) = self.trie()?;
+        Ok(trie.prove_batch(&snapshot, paths)?)
     }
 
     /// All values by ascending path. Taking the first costs time in proportion to what is not committed yet.
     ///
     /// # Errors
-    /// Each item is a [`ReadError`] when the store failed: never for a store in memory.
+    /// Each item is a [`ReadError`] when what lies on the disk is not what was written; the last one then.
     pub fn iter(&self) -> impl Iterator<Item = Result<(Path, Value), ReadError>> + '_ {
-        let (trie, changes) = match &self.contents {
-            Contents::Trie(trie) => (trie, Arc::default()),
-            Contents::Overlay(overlay) => (overlay.base(), overlay.flattened()),
+        let changes = match &self.overlay {
+            Some((overlay, first)) => overlay.flattened(*first),
+            None => Arc::default(),
         };
         Merged {
-            base: trie.iter().peekable(),
+            base: self.base.iter(&self.snapshot).peekable(),
             changes,
             next: 0,
         }
-        .map(Ok)
     }
 
-    fn trie(&self) -> Result<Trie, ProveError> {
-        self.version.trie().ok_or(ProveError::NotCommitted {
-            id: self.id(),
-            height: self.height(),
-        })
+    /// The version's trie, and what it is read from.
+    fn trie(&self) -> Result<(Trie, Arc<Snapshot>), ProveError> {
+        if self.overlay.is_none() {
+            return Ok((self.base, Arc::clone(&self.snapshot)));
+        }
+        let (id, height) = (self.id(), self.height());
+        let committed = self
+            .version
+            .committed
+            .get()
+            .ok_or(ProveError::NotCommitted { id, height })?;
+        let snapshot = self.log.snapshot();
+        if committed.epoch.floor.segment() < snapshot.first_segment() {
+            return Err(ProveError::Forgotten { id, height });
+        }
+        Ok((committed.trie, snapshot))
     }
 }
 
@@ -110,20 +143,25 @@ struct Merged<'a> {
 }
 
 impl Iterator for Merged<'_> {
-    type Item = (Path, Value);
+    type Item = Result<(Path, Value), ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let Some((changed, written)) = self.changes.entries().get(self.next) else {
-                return self.base.next().map(|(path, value)| (*path, value.clone()));
+                let next = self.base.next()?;
+                return Some(next.map(|(path, value)| (*path, value.into())));
             };
-            if let Some((path, value)) = self.base.next_if(|(path, _)| *path < changed) {
-                return Some((*path, value.clone()));
+            let before = self
+                .base
+                .next_if(|next| next.as_ref().map_or(true, |(path, _)| *path < changed));
+            if let Some(next) = before {
+                return Some(next.map(|(path, value)| (*path, value.into())));
             }
-            self.base.next_if(|(path, _)| *path == changed);
+            self.base
+                .next_if(|next| next.as_ref().is_ok_and(|(path, _)| *path == changed));
             self.next += 1;
             if let Some(value) = written {
-                return Some((*changed, value.clone()));
+                return Some(Ok((*changed, value.clone())));
             }
         }
     }

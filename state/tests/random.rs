@@ -1,7 +1,8 @@
 //! Random operations over many forks, held against a plain map for each version and `nomt-core` for each root.
 //!
 //! By default a part of a million operations runs; all of them with MILLRACE_LONG=1. An operation is a write, or one
-//! of insert, commit, finalize, discard.
+//! of insert, commit, persist, finalize, discard, roll back, restart. Segments are so small that most of what is written is
+//! moved and forgotten again on the way.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,9 +12,11 @@ mod verdict;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use millrace_state::files::{Files as _, MemoryFiles};
+use millrace_state::log::LogConfig;
 use millrace_state::{
-    Changes, CommitError, Config, DiscardError, FinalizeError, Genesis, InsertError, Path, ProveError, Root,
-    Store, Value, VersionId, View, verify, verify_batch,
+    Changes, CommitError, Config, DiscardError, FinalizeError, Genesis, InsertError, Path, PersistError,
+    ProveError, RollBackError, Root, Store, Value, VersionId, View, verify, verify_batch,
 };
 use nomt_core::hasher::{Blake3Hasher, ValueHasher};
 use rand::seq::{IndexedRandom, IteratorRandom};
@@ -41,7 +44,20 @@ struct Expected {
 
 struct Run {
     rng: ChaCha8Rng,
+    files: MemoryFiles,
+    config: Config,
+    genesis: Genesis,
     store: Store,
+    /// What was discarded, and is there again after a restart.
+    discarded: BTreeSet<VersionId>,
+    restarts: u64,
+    has_rolled_back: bool,
+    /// Heights below those of the model that are held again after a restart.
+    ghosts: std::ops::Range<u64>,
+    /// The greatest height that was final.
+    highest: u64,
+    /// Segments that were forgotten.
+    forgotten: BTreeSet<String>,
     model: BTreeMap<VersionId, Expected>,
     finalized: VersionId,
     /// Views that outlive what happens to the store, with what they must go on to read.
@@ -62,16 +78,22 @@ impl Run {
         let genesis = VersionId([0; 32]);
         let mut contents = Contents::new();
         let changes = random_changes(&mut rng, &mut contents, KEYS / 2);
-        let config = Config { retention: RETENTION };
-        let store = Store::open(
-            config,
-            Genesis {
-                id: genesis,
-                height: 0,
-                changes: changes.clone(),
+        let config = Config {
+            retention: RETENTION,
+            sweep_bits: [0, 2, 4][seed as usize % 3],
+            record_bytes: 3_000,
+            log: LogConfig {
+                segment_bytes: 60_000,
+                ..LogConfig::default()
             },
-        )
-        .unwrap();
+        };
+        let files = MemoryFiles::default();
+        let first = Genesis {
+            id: genesis,
+            height: 0,
+            changes: changes.clone(),
+        };
+        let store = Store::open_in(Arc::new(files.clone()), config.clone(), first.clone()).unwrap();
         assert_eq!(store.persisted().root, oracle_root(&contents));
         let expected = Expected {
             parent: None,
@@ -82,7 +104,16 @@ impl Run {
         };
         Self {
             rng,
+            files,
+            config,
+            genesis: first,
             store,
+            discarded: BTreeSet::new(),
+            restarts: 0,
+            has_rolled_back: false,
+            ghosts: 0..0,
+            highest: 0,
+            forgotten: BTreeSet::new(),
             model: BTreeMap::from([(genesis, expected)]),
             finalized: genesis,
             kept: Vec::new(),
@@ -96,11 +127,96 @@ impl Run {
         self.operations += 1;
         match self.rng.random_range(0..100) {
             0..45 => self.insert(),
-            45..88 => self.commit(),
-            88..94 => self.finalize(),
-            94..97 => self.discard(),
+            45..80 => self.commit(),
+            80..87 => self.persist(),
+            87..94 => self.finalize(),
+            94..96 => self.discard(),
+            96..98 => self.restart(),
+            98 if self.rng.random_bool(0.2) => self.roll_back(),
             _ => self.check_kept(),
         }
+    }
+
+    fn persist(&mut self) {
+        let id = self.pick_live();
+        if !self.model[&id].committed {
+            assert_eq!(self.store.persist(id), Err(PersistError::NotCommitted(id)));
+            return;
+        }
+        let before = self.files.list().unwrap();
+        let persisted = self.store.persist(id).unwrap();
+        assert!(persisted.height >= self.model[&id].height);
+        let after = self.files.list().unwrap();
+        assert!(before.len() <= after.len() + 1, "one segment at a time");
+        self.forgotten
+            .extend(before.into_iter().filter(|name| !after.contains(name)));
+    }
+
+    fn roll_back(&mut self) {
+        let id = if self.rng.random_bool(0.3) {
+            self.pick_any()
+        } else {
+            self.pick_live()
+        };
+        if !self.model[&id].committed {
+            assert_eq!(self.store.roll_back(id), Err(RollBackError::NotCommitted(id)));
+            return;
+        }
+        let kept = self.chain_down(id);
+        let dropped = self.model.len() - kept.len();
+        assert_eq!(self.store.roll_back(id), Ok(dropped));
+        self.model.retain(|version, _| kept.contains(version));
+        self.finalized = id;
+        self.has_rolled_back = true;
+        // What was discarded does not come back from there.
+        self.discarded.clear();
+        assert_eq!(self.store.finalized(), (id, self.model[&id].height));
+        self.check_reads(id);
+        self.check_proofs(id);
+    }
+
+    /// What was committed is there again, and nothing else.
+    fn restart(&mut self) {
+        self.commit_chain(self.finalized);
+        self.restarts += 1;
+        let files = Arc::new(self.files.clone());
+        self.store = Store::open_in(files, self.config.clone(), self.genesis.clone()).unwrap();
+        let (found, height) = self.store.finalized();
+        assert!(self.chain_down(self.finalized).contains(&found) || height < self.oldest_height());
+        // What was final is known from the versions that were written after.
+        self.store.set_finalized(self.finalized).unwrap();
+        for id in std::mem::take(&mut self.discarded) {
+            if self.store.view(id).is_some() {
+                self.store.discard(id).unwrap();
+                self.discarded.insert(id);
+            }
+        }
+        let lowest = self.finalized_height().saturating_sub(RETENTION - 1);
+        self.model
+            .retain(|_, version| version.committed && version.height >= lowest);
+        let stats = self.store.stats();
+        self.ghosts = stats.oldest_height..self.oldest_height();
+        assert!(self.ghosts.is_empty() || self.has_rolled_back);
+        let versions = self.model.len() + self.held_ghosts();
+        assert_eq!((stats.versions, stats.uncommitted), (versions, 0));
+        for id in self.model.keys().copied().collect::<Vec<_>>() {
+            self.check_reads(id);
+            if self.rng.random_bool(0.2) {
+                self.check_proofs(id);
+                self.check_repeated(id);
+            }
+        }
+    }
+
+    /// Versions that are held again because the finalized one is an older one now.
+    fn held_ghosts(&self) -> usize {
+        let finalized = self.finalized_height();
+        let heights = self.ghosts.clone();
+        heights.filter(|height| height + RETENTION > finalized).count()
+    }
+
+    fn oldest_height(&self) -> u64 {
+        self.model.values().map(|version| version.height).min().unwrap()
     }
 
     fn finalized_height(&self) -> u64 {
@@ -153,7 +269,9 @@ impl Run {
     /// An equal insertion is accepted, a different one refused, whether or not there is a root.
     fn check_repeated(&mut self, id: VersionId) {
         let version = &self.model[&id];
-        let Some(parent) = version.parent else { return };
+        let Some(parent) = version.parent.filter(|parent| self.model.contains_key(parent)) else {
+            return;
+        };
         self.store
             .insert(parent, id, version.height, version.changes.clone())
             .unwrap();
@@ -233,6 +351,7 @@ impl Run {
         self.store.set_finalized(id).unwrap();
         self.finalized = id;
         let height = self.model[&id].height;
+        self.highest = self.highest.max(height);
         let kept: BTreeSet<VersionId> = self
             .model
             .keys()
@@ -252,15 +371,14 @@ impl Run {
             self.model.remove(version);
         }
         let stats = self.store.stats();
-        assert_eq!(stats.versions, self.model.len());
+        assert_eq!(stats.versions, self.model.len() + self.held_ghosts());
         assert_eq!(
             stats.uncommitted,
             self.model.values().filter(|version| !version.committed).count()
         );
-        assert_eq!(
-            stats.oldest_height,
-            self.model.values().map(|version| version.height).min().unwrap()
-        );
+        if self.held_ghosts() == 0 {
+            assert_eq!(stats.oldest_height, self.oldest_height());
+        }
         assert_eq!(self.store.finalized(), (id, height));
     }
 
@@ -290,6 +408,7 @@ impl Run {
         let view = self.store.view(id).unwrap();
         self.kept.push((view, self.model[&id].contents.clone()));
         assert_eq!(self.store.discard(id), Ok(lost.len()));
+        self.discarded.insert(id);
         for id in lost {
             self.model.remove(&id);
             assert!(self.store.view(id).is_none());
@@ -413,17 +532,23 @@ fn is_long_run() -> bool {
 
 #[test]
 fn random_operations_over_forks_equal_the_model_and_nomt_core() {
-    let operations_per_seed = if is_long_run() { 250_000 } else { 6_000 };
+    let operations_per_seed = if is_long_run() { 250_000 } else { 12_000 };
     let (mut operations, mut proofs) = (0, 0);
+    let (mut restarts, mut forgotten, mut highest) = (0, 0, 0);
     for seed in 1..=4 {
         println!("seed {seed}");
         let mut run = Run::new(seed);
         while run.operations < operations_per_seed {
             run.step();
         }
-        assert!(run.finalized_height() > RETENTION, "the window must have moved");
+        highest = highest.max(run.highest);
+        restarts += run.restarts;
+        forgotten += run.forgotten.len();
         operations += run.operations;
         proofs += run.proofs;
     }
     println!("{operations} operations and {proofs} proofs equal the model and the oracle");
+    println!("{restarts} restarts, {forgotten} segments forgotten");
+    assert!(highest > 2 * RETENTION, "the window must have moved");
+    assert!(restarts > 5 && forgotten > 20, "the log must have moved");
 }

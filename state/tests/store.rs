@@ -25,7 +25,10 @@ fn write(number: u64) -> Changes {
 
 fn store(retention: u64) -> Store {
     Store::open(
-        Config { retention },
+        Config {
+            retention,
+            ..Config::default()
+        },
         Genesis {
             id: GENESIS,
             height: 0,
@@ -73,10 +76,12 @@ fn a_store_without_retention_is_refused() {
         height: 0,
         changes: Changes::default(),
     };
-    assert_eq!(
-        Store::open(Config { retention: 0 }, genesis).err(),
-        Some(OpenError::NoRetention)
-    );
+    let config = Config {
+        retention: 0,
+        ..Config::default()
+    };
+    let refused = Store::open(config, genesis).err();
+    assert!(matches!(refused, Some(OpenError::NoRetention)), "{refused:?}");
 }
 
 #[test]

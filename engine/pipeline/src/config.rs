@@ -1,5 +1,6 @@
 //! What an operator may choose. Nothing here changes validity, order, gas or a root.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use millrace_executor::{CodeCache, Tier};
@@ -23,6 +24,8 @@ pub struct EngineConfig {
     pub pressure_delay_ms: u64,
     /// States kept below the newest settled height, in blocks.
     pub retention_blocks: u64,
+    /// Where states are kept; `None`: in memory, and a start executes the ledger from genesis.
+    pub state_directory: Option<PathBuf>,
     /// How contracts are executed; results are equal.
     pub tier: Tier,
     /// Where the native code of contracts outlasts the process.
@@ -45,6 +48,7 @@ impl Default for EngineConfig {
             max_requests: 1024,
             pressure_delay_ms: 250,
             retention_blocks: 1024,
+            state_directory: None,
             tier: Tier::default(),
             code_cache: None,
             slow_execution_ms: 0,

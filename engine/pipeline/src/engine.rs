@@ -70,8 +70,8 @@ pub(crate) struct Shared {
 
 /// Opening.
 impl Engine {
-    /// Opens the chain `spec` on what `ledger` holds of it: executes again what the state store does not keep, checks
-    /// every stored receipt on the way, and goes on with finalized blocks that were not executed.
+    /// Opens the chain `spec` on what `ledger` holds of it: takes the newest state that the store kept, executes again what
+    /// is above, checks every stored receipt on the way, and goes on with finalized blocks that were not executed.
     ///
     /// # Errors
     /// See [`OpenError`]; nothing runs then.
@@ -91,7 +91,7 @@ impl Engine {
             .with_tier(config.tier)
             .with_code_cache(config.code_cache.clone());
         let executor = Arc::new(executor);
-        let recovered = recovery::recover(&spec, &ledger, &executor, config.retention_blocks)?;
+        let recovered = recovery::recover(&spec, &ledger, &executor, &config)?;
         start(spec, ledger, executor, config, recovered)
     }
 }

@@ -11,16 +11,19 @@
 //! Everything is keyed by block hash, so doing any of it twice changes nothing.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millrace_executor::{Executor, genesis_changes, on_large_stack};
 use millrace_ledger::{Batch, Finalized, Ledger};
-use millrace_state::{Config, Genesis, Store, VersionId};
+use millrace_state::files::Directory;
+use millrace_state::{Commit, Config, Genesis, Store, VersionId};
 use millrace_types::chain_spec::InvalidChainSpec;
 use millrace_types::{Block, Body, ChainSpec, ExecutionReceipt, Hash, Header, Height};
 
 use crate::admission::{Spending, Summary};
 use crate::api::BlockRef;
+use crate::config::EngineConfig;
 use crate::core::Start;
 use crate::execution::{self, ExecuteError};
 use crate::task::version;
@@ -87,9 +90,42 @@ pub enum OpenError {
     /// A finalized block did not execute.
     #[error(transparent)]
     Execute(#[from] ExecuteError),
+    /// The directory of states cannot be taken.
+    #[error("the directory of states, {}: {error}", .path.display())]
+    StateDirectory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The store holds states, of which none is of the ledger's chain.
+    #[error(
+        "none of the states kept is of a block that the ledger has finalized and executed; they belong to another ledger: \
+         delete the directory of states, and they are executed again"
+    )]
+    OtherLedger,
+    /// The store holds another state than the ledger's receipt commits to.
+    #[error(
+        "Divergence at height {height}: the receipt commits to the state root {stored}, the state kept has {found}; delete \
+         the directory of states, and they are executed again"
+    )]
+    StateRoot {
+        /// Where.
+        height: Height,
+        /// In the ledger.
+        stored: Hash,
+        /// In the store.
+        found: Hash,
+    },
     /// The store refused finality.
     #[error("state: {0}")]
     Finality(#[from] millrace_state::FinalizeError),
+    /// The store refused to go back.
+    #[error("state: {0}")]
+    RollBack(#[from] millrace_state::RollBackError),
+    /// The store could not keep a state.
+    #[error("state: {0}")]
+    Keep(#[from] millrace_state::PersistError),
     /// The system gave no thread.
     #[error("starting a thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -114,14 +150,30 @@ pub(crate) fn genesis(spec: &ChainSpec) -> Result<(Block, Hash), OpenError> {
     ))
 }
 
-/// A store that holds the genesis state.
-pub(crate) fn genesis_store(spec: &ChainSpec, genesis: &Hash, retention: u64) -> Result<Store, OpenError> {
+/// A store that holds the genesis state, and what a directory holds of later ones.
+pub(crate) fn genesis_store(
+    spec: &ChainSpec,
+    genesis: &Hash,
+    retention: u64,
+    directory: Option<&Path>,
+) -> Result<Store, OpenError> {
     let state = Genesis {
         id: version(genesis),
         height: 0,
         changes: genesis_changes(spec).into(),
     };
-    Ok(Store::open(Config { retention }, state)?)
+    let config = Config {
+        retention,
+        ..Config::default()
+    };
+    let Some(path) = directory else {
+        return Ok(Store::open(config, state)?);
+    };
+    let files = Directory::open(path).map_err(|error| OpenError::StateDirectory {
+        path: path.to_owned(),
+        error,
+    })?;
+    Ok(Store::open_in(Arc::new(files), config, state)?)
 }
 
 /// What is durable, brought back.
@@ -138,7 +190,7 @@ pub(crate) fn recover(
     spec: &ChainSpec,
     ledger: &Ledger,
     executor: &Executor,
-    retention: u64,
+    config: &EngineConfig,
 ) -> Result<Recovered, OpenError> {
     let (block, _) = genesis(spec)?;
     let genesis = BlockRef {
@@ -146,15 +198,16 @@ pub(crate) fn recover(
         hash: block.hash(),
     };
     let last = write_genesis(ledger, &block, genesis.hash)?;
-    let store = genesis_store(spec, &genesis.hash, retention)?;
+    let directory = config.state_directory.as_deref();
+    let store = genesis_store(spec, &genesis.hash, config.retention_blocks, directory)?;
     let mut recovery = Recovery {
         ledger,
         executor,
         store: &store,
         nodes: BTreeMap::new(),
     };
-    recovery.keep(Arc::new(block), genesis.hash, None)?;
-    let unexecuted = on_large_stack(spec, || recovery.replay(last.height))??;
+    let kept = recovery.take_kept(block, genesis)?;
+    let unexecuted = on_large_stack(spec, || recovery.replay(kept.height + 1, last.height))??;
     let chain = recovery.nodes.into_values().collect();
     Ok(Recovered {
         genesis,
@@ -187,19 +240,94 @@ struct Recovery<'a> {
     nodes: BTreeMap<Height, Node>,
 }
 
+/// Blocks executed again before their states are made durable together.
+const KEPT_TOGETHER: u64 = 256;
+
 impl Recovery<'_> {
+    /// Begins with the newest state that the store kept of a block which the ledger has finalized and executed.
+    fn take_kept(&mut self, genesis: Block, at: BlockRef) -> Result<Commit, OpenError> {
+        let mut failed = None;
+        let kept = self.store.newest_persisted(|commit| {
+            let is_executed = self.is_executed(commit, &at);
+            is_executed.unwrap_or_else(|error| {
+                failed.get_or_insert(error);
+                false
+            })
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let kept = kept.ok_or(OpenError::OtherLedger)?;
+        if self.store.finalized().1 > kept.height {
+            // The ledger was set back, to an older copy say.
+            self.store.roll_back(kept.id)?;
+        }
+        if kept.height == 0 {
+            self.keep(Arc::new(genesis), at.hash, None)?;
+            return Ok(kept);
+        }
+        let (hash, block) = self.finalized(kept.height)?;
+        let receipt = self.ledger.receipt(&hash)?;
+        let stored = receipt.map_or(Hash::ZERO, |receipt| receipt.post_state_root);
+        if stored.0 != kept.root {
+            return Err(OpenError::StateRoot {
+                height: kept.height,
+                stored,
+                found: Hash(kept.root),
+            });
+        }
+        // Later blocks look back as far as the newest one settles.
+        let first = block.header.settled_height;
+        let mut before = first;
+        while before > 0 && self.finalized(before)?.1.body.transactions.is_empty() {
+            before -= 1;
+        }
+        for height in first..=kept.height {
+            let (hash, block) = self.finalized(height)?;
+            let receipt = self.ledger.receipt(&hash)?;
+            if receipt.is_none() && height > 0 {
+                return Err(OpenError::Gap {
+                    what: "receipt",
+                    height,
+                });
+            }
+            self.keep_after(before, Arc::new(block), hash, receipt)?;
+        }
+        self.store.set_finalized(version(&hash))?;
+        Ok(kept)
+    }
+
+    /// Whether a state is of a block that the ledger has finalized and executed.
+    fn is_executed(&self, commit: &Commit, genesis: &BlockRef) -> Result<bool, OpenError> {
+        if commit.height == 0 {
+            return Ok(commit.id == version(&genesis.hash));
+        }
+        let hash = self.ledger.finalized_hash(commit.height)?;
+        let hash = hash.filter(|hash| version(hash) == commit.id);
+        Ok(match hash {
+            Some(hash) => self.ledger.receipt(&hash)?.is_some(),
+            None => false,
+        })
+    }
+
+    fn finalized(&self, height: Height) -> Result<(Hash, Block), OpenError> {
+        let hash = self.ledger.finalized_hash(height)?.ok_or(OpenError::Gap {
+            what: "finalized block",
+            height,
+        })?;
+        let block = self.ledger.block(&hash)?.ok_or(OpenError::Gap {
+            what: "block",
+            height,
+        })?;
+        Ok((hash, block))
+    }
+
     /// Executes again what has a receipt; answers the blocks that have none.
-    fn replay(&mut self, last: Height) -> Result<Vec<Block>, OpenError> {
+    fn replay(&mut self, first: Height, last: Height) -> Result<Vec<Block>, OpenError> {
         let mut unexecuted = Vec::new();
-        for height in 1..=last {
-            let hash = self.ledger.finalized_hash(height)?.ok_or(OpenError::Gap {
-                what: "finalized block",
-                height,
-            })?;
-            let block = self.ledger.block(&hash)?.ok_or(OpenError::Gap {
-                what: "block",
-                height,
-            })?;
+        let mut newest = None;
+        for height in first..=last {
+            let (hash, block) = self.finalized(height)?;
             match self.ledger.receipt(&hash)? {
                 Some(_) if !unexecuted.is_empty() => {
                     return Err(OpenError::Gap {
@@ -207,9 +335,18 @@ impl Recovery<'_> {
                         height: height - 1,
                     });
                 }
-                Some(stored) => self.execute(hash, block, stored)?,
+                Some(stored) => {
+                    self.execute(hash, block, stored)?;
+                    newest = Some(hash);
+                    if height.is_multiple_of(KEPT_TOGETHER) {
+                        self.store.persist(version(&hash))?;
+                    }
+                }
                 None => unexecuted.push(block),
             }
+        }
+        if let Some(hash) = newest {
+            self.store.persist(version(&hash))?;
         }
         Ok(unexecuted)
     }
@@ -235,6 +372,17 @@ impl Recovery<'_> {
         hash: Hash,
         receipt: Option<ExecutionReceipt>,
     ) -> Result<(), OpenError> {
+        self.keep_after(0, block, hash, receipt)
+    }
+
+    /// The same; `before` is the height of the newest block with transactions, of those before the first one remembered.
+    fn keep_after(
+        &mut self,
+        before: Height,
+        block: Arc<Block>,
+        hash: Hash,
+        receipt: Option<ExecutionReceipt>,
+    ) -> Result<(), OpenError> {
         let height = block.header.height;
         let receipt = match receipt {
             Some(receipt) => Some(receipt),
@@ -243,7 +391,7 @@ impl Recovery<'_> {
         let inherited = self
             .nodes
             .last_key_value()
-            .map_or(0, |(_, parent)| parent.last_non_empty);
+            .map_or(before, |(_, parent)| parent.last_non_empty);
         let last_non_empty = if block.body.transactions.is_empty() {
             inherited
         } else {

@@ -83,7 +83,7 @@ pub fn replay_check(spec: &ChainSpec, ledger: &Ledger) -> Result<ReplayReport, R
     let (block, root) = genesis(spec)?;
     let hash = block.hash();
     // The parent's state is all that a block needs.
-    let store = genesis_store(spec, &hash, 2)?;
+    let store = genesis_store(spec, &hash, 2, None)?;
     let report = ReplayReport {
         blocks: 0,
         transactions: 0,

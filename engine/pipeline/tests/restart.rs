@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use common::*;
 use millrace_ledger::{Batch, Ledger};
-use millrace_pipeline::{BlockRef, EngineConfig, Event, replay_check};
+use millrace_pipeline::{BlockRef, Engine, EngineConfig, Event, OpenError, replay_check};
 use millrace_types::{Block, ChainSpec, ExecutionReceipt, Hash};
 
 /// A chain that ran to its end: its blocks, receipts and root.
@@ -42,6 +42,17 @@ fn block_at(ledger: &Ledger, height: u64) -> Block {
 
 /// A ledger as a crash left it: finalized up to one height, executed up to another.
 fn crashed(spec: &ChainSpec, from: &Ledger, finalized: u64, executed: u64) -> Ledger {
+    copied(spec, from, finalized, executed, |_| {})
+}
+
+/// The same, with receipts that `change` changes.
+fn copied(
+    spec: &ChainSpec,
+    from: &Ledger,
+    finalized: u64,
+    executed: u64,
+    change: impl Fn(&mut ExecutionReceipt),
+) -> Ledger {
     let ledger = Ledger::in_memory(spec).unwrap();
     for height in 0..=finalized {
         let (block, hash) = (block_at(from, height), hash_at(from, height));
@@ -52,7 +63,9 @@ fn crashed(spec: &ChainSpec, from: &Ledger, finalized: u64, executed: u64) -> Le
             .finalized(height, hash);
         if (1..=executed).contains(&height) {
             let receipts = from.transaction_receipts(&hash).unwrap().unwrap();
-            batch.execution(from.receipt(&hash).unwrap().unwrap(), receipts);
+            let mut receipt = from.receipt(&hash).unwrap().unwrap();
+            change(&mut receipt);
+            batch.execution(receipt, receipts);
         }
         ledger.commit(&batch).unwrap();
     }
@@ -106,7 +119,7 @@ fn a_chain_that_is_restarted_after_every_block_comes_to_the_same_end() {
     let mut heights = Vec::new();
     loop {
         let ledger = Ledger::open(&path, &spec).unwrap();
-        let mut chain = Chain::open(spec.clone(), ledger, EngineConfig::default());
+        let mut chain = Chain::open(spec.clone(), ledger, kept_in(directory.path()));
         let next = heights.len() as u64;
         if next < 10 {
             submit_rounds(&chain, next, 1);
@@ -161,6 +174,116 @@ fn config_with_retention() -> EngineConfig {
     }
 }
 
+/// With states in a directory.
+fn kept_in(directory: &Path) -> EngineConfig {
+    EngineConfig {
+        state_directory: Some(directory.join("state")),
+        ..EngineConfig::default()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// A ledger of another length than the directory of states, in front and behind: what each has is taken, and the rest
+/// executed again.
+#[test]
+fn states_and_ledger_need_not_end_at_the_same_block() {
+    let spec = spec();
+    let reference = reference(&spec, 12);
+    let last = reference.last.height;
+    let work = tempfile::tempdir().unwrap();
+    // The directory as it is after each block.
+    let at = |height: u64| work.path().join(format!("at-{height}"));
+    {
+        let running = work.path().join("running");
+        let ledger = Ledger::in_memory(&spec).unwrap();
+        let mut chain = Chain::open(spec.clone(), ledger, kept_in(&running));
+        copy(&running.join("state"), &at(0).join("state"));
+        for height in 1..=last {
+            chain.finalize(&block_at(&reference.ledger, height));
+            chain.wait_until_executed(height);
+            copy(&running.join("state"), &at(height).join("state"));
+        }
+    }
+    for kept in 0..=last {
+        for finalized in [0, kept.saturating_sub(1), kept, (kept + 2).min(last), last] {
+            for executed in [finalized.saturating_sub(spec.max_receipt_lag), finalized] {
+                let ledger = crashed(&spec, &reference.ledger, finalized, executed);
+                let mut chain = Chain::open(spec.clone(), ledger.clone(), kept_in(&at(kept)));
+                for height in finalized + 1..=last {
+                    chain.finalize(&block_at(&reference.ledger, height));
+                }
+                chain.wait_until_executed(last);
+                assert_eq!(chain.root(), reference.root, "kept {kept}, finalized {finalized}");
+                chain.engine.stop();
+                drop(chain);
+                // And once more, from what that left.
+                let mut chain = Chain::open(spec.clone(), ledger.clone(), kept_in(&at(kept)));
+                chain.wait_until_executed(last);
+                assert_eq!(chain.root(), reference.root, "kept {kept}, finalized {finalized}");
+            }
+        }
+    }
+}
+
+/// What is below the state that was kept is not executed again: nobody notices there that the ledger differs.
+#[test]
+fn a_start_executes_nothing_that_is_kept() {
+    let spec = spec();
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::in_memory(&spec).unwrap();
+    let mut chain = Chain::open(spec.clone(), ledger.clone(), kept_in(directory.path()));
+    submit_rounds(&chain, 0, 12);
+    chain.run_until_idle();
+    let last = chain.head.height;
+    chain.wait_until_executed(last);
+    let root = chain.root();
+    chain.engine.stop();
+    drop(chain);
+    let ledger = copied(&spec, &ledger, last, last, |receipt| {
+        receipt.gas_used += u64::from(receipt.height == 1);
+    });
+    let chain = Chain::open(spec.clone(), ledger.clone(), kept_in(directory.path()));
+    assert_eq!(chain.root(), root);
+    chain.engine.stop();
+    drop(chain);
+    // Without the directory it is.
+    let error = Engine::open(spec.clone(), ledger.clone(), EngineConfig::default()).err();
+    assert!(
+        matches!(error, Some(OpenError::Divergence { height: 1, .. })),
+        "{error:?}"
+    );
+    // Another ledger's states are refused.
+    let other = ChainSpec {
+        chain_id: spec.chain_id + 1,
+        ..spec.clone()
+    };
+    let elsewhere = Ledger::in_memory(&other).unwrap();
+    let error = Engine::open(other, elsewhere, kept_in(directory.path())).err();
+    assert!(
+        error
+            .as_ref()
+            .is_some_and(|error| error.to_string().contains("another chain")),
+        "{error:?}"
+    );
+    // Two engines do not share a directory.
+    let _chain = Chain::open(spec.clone(), ledger, kept_in(directory.path()));
+    let ledger = Ledger::in_memory(&spec).unwrap();
+    let error = Engine::open(spec, ledger, kept_in(directory.path())).err();
+    assert!(
+        error
+            .as_ref()
+            .is_some_and(|error| error.to_string().contains("in use by another process")),
+        "{error:?}"
+    );
+}
+
 const CHILD: &str = "MILLRACE_PIPELINE_CHILD";
 
 /// What the child process runs until it is killed: a chain under load that tells of every receipt it shows.
@@ -177,7 +300,7 @@ fn child_process() {
     let ledger = Ledger::open(&Path::new(&directory).join("ledger.redb"), &spec).unwrap();
     let config = EngineConfig {
         slow_execution_ms: 2,
-        ..EngineConfig::default()
+        ..kept_in(Path::new(&directory))
     };
     let mut chain = Chain::open(spec, ledger, config);
     let mut told = 0;

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{File, Files};
+use super::{Contents, File, Files};
 
 /// Name of the file that a process holds locked while it has the directory.
 const LOCK: &str = "LOCK";
@@ -128,6 +128,10 @@ impl File for fs::File {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         fs::File::set_len(self, len)
+    }
+
+    fn contents(&self) -> io::Result<Contents> {
+        Contents::map(self)
     }
 
     fn sync(&self) -> io::Result<()> {

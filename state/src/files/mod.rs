@@ -1,17 +1,21 @@
 //! What the store asks of a disk: files of one directory, and the two promises that matter, that bytes and that names are
 //! there after a power failure.
 //!
-//! [`Directory`] is the real one. Tests put a simulated one in its place, which keeps, drops, tears and reorders whatever
-//! nobody promised.
+//! [`Directory`] is the real one, [`MemoryFiles`] what stores that are not kept use. Tests put a simulated one in their
+//! place, which keeps, drops, tears and reorders whatever nobody promised.
 
+mod contents;
 mod directory;
+mod memory;
 #[cfg(test)]
 pub(crate) mod simulated;
 
 use std::fmt::Debug;
 use std::io;
 
+pub use contents::Contents;
 pub use directory::Directory;
+pub use memory::MemoryFiles;
 
 /// One directory, with plain files in it and nothing else.
 ///
@@ -75,6 +79,17 @@ pub trait File: Debug + Send + Sync {
     /// # Errors
     /// The operating system's.
     fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// All bytes, of a file that is not written any more. They stay good when the file is removed.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn contents(&self) -> io::Result<Contents> {
+        let len = usize::try_from(self.len()?).map_err(io::Error::other)?;
+        let mut bytes = vec![0; len];
+        self.read(&mut bytes, 0)?;
+        Ok(bytes.into())
+    }
 
     /// Makes bytes and length durable.
     ///

@@ -25,15 +25,18 @@
 pub mod error;
 mod record;
 mod scan;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use error::{OpenLogError, Place, ReadLogError, WriteError};
 pub use record::{MAX_PAYLOAD, RecordHash};
+pub(crate) use snapshot::At;
+pub use snapshot::{Position, Snapshot};
 
 use crate::files::{File, Files};
 use record::{HEAD, Head, SEGMENT_HEAD, Salt, SegmentHead};
@@ -44,6 +47,8 @@ use rustix::rand::GetRandomFlags;
 pub struct LogConfig {
     /// A segment that has as many bytes is sealed, and the next begun.
     pub segment_bytes: u64,
+    /// Whether opening reads all of every segment, instead of records' heads in those that are sealed.
+    pub checks_sealed: bool,
 }
 
 impl Default for LogConfig {
@@ -51,6 +56,7 @@ impl Default for LogConfig {
     fn default() -> Self {
         Self {
             segment_bytes: 64 << 20,
+            checks_sealed: false,
         }
     }
 }
@@ -85,6 +91,8 @@ pub struct Log {
     index: Mutex<Index>,
     /// Told when a sync ended.
     synced: Condvar,
+    /// What readers take. Held to copy or exchange the pointer only.
+    snapshot: RwLock<Arc<Snapshot>>,
 }
 
 /// Where the next record goes.
@@ -124,6 +132,7 @@ struct Entry {
 struct Segment {
     /// Sequence of its first record.
     first: u64,
+    ordinal: u32,
     salt: Salt,
     name: String,
     file: Box<dyn File>,
@@ -134,7 +143,12 @@ fn name_of(first: u64) -> String {
 }
 
 /// Creates a segment whose first record will be `first`, behind one with the hash `before`, and makes it durable.
-fn begin_segment(files: &dyn Files, first: u64, before: RecordHash) -> io::Result<Arc<Segment>> {
+fn begin_segment(
+    files: &dyn Files,
+    first: u64,
+    ordinal: u32,
+    before: RecordHash,
+) -> io::Result<Arc<Segment>> {
     let name = name_of(first);
     let file = files.create(&name)?;
     // Chance decides here what a file's bytes are, and nothing that is read from them: no root, no order, no receipt.
@@ -142,16 +156,39 @@ fn begin_segment(files: &dyn Files, first: u64, before: RecordHash) -> io::Resul
     if rustix::rand::getrandom(&mut salt, GetRandomFlags::empty())? != salt.len() {
         return Err(io::Error::other("the system has no random numbers"));
     }
-    let head = SegmentHead { first, before, salt };
+    let head = SegmentHead {
+        first,
+        ordinal,
+        before,
+        salt,
+    };
     file.write(&head.to_bytes(), 0)?;
     file.sync()?;
     files.sync()?;
     Ok(Arc::new(Segment {
         first,
+        ordinal,
         salt,
         name,
         file,
     }))
+}
+
+/// What was found, to be read: all but the last segment as they lie on the disk.
+fn read_all(found: &scan::Scanned, last: &Segment) -> io::Result<Snapshot> {
+    let mut snapshot = Snapshot::default();
+    for segment in found.segments.values() {
+        let name = Arc::from(&*segment.name);
+        snapshot = if segment.first == last.first {
+            let start = SEGMENT_HEAD as u32;
+            let mut bytes = vec![0; found.end as usize - SEGMENT_HEAD];
+            segment.file.read(&mut bytes, u64::from(start))?;
+            snapshot.with_last(segment.ordinal, name, start, bytes)
+        } else {
+            snapshot.with_sealed(segment.ordinal, name, segment.file.contents()?)
+        };
+    }
+    Ok(snapshot)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -159,16 +196,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Log {
-    /// Opens the log in a directory, or begins one. Records are given to `visit` in order, each whole and in its place.
+    /// Opens the log in a directory, or begins one.
     ///
     /// # Errors
     /// [`OpenLogError`]. Nothing that was durable has been changed then.
-    pub fn open(
-        files: Arc<dyn Files>,
-        config: LogConfig,
-        mut visit: impl FnMut(Record),
-    ) -> Result<(Self, Recovered), OpenLogError> {
-        let mut found = scan::scan(&*files, &mut visit)?;
+    pub fn open(files: Arc<dyn Files>, config: LogConfig) -> Result<(Self, Recovered), OpenLogError> {
+        let mut found = scan::scan(&*files, config.checks_sealed)?;
         let failed = |doing: &str| {
             let doing = doing.to_owned();
             move |source| OpenLogError::Io { doing, source }
@@ -194,15 +227,17 @@ impl Log {
                 segment
             }
             None => {
-                let begun = begin_segment(&*files, found.next, found.last);
+                let begun = begin_segment(&*files, found.next, 0, found.last);
                 let segment = begun.map_err(failed("beginning the first segment"))?;
                 found.segments.insert(segment.first, Arc::clone(&segment));
                 found.end = SEGMENT_HEAD as u64;
                 segment
             }
         };
+        let snapshot = read_all(&found, &segment).map_err(failed("reading what was found"))?;
         let log = Self {
             files,
+            snapshot: RwLock::new(Arc::new(snapshot)),
             config,
             end: Mutex::new(End {
                 segment,
@@ -229,10 +264,37 @@ impl Log {
         index.first()..index.next
     }
 
+    /// What there is: number, label and position of each record, in order.
+    #[must_use]
+    pub fn records(&self) -> Vec<(u64, u64, Position)> {
+        let index = lock(&self.index);
+        let records = index.records.values();
+        records
+            .filter_map(|entry| {
+                let segment = index.segments.get(&entry.segment)?;
+                let start = u32::try_from(entry.offset).ok()?;
+                let position = Position::new(segment.ordinal, start.checked_add(HEAD as u32)?);
+                Some((entry.head.sequence, entry.head.label, position))
+            })
+            .collect()
+    }
+
     /// Records below this number are durable.
     #[must_use]
     pub fn durable(&self) -> u64 {
         lock(&self.index).durable
+    }
+
+    /// What the log holds now, to be read in place.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes what readers take. Whoever does holds [`Self::end`].
+    fn change_snapshot(&self, change: impl FnOnce(Snapshot) -> Snapshot) {
+        let changed = Arc::new(change((*self.snapshot()).clone()));
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = changed;
     }
 
     /// Appends a record, and gives its number. It is durable when [`Self::sync`] says so.
@@ -240,9 +302,28 @@ impl Log {
     /// # Errors
     /// [`WriteError`].
     pub fn append(&self, label: u64, payload: &[u8]) -> Result<u64, WriteError> {
-        if payload.len() > MAX_PAYLOAD {
+        let (sequence, _) =
+            self.append_with(label, payload.len(), |_, bytes| bytes.extend_from_slice(payload))?;
+        Ok(sequence)
+    }
+
+    /// Appends a record of `len` bytes, which `write` appends to the bytes it is given, told at which position they will
+    /// lie. Gives number and position.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    ///
+    /// # Panics
+    /// If `write` appends another number of bytes.
+    pub fn append_with(
+        &self,
+        label: u64,
+        len: usize,
+        write: impl FnOnce(Position, &mut Vec<u8>),
+    ) -> Result<(u64, Position), WriteError> {
+        if len > MAX_PAYLOAD {
             return Err(WriteError::TooLarge {
-                len: payload.len(),
+                len,
                 limit: MAX_PAYLOAD,
             });
         }
@@ -255,11 +336,19 @@ impl Log {
         if end.offset >= self.config.segment_bytes && sequence > end.segment.first {
             self.seal(&mut end, sequence)?;
         }
+        let start = u32::try_from(end.offset).expect("segments are far smaller than 4 GiB");
+        let position = Position::new(end.segment.ordinal, start + HEAD as u32);
+        let mut bytes = Vec::with_capacity(HEAD + len);
+        bytes.resize(HEAD, 0);
+        write(position, &mut bytes);
+        assert_eq!(
+            bytes.len(),
+            HEAD + len,
+            "a record has the length that was announced"
+        );
         let numbers = [sequence, self.durable(), label];
-        let head = Head::new(&end.segment.salt, &end.last, numbers, payload);
-        let mut bytes = Vec::with_capacity(HEAD + payload.len());
-        bytes.extend_from_slice(&head.to_bytes());
-        bytes.extend_from_slice(payload);
+        let head = Head::new(&end.segment.salt, &end.last, numbers, &bytes[HEAD..]);
+        bytes[..HEAD].copy_from_slice(&head.to_bytes());
         let written = end.segment.file.write(&bytes, end.offset);
         let mut index = lock(&self.index);
         index.poisoned_by("writing a record", written)?;
@@ -270,9 +359,11 @@ impl Log {
         };
         index.records.insert(sequence, entry);
         index.next += 1;
+        drop(index);
         end.last = head.hash;
         end.offset += head.record_len();
-        Ok(sequence)
+        self.change_snapshot(|snapshot| snapshot.with_record(start, bytes));
+        Ok((sequence, position))
     }
 
     /// Makes the last segment durable, and begins the next.
@@ -290,7 +381,7 @@ impl Log {
             .segment
             .file
             .sync()
-            .and_then(|()| begin_segment(&*self.files, next, end.last));
+            .and_then(|()| begin_segment(&*self.files, next, end.segment.ordinal + 1, end.last));
         let mut index = lock(&self.index);
         index.is_syncing = false;
         self.synced.notify_all();
@@ -298,6 +389,17 @@ impl Log {
         let result = begun.map(|begun| segment = Some(begun));
         index.poisoned_by("sealing a segment", result)?;
         if let Some(segment) = segment {
+            // Where it cannot be mapped, it is read from memory.
+            let contents = end.segment.file.contents().ok();
+            self.change_snapshot(|snapshot| {
+                let sealed = snapshot.sealed(contents);
+                sealed.with_last(
+                    segment.ordinal,
+                    (*segment.name).into(),
+                    SEGMENT_HEAD as u32,
+                    Vec::new(),
+                )
+            });
             index.durable = index.durable.max(next);
             index.segments.insert(next, Arc::clone(&segment));
             end.segment = segment;
@@ -403,22 +505,44 @@ impl Log {
     /// [`WriteError`].
     pub fn remove_before(&self, sequence: u64) -> Result<u64, WriteError> {
         let _only_one = lock(&self.end);
-        let starts: Vec<u64> = {
+        self.remove_while(|_, next| next.first <= sequence)
+    }
+
+    /// Forgets the oldest segment, if it lies before a position as a whole and is not the last. Gives whether it did.
+    ///
+    /// # Errors
+    /// [`WriteError`].
+    pub fn remove_oldest_before(&self, position: Position) -> Result<bool, WriteError> {
+        let _only_one = lock(&self.end);
+        let before = lock(&self.index).first();
+        let mut is_first = true;
+        let after = self
+            .remove_while(|oldest, _| std::mem::take(&mut is_first) && oldest.ordinal < position.segment())?;
+        Ok(before != after)
+    }
+
+    /// Forgets segments, oldest first, while `is_gone` says so of one and the next.
+    fn remove_while(&self, mut is_gone: impl FnMut(&Segment, &Segment) -> bool) -> Result<u64, WriteError> {
+        let segments: Vec<Arc<Segment>> = {
             let index = lock(&self.index);
             index.usable()?;
-            index.segments.keys().copied().collect()
+            index.segments.values().map(Arc::clone).collect()
         };
-        // The last segment stays, and whatever reaches beyond the number. Oldest first, so that what a power failure
-        // leaves is a row without a gap.
-        for pair in starts.windows(2).take_while(|pair| pair[1] <= sequence) {
+        // The last segment stays. Oldest first, so that what a power failure leaves is a row without a gap.
+        for pair in segments.windows(2).take_while(|pair| is_gone(&pair[0], &pair[1])) {
+            let pair = [pair[0].first, pair[1].first];
             let removed = self
                 .files
                 .remove(&name_of(pair[0]))
                 .and_then(|()| self.files.sync());
             let mut index = lock(&self.index);
             index.poisoned_by("removing a segment", removed)?;
-            index.segments.remove(&pair[0]);
+            let gone = index.segments.remove(&pair[0]);
             index.records = index.records.split_off(&pair[1]);
+            drop(index);
+            if let Some(gone) = gone {
+                self.change_snapshot(|snapshot| snapshot.without_below(gone.ordinal + 1));
+            }
         }
         Ok(lock(&self.index).first())
     }

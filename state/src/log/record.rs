@@ -14,6 +14,7 @@
 //! |---|---|---|
 //! | hash | 32 | BLAKE3, keyed with the format's tag, of all that follows |
 //! | first | 8 | sequence of the first record |
+//! | ordinal | 8 | how many segments were begun before |
 //! | before | 32 | hash of the record before it, zeros if there is none |
 //! | salt | 32 | random |
 //!
@@ -26,7 +27,7 @@
 pub(super) const HEAD: usize = 68;
 
 /// Bytes of a segment in front of its first record.
-pub(super) const SEGMENT_HEAD: usize = 104;
+pub(super) const SEGMENT_HEAD: usize = 112;
 
 /// Longest payload.
 pub const MAX_PAYLOAD: usize = 1 << 30;
@@ -128,6 +129,8 @@ impl Head {
 pub(super) struct SegmentHead {
     /// Sequence of its first record.
     pub(super) first: u64,
+    /// How many segments were begun before.
+    pub(super) ordinal: u32,
     /// Hash of the record before.
     pub(super) before: RecordHash,
     /// What its heads are marked with.
@@ -138,8 +141,9 @@ impl SegmentHead {
     pub(super) fn to_bytes(self) -> [u8; SEGMENT_HEAD] {
         let mut bytes = [0; SEGMENT_HEAD];
         bytes[32..40].copy_from_slice(&self.first.to_le_bytes());
-        bytes[40..72].copy_from_slice(&self.before);
-        bytes[72..].copy_from_slice(&self.salt);
+        bytes[40..48].copy_from_slice(&u64::from(self.ordinal).to_le_bytes());
+        bytes[48..80].copy_from_slice(&self.before);
+        bytes[80..].copy_from_slice(&self.salt);
         let hash = blake3::keyed_hash(FORMAT, &bytes[32..]);
         bytes[..32].copy_from_slice(hash.as_bytes());
         bytes
@@ -149,8 +153,9 @@ impl SegmentHead {
     pub(super) fn from_bytes(bytes: &[u8; SEGMENT_HEAD]) -> Option<Self> {
         let head = Self {
             first: u64::from_le_bytes(std::array::from_fn(|i| bytes[32 + i])),
-            before: std::array::from_fn(|i| bytes[40 + i]),
-            salt: std::array::from_fn(|i| bytes[72 + i]),
+            ordinal: u32::from_le_bytes(std::array::from_fn(|i| bytes[40 + i])),
+            before: std::array::from_fn(|i| bytes[48 + i]),
+            salt: std::array::from_fn(|i| bytes[80 + i]),
         };
         (head.to_bytes() == *bytes).then_some(head)
     }

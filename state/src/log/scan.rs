@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::record::{HEAD, Head, MAX_PAYLOAD, RecordHash, SEGMENT_HEAD, Salt, SegmentHead};
-use super::{Entry, OpenLogError, Place, Record, Segment, name_of};
+use super::{Entry, OpenLogError, Place, Segment, name_of};
 use crate::files::{File, Files};
 
 /// What was found.
@@ -15,6 +15,8 @@ pub(super) struct Scanned {
     pub(super) records: BTreeMap<u64, Entry>,
     pub(super) last: RecordHash,
     pub(super) next: u64,
+    /// Of the last segment.
+    pub(super) ordinal: u32,
     /// Where the last whole record ends in the last segment.
     pub(super) end: u64,
     /// Where what cannot be used begins, and its bytes.
@@ -31,15 +33,18 @@ pub(super) fn head_of(file: &dyn File) -> io::Result<Option<SegmentHead>> {
     Ok(SegmentHead::from_bytes(&bytes))
 }
 
-/// Reads all segments, oldest first.
-pub(super) fn scan(files: &dyn Files, visit: &mut dyn FnMut(Record)) -> Result<Scanned, OpenLogError> {
+/// Goes through all segments, oldest first. Of those that are sealed only the heads are read, unless `checks_sealed`: a
+/// segment was durable when the next was begun, so that a power failure left it whole.
+pub(super) fn scan(files: &dyn Files, checks_sealed: bool) -> Result<Scanned, OpenLogError> {
     let io = |doing: String| move |source| OpenLogError::Io { doing, source };
     let mut found = Scanned::default();
     let mut names = files.list().map_err(io("listing the directory".into()))?;
     names.retain(|name| {
         name.len() == 24 && name.ends_with(".log") && name[..20].bytes().all(|c| c.is_ascii_digit())
     });
+    let last = names.last().cloned();
     for name in names {
+        let checks_payloads = checks_sealed || last.as_ref() == Some(&name);
         let reading = || io(format!("reading {name}"));
         let file = files.open(&name).map_err(reading())?;
         let len = file.len().map_err(reading())?;
@@ -64,14 +69,21 @@ pub(super) fn scan(files: &dyn Files, visit: &mut dyn FnMut(Record)) -> Result<S
         };
         if found.segments.is_empty() {
             (found.next, found.last) = (head.first, head.before);
-        } else if head.first != found.next || head.before != found.last {
+            found.ordinal = head.ordinal;
+        } else if (head.first, head.before, head.ordinal) != (found.next, found.last, found.ordinal + 1) {
             return Err(gap_or_damage(&found, name, head));
         }
         found.end = SEGMENT_HEAD as u64;
         let (first, salt) = (head.first, head.salt);
+        found.ordinal = head.ordinal;
         while found.end < len {
-            match next_record(&*file, &found, len).map_err(reading())? {
-                Some((head, payload)) => {
+            let next = if checks_payloads {
+                next_record(&*file, &found, len)
+            } else {
+                next_head(&*file, &found, &salt, len)
+            };
+            match next.map_err(reading())? {
+                Some(head) => {
                     found.records.insert(
                         head.sequence,
                         Entry {
@@ -83,11 +95,6 @@ pub(super) fn scan(files: &dyn Files, visit: &mut dyn FnMut(Record)) -> Result<S
                     found.last = head.hash;
                     found.next += 1;
                     found.end += head.record_len();
-                    visit(Record {
-                        sequence: head.sequence,
-                        label: head.label,
-                        payload,
-                    });
                 }
                 None => {
                     found.torn = Some((
@@ -106,6 +113,7 @@ pub(super) fn scan(files: &dyn Files, visit: &mut dyn FnMut(Record)) -> Result<S
             first,
             Arc::new(Segment {
                 first,
+                ordinal: head.ordinal,
                 salt,
                 name,
                 file,
@@ -116,7 +124,7 @@ pub(super) fn scan(files: &dyn Files, visit: &mut dyn FnMut(Record)) -> Result<S
 }
 
 /// The record that begins where the last one ended, if it is whole and follows.
-fn next_record(file: &dyn File, found: &Scanned, len: u64) -> io::Result<Option<(Head, Vec<u8>)>> {
+fn next_record(file: &dyn File, found: &Scanned, len: u64) -> io::Result<Option<Head>> {
     let Some(head) = head_at(file, found.end, len)? else {
         return Ok(None);
     };
@@ -125,7 +133,13 @@ fn next_record(file: &dyn File, found: &Scanned, len: u64) -> io::Result<Option<
     }
     let mut payload = vec![0; head.len as usize];
     file.read(&mut payload, found.end + HEAD as u64)?;
-    Ok(head.fits(&found.last, &payload).then_some((head, payload)))
+    Ok(head.fits(&found.last, &payload).then_some(head))
+}
+
+/// The same in a sealed segment, whose payloads are checked when they are read.
+fn next_head(file: &dyn File, found: &Scanned, salt: &Salt, len: u64) -> io::Result<Option<Head>> {
+    let head = head_at(file, found.end, len)?;
+    Ok(head.filter(|head| head.sequence == found.next && head.is_marked(salt)))
 }
 
 /// The head at an offset, if it and the payload it tells of lie within the file.

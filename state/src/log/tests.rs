@@ -17,12 +17,13 @@ const SEGMENT: u64 = 700;
 fn config() -> LogConfig {
     LogConfig {
         segment_bytes: SEGMENT,
+        checks_sealed: true,
     }
 }
 
 fn open(disk: &Disk) -> Result<(Log, Recovered, Vec<Record>), OpenLogError> {
-    let mut records = Vec::new();
-    let (log, recovered) = Log::open(Arc::new(disk.clone()), config(), |record| records.push(record))?;
+    let (log, recovered) = Log::open(Arc::new(disk.clone()), config())?;
+    let records = log.range().map(|sequence| log.read(sequence).unwrap()).collect();
     Ok((log, recovered, records))
 }
 
@@ -256,7 +257,7 @@ fn damage_while_the_log_is_open_is_found_by_who_reads_it() {
     let disk = Disk::default();
     let (log, ..) = open(&disk).unwrap();
     for sequence in 0..8 {
-        log.append(0, &payload(sequence)).unwrap();
+        log.append(0, &[payload(sequence), vec![1]].concat()).unwrap();
     }
     let name = disk.list().unwrap().remove(0);
     let last = disk.open(&name).unwrap().len().unwrap() as usize - 1;
@@ -339,7 +340,7 @@ fn a_real_directory_has_one_owner() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state");
     let files = Arc::new(Directory::open(&path).unwrap());
-    let (log, _) = Log::open(files, config(), |_| panic!("it is new")).unwrap();
+    let (log, _) = Log::open(files, config()).unwrap();
     for sequence in 0..30 {
         assert_eq!(log.append(sequence * 10, &payload(sequence)).unwrap(), sequence);
     }
@@ -348,9 +349,9 @@ fn a_real_directory_has_one_owner() {
     assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     assert!(error.to_string().contains("in use by another process"), "{error}");
     drop(log);
-    let mut records = Vec::new();
     let files = Arc::new(Directory::open(&path).unwrap());
-    Log::open(files, config(), |record| records.push(record)).unwrap();
+    let (log, _) = Log::open(files, config()).unwrap();
+    let records: Vec<_> = log.range().map(|sequence| log.read(sequence).unwrap()).collect();
     assert_eq!(records.len(), 30);
     assert!(
         records
@@ -365,7 +366,7 @@ fn a_real_directory_has_one_owner() {
 fn a_segment_that_lost_its_head_is_not_thrown_away() {
     let disk = Disk::default();
     let files: Arc<dyn Files> = Arc::new(disk.clone());
-    let (log, _) = Log::open(files, LogConfig::default(), |_| {}).unwrap();
+    let (log, _) = Log::open(files, LogConfig::default()).unwrap();
     for sequence in 0..12 {
         log.append(sequence * 10, &payload(sequence)).unwrap();
         log.sync(sequence).unwrap();
@@ -461,7 +462,7 @@ fn a_sync_that_failed_is_not_covered_up_by_sealing() {
         disk: Disk::default(),
         gates: Arc::clone(&gates),
     };
-    let (log, _) = Log::open(Arc::new(files), config(), |_| {}).unwrap();
+    let (log, _) = Log::open(Arc::new(files), config()).unwrap();
     log.append(0, &[1; SEGMENT as usize]).unwrap();
     let begun = gates.syncs.load(Ordering::SeqCst);
     gates.fails.store(true, Ordering::SeqCst);
@@ -484,7 +485,7 @@ fn a_sync_that_failed_is_not_covered_up_by_sealing() {
 fn payloads_make_no_promises() {
     let disk = Disk::default();
     let files: Arc<dyn Files> = Arc::new(disk.clone());
-    let (log, _) = Log::open(files, LogConfig::default(), |_| {}).unwrap();
+    let (log, _) = Log::open(files, LogConfig::default()).unwrap();
     log.append(0, b"block 0").unwrap();
     log.sync(0).unwrap();
     let far = 1 << 40;
@@ -509,7 +510,7 @@ fn payloads_make_no_promises() {
 fn one_record_behind_a_lost_head_is_enough() {
     let disk = Disk::default();
     let files: Arc<dyn Files> = Arc::new(disk.clone());
-    let (log, _) = Log::open(files, LogConfig::default(), |_| {}).unwrap();
+    let (log, _) = Log::open(files, LogConfig::default()).unwrap();
     log.append(0, b"block 0").unwrap();
     log.append(10, b"block 1").unwrap();
     log.sync(1).unwrap();

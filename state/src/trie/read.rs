@@ -1,111 +1,205 @@
 //! Looking up, proving, walking in order.
 
 use millrace_proof::path::bit;
-use millrace_proof::{BatchProof, Node, Path, Proof, Root, Step, Terminal};
+use millrace_proof::{BatchProof, Node, Path, Proof, Step, Terminal, hash_value};
 
-use super::{Leaf, Link, Trie};
-use crate::changes::Value;
+use super::page::{Leaf, Page, is_page};
+use super::{DEEPEST, LEVELS, Link, Trie, WIDTH, is_leaf, slot_of};
+use crate::error::ReadError;
+use crate::log::Snapshot;
 
 impl Trie {
-    pub(crate) fn root(&self) -> Root {
-        self.root.node()
-    }
-
-    pub(crate) fn get(&self, path: &Path) -> Option<&Value> {
-        let mut link = &self.root;
-        for depth in 0.. {
-            match link {
-                Link::Empty => return None,
-                Link::Leaf(leaf) => return (leaf.path == *path).then_some(&leaf.value),
-                Link::Internal(node) => link = if bit(path, depth) { &node.right } else { &node.left },
+    /// The value under a path.
+    pub(crate) fn get<'a>(&self, snapshot: &'a Snapshot, path: &Path) -> Result<Option<&'a [u8]>, ReadError> {
+        let mut link = self.root;
+        for level in 0..DEEPEST {
+            if !is_page(&link) {
+                break;
             }
+            link = Page::read(snapshot, &link)?.slot(slot_of(path, level));
         }
-        None
+        if !is_leaf(&link.node) {
+            return Ok(None);
+        }
+        let leaf = Leaf::read(snapshot, &link)?;
+        Ok((leaf.path == path).then_some(leaf.value))
     }
 
-    pub(crate) fn prove(&self, path: &Path) -> Proof {
+    /// A proof of what a path holds.
+    pub(crate) fn prove(&self, snapshot: &Snapshot, path: &Path) -> Result<Proof, ReadError> {
         let mut siblings: Vec<Node> = Vec::with_capacity(64);
-        let mut link = &self.root;
-        while let Link::Internal(node) = link {
-            let (near, far) = match bit(path, siblings.len()) {
-                true => (&node.right, &node.left),
-                false => (&node.left, &node.right),
-            };
-            siblings.push(far.node());
-            link = near;
+        let mut link = self.root;
+        for level in 0..DEEPEST {
+            if !is_page(&link) {
+                break;
+            }
+            let page = Page::read(snapshot, &link)?;
+            let tree = page.tree();
+            let mut at = 1;
+            while at < WIDTH && is_internal(&tree[at]) {
+                at = 2 * at + usize::from(bit(path, level * LEVELS + at.ilog2() as usize));
+                siblings.push(tree[at ^ 1]);
+            }
+            link = below(&page, at);
         }
-        let terminal = match link {
-            Link::Leaf(leaf) if leaf.path == *path => Terminal::Present(leaf.value_hash),
-            Link::Leaf(leaf) => Terminal::Other {
-                path: leaf.path,
-                value_hash: leaf.value_hash,
-            },
-            _ => Terminal::Empty,
+        let terminal = if is_leaf(&link.node) {
+            let leaf = Leaf::read(snapshot, &link)?;
+            let value_hash = hash_value(leaf.value);
+            if leaf.path == path {
+                Terminal::Present(value_hash)
+            } else {
+                Terminal::Other {
+                    path: *leaf.path,
+                    value_hash,
+                }
+            }
+        } else {
+            Terminal::Empty
         };
-        Proof::new(terminal, &siblings)
-            .expect("internal nodes have two paths below them, so lie above depth 256")
+        Ok(Proof::new(terminal, &siblings)
+            .expect("internal nodes have two paths below them, so lie above depth 256"))
     }
 
     /// A proof of all `paths`, which are distinct and ascend.
-    pub(crate) fn prove_batch(&self, paths: &[Path]) -> BatchProof {
+    pub(crate) fn prove_batch(&self, snapshot: &Snapshot, paths: &[Path]) -> Result<BatchProof, ReadError> {
         let mut proof = BatchProof::default();
-        walk(&self.root, paths, 0, &mut proof);
-        proof
+        Walk {
+            snapshot,
+            proof: &mut proof,
+        }
+        .link(&self.root, paths, 0)?;
+        Ok(proof)
     }
 
     /// All values by ascending path.
-    pub(crate) fn iter(&self) -> Iter<'_> {
+    pub(crate) fn iter<'a>(&self, snapshot: &'a Snapshot) -> Iter<'a> {
         Iter {
-            pending: vec![&self.root],
+            snapshot,
+            root: Some(self.root),
+            pages: Vec::new(),
         }
     }
 }
 
-/// Appends to `proof` the walk over what `paths`, one or more, reach of the subtree at `depth`.
-fn walk(link: &Link, paths: &[Path], depth: usize, proof: &mut BatchProof) {
-    match (link, paths) {
-        (Link::Empty, _) => proof.push(Step::Empty),
-        (Link::Leaf(leaf), [path]) if leaf.path == *path => proof.push(Step::Present(leaf.value_hash)),
-        (Link::Leaf(leaf), _) => proof.push(Step::Leaf {
-            path: leaf.path,
-            value_hash: leaf.value_hash,
-        }),
-        (Link::Internal(node), _) => {
-            let (left, right) = paths.split_at(paths.partition_point(|path| !bit(path, depth)));
-            proof.push(match (left, right) {
-                (_, []) => Step::Side(node.right.node()),
-                ([], _) => Step::Side(node.left.node()),
-                _ => Step::Fork,
-            });
-            if !left.is_empty() {
-                walk(&node.left, left, depth + 1, proof);
-            }
-            if !right.is_empty() {
-                walk(&node.right, right, depth + 1, proof);
-            }
+fn is_internal(node: &Node) -> bool {
+    is_page(&Link {
+        node: *node,
+        ..Link::default()
+    })
+}
+
+/// What lies at node `at` of a page, which is no internal node unless it is a slot's.
+fn below(page: &Page<'_>, at: usize) -> Link {
+    // A leaf has risen out of the only slot below.
+    let depth = at.ilog2() as usize;
+    let first = (at << (LEVELS - depth)) - WIDTH;
+    match page.first_from(first) {
+        Some(slot) if slot < first + (WIDTH >> depth) => page.slot(slot),
+        _ => Link::default(),
+    }
+}
+
+/// Follows many paths at once, in the order of the proof's steps.
+struct Walk<'a> {
+    snapshot: &'a Snapshot,
+    proof: &'a mut BatchProof,
+}
+
+impl Walk<'_> {
+    /// The subtree of a link, which is at the top of a page at `depth`, or no page.
+    fn link(&mut self, link: &Link, paths: &[Path], depth: usize) -> Result<(), ReadError> {
+        if is_page(link) {
+            let page = Page::read(self.snapshot, link)?;
+            return self.inside(&page, &page.tree(), 1, paths, depth);
         }
+        if link.is_empty() {
+            self.proof.push(Step::Empty);
+            return Ok(());
+        }
+        let leaf = Leaf::read(self.snapshot, link)?;
+        let value_hash = hash_value(leaf.value);
+        self.proof.push(match paths {
+            [path] if path == leaf.path => Step::Present(value_hash),
+            _ => Step::Leaf {
+                path: *leaf.path,
+                value_hash,
+            },
+        });
+        Ok(())
+    }
+
+    /// The subtree of node `at` of a page.
+    fn inside(
+        &mut self,
+        page: &Page<'_>,
+        tree: &[Node; 2 * WIDTH],
+        at: usize,
+        paths: &[Path],
+        depth: usize,
+    ) -> Result<(), ReadError> {
+        if at >= WIDTH || !is_internal(&tree[at]) {
+            return self.link(&below(page, at), paths, depth);
+        }
+        let (left, right) = paths.split_at(paths.partition_point(|path| !bit(path, depth)));
+        self.proof.push(match (left, right) {
+            (_, []) => Step::Side(tree[2 * at + 1]),
+            ([], _) => Step::Side(tree[2 * at]),
+            _ => Step::Fork,
+        });
+        if !left.is_empty() {
+            self.inside(page, tree, 2 * at, left, depth + 1)?;
+        }
+        if !right.is_empty() {
+            self.inside(page, tree, 2 * at + 1, right, depth + 1)?;
+        }
+        Ok(())
     }
 }
 
 /// Walks a trie in the order of its paths.
 pub(crate) struct Iter<'a> {
-    /// Subtrees still to walk, the next one last; at most one for each level.
-    pending: Vec<&'a Link>,
+    snapshot: &'a Snapshot,
+    /// Until the walk begins.
+    root: Option<Link>,
+    /// Pages from the root down, and the slot that comes next in each.
+    pages: Vec<(Page<'a>, usize)>,
+}
+
+impl<'a> Iter<'a> {
+    fn step(&mut self) -> Result<Option<(&'a Path, &'a [u8])>, ReadError> {
+        loop {
+            let link = match self.root.take() {
+                Some(root) => root,
+                None => {
+                    let Some((page, next)) = self.pages.last_mut() else {
+                        return Ok(None);
+                    };
+                    let Some(slot) = page.first_from(*next) else {
+                        self.pages.pop();
+                        continue;
+                    };
+                    *next = slot + 1;
+                    page.slot(slot)
+                }
+            };
+            if is_page(&link) {
+                self.pages.push((Page::read(self.snapshot, &link)?, 0));
+            } else if !link.is_empty() {
+                let leaf = Leaf::read(self.snapshot, &link)?;
+                return Ok(Some((leaf.path, leaf.value)));
+            }
+        }
+    }
 }
 
 impl<'a> Iterator for Iter<'a> {
-    type Item = (&'a Path, &'a Value);
+    type Item = Result<(&'a Path, &'a [u8]), ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.pending.pop()? {
-                Link::Empty => {}
-                Link::Leaf(leaf) => {
-                    let Leaf { path, value, .. } = &**leaf;
-                    return Some((path, value));
-                }
-                Link::Internal(node) => self.pending.extend([&node.right, &node.left]),
-            }
+        let step = self.step();
+        if step.is_err() {
+            self.pages.clear();
         }
+        step.transpose()
     }
 }

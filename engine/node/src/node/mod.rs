@@ -30,6 +30,8 @@ use settings::Settings;
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// Name of the ledger's file in the data directory.
 const LEDGER_FILE: &str = "ledger.redb";
+/// In the data directory too: what states are kept in.
+const STATE_DIRECTORY: &str = "state";
 
 /// A node that runs.
 pub struct RunningNode {
@@ -64,9 +66,11 @@ impl RunningNode {
         .map_err(|error| Failure::new(error.to_string()))?;
         keep_fault_handlers()?;
         let mut config = settings.engine.clone();
+        let directory = settings.data_directory.as_deref();
+        config.state_directory = directory.map(|directory| directory.join(STATE_DIRECTORY));
         config.code_cache = settings.code_cache.as_ref().map(|plan| plan.open()).transpose()?;
         let code_cache = config.code_cache.clone();
-        // Recovery executes the ledger again, which is no work for a thread of the runtime.
+        // Recovery may execute the ledger again, which is no work for a thread of the runtime.
         let engine = tokio::task::spawn_blocking(move || Engine::open(spec, ledger, config))
             .await
             .map_err(|error| Failure::new(format!("opening the engine ended: {error}")))?

@@ -3,28 +3,57 @@
 //! A store is a handle: clones share one tree, from any thread. The tree's lock guards the map of versions only.
 //! Each operation takes the versions it needs out of the map and works on them without the lock; versions that
 //! leave the map are dropped after the lock is released.
+//!
+//! Committed versions lie in a log, each with all that its parent had not. What the log has to keep follows from the
+//! versions that are held: each says behind which place all lies that it reaches ([`crate::header::Epoch`]).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+mod opening;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::changes::Changes;
-use crate::error::{CommitError, DiscardError, FinalizeError, InsertError, OpenError, PersistError};
+use crate::error::{
+    CommitError, DiscardError, FinalizeError, InsertError, OpenError, PersistError, RollBackError,
+};
+use crate::files::{Files, MemoryFiles};
+use crate::log::{Log, LogConfig, Position, WriteError};
+use crate::trie::{Said, WriteTrieError};
 use crate::version::{Commit, Version, VersionId};
 use crate::view::View;
+use opening::{Found, Place, write_genesis};
+use tree::Tree;
 
 /// How a store is set up.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
     /// How many versions stay readable and provable, counted from the finalized one down. Those above it all stay.
     pub retention: u64,
+    /// Binary logarithm of the number of versions in which everything that is old is written anew once, a part in each, so
+    /// that what it lay in can be forgotten. Fewer keep less on the disk, and write more for each version.
+    pub sweep_bits: u32,
+    /// Records are cut at this many bytes.
+    pub record_bytes: usize,
+    /// How the log is set up.
+    pub log: LogConfig,
 }
 
 impl Default for Config {
-    /// A retention of 1,024 versions.
+    /// A retention of 1,024 versions, sweeps of 512, records of 32 MiB.
     fn default() -> Self {
-        Self { retention: 1024 }
+        Self {
+            retention: 1024,
+            sweep_bits: 9,
+            record_bytes: 32 << 20,
+            log: LogConfig::default(),
+        }
     }
 }
+
+/// The largest [`Config::sweep_bits`].
+pub const MAX_SWEEP_BITS: u32 = 20;
 
 /// The version that everything descends from. It is committed and finalized from the start.
 #[derive(Clone, Debug)]
@@ -60,43 +89,65 @@ pub struct Store {
 
 struct Shared {
     config: Config,
-    genesis: Commit,
+    genesis: VersionId,
+    log: Arc<Log>,
+    /// Whether a restart finds anything.
+    is_kept: bool,
+    /// The newest version known to be durable.
+    persisted: Mutex<Commit>,
     tree: RwLock<Tree>,
 }
 
-struct Tree {
-    versions: BTreeMap<VersionId, Arc<Version>>,
-    /// The same versions in the order of their heights, so parents before children.
-    by_height: BTreeSet<(u64, VersionId)>,
-    finalized: Arc<Version>,
-}
-
-/// Versions taken out of the tree, to be dropped once its lock is released.
-type Removed = Vec<Arc<Version>>;
-
 impl Store {
-    /// A store whose only version is `genesis`.
+    /// A store in memory, whose only version is `genesis`.
     ///
     /// # Errors
     /// [`OpenError`] when the configuration makes no sense.
     pub fn open(config: Config, genesis: Genesis) -> Result<Self, OpenError> {
+        Self::open_files(Arc::new(MemoryFiles::default()), false, config, genesis)
+    }
+
+    /// The store in a directory ([`crate::files::Directory`]), or a new one there whose only version is `genesis`. What was
+    /// committed and is durable is held again, except what finality and retention had dropped.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_in(files: Arc<dyn Files>, config: Config, genesis: Genesis) -> Result<Self, OpenError> {
+        Self::open_files(files, true, config, genesis)
+    }
+
+    fn open_files(
+        files: Arc<dyn Files>,
+        is_kept: bool,
+        config: Config,
+        genesis: Genesis,
+    ) -> Result<Self, OpenError> {
         if config.retention == 0 {
             return Err(OpenError::NoRetention);
         }
-        let version = Arc::new(Version::genesis(genesis.id, genesis.height, &genesis.changes));
-        let commit = version
-            .commit_info()
-            .expect("genesis is committed from the start");
-        let mut tree = Tree {
-            versions: BTreeMap::new(),
-            by_height: BTreeSet::new(),
-            finalized: version.clone(),
+        if config.sweep_bits > MAX_SWEEP_BITS {
+            return Err(OpenError::SweepBits {
+                bits: config.sweep_bits,
+                limit: MAX_SWEEP_BITS,
+            });
+        }
+        let (log, _) = Log::open(files, config.log.clone())?;
+        let found = Found::read(&log, genesis.id)?;
+        let tree = match found.newest {
+            Some(_) => found.tree(&log, config.retention)?,
+            None => Tree::new(Arc::new(write_genesis(&log, &config, &genesis)?)),
         };
-        tree.add(version);
+        // What opening found is durable.
+        let persisted = tree.newest().ok_or(OpenError::NoVersion {
+            place: log.snapshot().place(Position::ZERO),
+        })?;
         Ok(Self {
             shared: Arc::new(Shared {
                 config,
-                genesis: commit,
+                genesis: genesis.id,
+                log: Arc::new(log),
+                is_kept,
+                persisted: Mutex::new(persisted),
                 tree: RwLock::new(tree),
             }),
         })
@@ -164,18 +215,38 @@ impl Store {
             return Ok(commit);
         }
         let parent = parent.expect("only committed versions outlive their parent in the tree");
-        match parent.trie() {
-            Some(trie) => Ok(version.commit(&trie)),
-            None => Err(CommitError::ParentNotCommitted {
+        let Some(below) = parent.committed.get() else {
+            return Err(CommitError::ParentNotCommitted {
                 id,
                 parent: parent.id,
-            }),
-        }
+            });
+        };
+        let finalized = self.finalized().1;
+        let shared = &*self.shared;
+        version
+            .commit(|changes| {
+                let (height, bits) = (version.height, shared.config.sweep_bits);
+                let place = Place {
+                    id,
+                    parent: version.parent,
+                    genesis: shared.genesis,
+                    height,
+                    finalized,
+                    epoch: below.epoch.next(height, below.position, bits),
+                };
+                place.write(&shared.log, &shared.config, &below.trie, changes)
+            })
+            .map_err(|error| match error {
+                WriteTrieError::Read(error) => error.into(),
+                WriteTrieError::Write(error) => error.into(),
+            })
     }
 
     /// Blocks until the committed version `id` will be found by the next start, if this store can keep versions at
     /// all, and answers [`Self::persisted`]. A store in memory keeps none: it answers at once, and whoever needs the
     /// version after a restart executes the blocks above the answered one again.
+    ///
+    /// Then a part of the log is forgotten, if there is one that no version held reaches any more.
     ///
     /// # Errors
     /// [`PersistError`].
@@ -186,29 +257,71 @@ impl Store {
             .get(&id)
             .cloned()
             .ok_or(PersistError::UnknownVersion(id))?;
-        version.commit_info().ok_or(PersistError::NotCommitted(id))?;
+        let committed = version.committed.get().ok_or(PersistError::NotCommitted(id))?;
+        let commit = version.commit_info().ok_or(PersistError::NotCommitted(id))?;
+        self.shared.log.sync(committed.sequence)?;
+        if self.shared.is_kept {
+            let mut persisted = self.lock_persisted();
+            if commit.height >= persisted.height {
+                *persisted = commit;
+            }
+        }
+        self.forget()?;
         Ok(self.persisted())
+    }
+
+    /// Forgets the oldest segment of the log, if nothing in it is reached any more.
+    fn forget(&self) -> Result<(), WriteError> {
+        let versions: Vec<Arc<Version>> = self.read().versions.values().cloned().collect();
+        // What is held later descends from what is held now, and reaches nothing older.
+        let floor = versions.iter().map(|version| version.floor()).min();
+        if let Some(floor) = floor {
+            self.shared.log.remove_oldest_before(floor)?;
+        }
+        Ok(())
+    }
+
+    fn lock_persisted(&self) -> MutexGuard<'_, Commit> {
+        self.shared
+            .persisted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest version that a restart finds without executing anything: for a store in memory, genesis.
     #[must_use]
     pub fn persisted(&self) -> Commit {
-        self.shared.genesis
+        *self.lock_persisted()
     }
 
     /// The newest version that a restart finds and that `on_chain` accepts. Recovery asks with "is on the finalized
     /// chain of the ledger" and executes the blocks above the answer. `None` means that the store belongs to another
     /// chain than the ledger.
     #[must_use]
-    pub fn newest_persisted(&self, on_chain: impl Fn(&Commit) -> bool) -> Option<Commit> {
-        Some(self.shared.genesis).filter(on_chain)
+    pub fn newest_persisted(&self, mut on_chain: impl FnMut(&Commit) -> bool) -> Option<Commit> {
+        if !self.shared.is_kept {
+            return Some(self.persisted()).filter(|commit| on_chain(commit));
+        }
+        let durable = self.shared.log.durable();
+        let newest_first: Vec<Arc<Version>> = {
+            let tree = self.read();
+            let ids = tree.by_height.iter().rev();
+            ids.filter_map(|(_, id)| tree.versions.get(id).cloned()).collect()
+        };
+        newest_first
+            .iter()
+            .filter(|version| version.committed.get().is_some_and(|c| c.sequence < durable))
+            .filter_map(|version| version.commit_info())
+            .find(|commit| on_chain(commit))
     }
 
     /// A view of the version `id`, if it is held.
     #[must_use]
     pub fn view(&self, id: VersionId) -> Option<View> {
-        let version = self.read().versions.get(&id).cloned()?;
-        Some(View::new(version))
+        // Under the lock: what leaves the tree may leave the log next.
+        let tree = self.read();
+        let version = tree.versions.get(&id).cloned()?;
+        Some(View::new(version, &self.shared.log))
     }
 
     /// Makes `id` final: drops every branch that does not lead to or from it, and the versions that fall out of the
@@ -222,6 +335,36 @@ impl Store {
         let removed = self.write().finalize(id, self.shared.config.retention)?;
         drop(removed);
         Ok(())
+    }
+
+    /// Goes back to the committed version `id`: it becomes the finalized one, and all versions but its ancestors are dropped,
+    /// those too that were final. Nothing is computed; views of what is dropped stay good. Durable when this returns. Answers
+    /// how many versions were dropped.
+    ///
+    /// # Errors
+    /// [`RollBackError`].
+    pub fn roll_back(&self, id: VersionId) -> Result<usize, RollBackError> {
+        let target = self
+            .read()
+            .versions
+            .get(&id)
+            .cloned()
+            .ok_or(RollBackError::UnknownVersion(id))?;
+        let commit = target.commit_info().ok_or(RollBackError::NotCommitted(id))?;
+        let shared = &*self.shared;
+        let sequence = Said::write_roll_back(&shared.log, target.height, &id.0)?;
+        shared.log.sync(sequence)?;
+        let removed = {
+            let mut tree = self.write();
+            if !tree.versions.contains_key(&id) {
+                return Err(RollBackError::UnknownVersion(id));
+            }
+            if shared.is_kept {
+                *self.lock_persisted() = commit;
+            }
+            tree.roll_back(&target)
+        };
+        Ok(removed.len())
     }
 
     /// Drops `id` with all its descendants and answers how many versions those were. Views of them stay good.
@@ -277,126 +420,5 @@ impl Version {
                 height: self.height,
             })
         }
-    }
-}
-
-impl Tree {
-    fn add(&mut self, version: Arc<Version>) {
-        self.by_height.insert((version.height, version.id));
-        self.versions.insert(version.id, version);
-    }
-
-    fn remove(&mut self, id: VersionId) -> Option<Arc<Version>> {
-        let version = self.versions.remove(&id)?;
-        self.by_height.remove(&(version.height, id));
-        Some(version)
-    }
-
-    /// Versions above `height`, parents before children.
-    fn versions_above(&self, height: u64) -> impl Iterator<Item = &Arc<Version>> {
-        let above = self
-            .by_height
-            .range((height.saturating_add(1), VersionId([0; 32]))..);
-        above.filter_map(|(_, id)| self.versions.get(id))
-    }
-
-    /// The parent of a version that may be added.
-    fn parent_of_new(
-        &self,
-        parent: VersionId,
-        id: VersionId,
-        height: u64,
-    ) -> Result<Arc<Version>, InsertError> {
-        let above = self
-            .versions
-            .get(&parent)
-            .ok_or(InsertError::UnknownParent { id, parent })?;
-        if above.height.checked_add(1) != Some(height) {
-            let expected = above.height.saturating_add(1);
-            return Err(InsertError::WrongHeight { id, height, expected });
-        }
-        if above.height < self.finalized.height {
-            return Err(InsertError::AgainstFinality {
-                id,
-                parent,
-                finalized: self.finalized.id,
-            });
-        }
-        Ok(above.clone())
-    }
-
-    fn finalize(&mut self, id: VersionId, retention: u64) -> Result<Removed, FinalizeError> {
-        let target = self
-            .versions
-            .get(&id)
-            .cloned()
-            .ok_or(FinalizeError::UnknownVersion(id))?;
-        let chain = self
-            .chain_from_finalized(&target)
-            .ok_or(FinalizeError::AgainstFinality {
-                id,
-                finalized: self.finalized.id,
-            })?;
-        let lost: Vec<VersionId> = {
-            let mut kept = chain;
-            let mut lost = Vec::new();
-            for version in self.versions_above(self.finalized.height) {
-                let descends = version.height > target.height
-                    && version.parent.is_some_and(|parent| kept.contains(&parent));
-                if kept.contains(&version.id) || descends {
-                    kept.insert(version.id);
-                } else {
-                    lost.push(version.id);
-                }
-            }
-            lost
-        };
-        let mut removed: Removed = lost.into_iter().filter_map(|lost| self.remove(lost)).collect();
-        self.finalized = target;
-        self.expire(retention, &mut removed);
-        Ok(removed)
-    }
-
-    /// The versions from the finalized one to `target`, if one descends from the other.
-    fn chain_from_finalized(&self, target: &Arc<Version>) -> Option<BTreeSet<VersionId>> {
-        let mut chain = BTreeSet::from([target.id]);
-        let mut version = target;
-        while version.height > self.finalized.height {
-            version = self.versions.get(&version.parent?)?;
-            chain.insert(version.id);
-        }
-        (version.id == self.finalized.id).then_some(chain)
-    }
-
-    /// Removes what is below the retention window, oldest first. Below the finalized version there is one chain.
-    fn expire(&mut self, retention: u64, removed: &mut Removed) {
-        while let Some((height, oldest)) = self.by_height.first().copied() {
-            if height.saturating_add(retention) > self.finalized.height {
-                return;
-            }
-            let next = self
-                .by_height
-                .iter()
-                .nth(1)
-                .and_then(|(_, id)| self.versions.get(id));
-            if next.is_none_or(|next| next.commit_info().is_none()) {
-                return;
-            }
-            removed.extend(self.remove(oldest));
-        }
-    }
-
-    fn discard(&mut self, id: VersionId) -> Result<Removed, DiscardError> {
-        let target = self.versions.get(&id).ok_or(DiscardError::UnknownVersion(id))?;
-        if target.height <= self.finalized.height {
-            return Err(DiscardError::Final(id));
-        }
-        let mut lost = BTreeSet::from([id]);
-        for version in self.versions_above(target.height) {
-            if version.parent.is_some_and(|parent| lost.contains(&parent)) {
-                lost.insert(version.id);
-            }
-        }
-        Ok(lost.into_iter().filter_map(|lost| self.remove(lost)).collect())
     }
 }

@@ -1,0 +1,191 @@
+//! From what lies in the log to the tree of versions; and the first version, where there is nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::tree::Tree;
+use super::{Config, Genesis};
+use crate::changes::Changes;
+use crate::error::{OpenError, ReadError};
+use crate::header::{Epoch, Header};
+use crate::log::{Log, Position};
+use crate::trie::{Said, Trie, WriteTrieError};
+use crate::version::{Committed, Version, VersionId};
+
+/// A version's place among the others.
+pub(super) struct Place {
+    pub(super) id: VersionId,
+    pub(super) parent: Option<VersionId>,
+    pub(super) genesis: VersionId,
+    pub(super) height: u64,
+    pub(super) finalized: u64,
+    pub(super) epoch: Epoch,
+}
+
+impl Place {
+    /// Writes what `changes` make of a trie.
+    pub(super) fn write(
+        &self,
+        log: &Log,
+        config: &Config,
+        below: &Trie,
+        changes: &Changes,
+    ) -> Result<Committed, WriteTrieError> {
+        let sweep = self.epoch.sweep(self.height);
+        let header = |trie: &Trie, digest: &_| {
+            Header {
+                id: self.id,
+                parent: self.parent,
+                genesis: self.genesis,
+                root: trie.root,
+                digest: *digest,
+                height: self.height,
+                finalized: self.finalized,
+                epoch: self.epoch,
+            }
+            .to_bytes()
+        };
+        let written = below.write(
+            log,
+            changes,
+            Some(&sweep),
+            self.height,
+            config.record_bytes,
+            header,
+        )?;
+        Ok(Committed {
+            trie: written.trie,
+            digest: written.digest,
+            epoch: self.epoch,
+            sequence: written.sequence,
+            position: written.position,
+        })
+    }
+}
+
+/// Writes the first version, and makes it durable.
+pub(super) fn write_genesis(log: &Log, config: &Config, genesis: &Genesis) -> Result<Version, OpenError> {
+    let place = Place {
+        id: genesis.id,
+        parent: None,
+        genesis: genesis.id,
+        height: genesis.height,
+        finalized: genesis.height,
+        epoch: Epoch::first(genesis.height, config.sweep_bits),
+    };
+    let written = place.write(log, config, &Trie::default(), &genesis.changes);
+    let committed = written.map_err(|error| match error {
+        WriteTrieError::Read(error) => OpenError::Read(error),
+        WriteTrieError::Write(error) => OpenError::Write(error),
+    })?;
+    log.sync(committed.sequence)?;
+    Ok(Version::committed(genesis.id, genesis.height, None, committed))
+}
+
+/// Versions that a log holds.
+pub(super) struct Found {
+    versions: BTreeMap<VersionId, (Header, Arc<Version>)>,
+    /// Where the newest lies.
+    pub(super) newest: Option<Position>,
+}
+
+impl Found {
+    /// Reads the header of every record that has one.
+    pub(super) fn read(log: &Log, genesis: VersionId) -> Result<Self, OpenError> {
+        let snapshot = log.snapshot();
+        let mut found = Self {
+            versions: BTreeMap::new(),
+            newest: None,
+        };
+        for (sequence, _, position) in log.records() {
+            let damaged = || OpenError::Read(ReadError::Damaged(snapshot.place(position)));
+            let at = snapshot.at(position).ok_or_else(damaged)?;
+            let header = match Said::read(at.bytes).ok_or_else(damaged)? {
+                Said::Version(header) => Header::from_bytes(header).ok_or_else(damaged)?,
+                Said::RollBack(id) => {
+                    found.roll_back(VersionId(id));
+                    continue;
+                }
+                Said::Part => continue,
+            };
+            if header.genesis != genesis {
+                return Err(OpenError::OtherGenesis {
+                    found: header.genesis,
+                    expected: genesis,
+                });
+            }
+            found.newest = Some(position);
+            // What it reaches may have been forgotten.
+            if header.epoch.floor.segment() < snapshot.first_segment() {
+                continue;
+            }
+            let committed = Committed {
+                trie: Trie { root: header.root },
+                digest: header.digest,
+                epoch: header.epoch,
+                sequence,
+                position: position.plus(1),
+            };
+            let version = Version::committed(header.id, header.height, header.parent, committed);
+            // A version that was written again, after a fork of it was lost, is the same.
+            found.versions.insert(header.id, (header, Arc::new(version)));
+        }
+        Ok(found)
+    }
+
+    /// Leaves the version and its ancestors.
+    fn roll_back(&mut self, id: VersionId) {
+        let mut left = BTreeMap::new();
+        let mut next = Some(id);
+        while let Some(id) = next
+            && let Some((mut header, version)) = self.versions.remove(&id)
+        {
+            next = version.parent;
+            // What was final then is no more.
+            header.finalized = 0;
+            left.insert(id, (header, version));
+        }
+        self.versions = left;
+        if let Some((header, version)) = self.versions.get_mut(&id) {
+            header.finalized = version.height;
+        }
+    }
+
+    /// The tree as finality and retention leave it.
+    pub(super) fn tree(&self, log: &Log, retention: u64) -> Result<Tree, OpenError> {
+        let no_version = || OpenError::NoVersion {
+            place: log.snapshot().place(self.newest.unwrap_or_default()),
+        };
+        // What the others say was final when they were written, as far as it is there.
+        let (header, said_by) = self
+            .versions
+            .values()
+            .max_by_key(|(header, version)| (header.finalized, header.height, version.id))
+            .ok_or_else(no_version)?;
+        let mut finalized = Arc::clone(said_by);
+        while finalized.height > header.finalized
+            && let Some((_, parent)) = finalized.parent.and_then(|parent| self.versions.get(&parent))
+        {
+            finalized = Arc::clone(parent);
+        }
+        let mut tree = Tree::new(Arc::clone(&finalized));
+        let mut oldest = &finalized;
+        while let Some((_, parent)) = oldest.parent.and_then(|parent| self.versions.get(&parent)) {
+            if parent.height.saturating_add(retention) <= finalized.height {
+                break;
+            }
+            tree.add(Arc::clone(parent));
+            oldest = parent;
+        }
+        let mut above: Vec<_> = self.versions.values().map(|(_, version)| version).collect();
+        above.retain(|version| version.height > finalized.height);
+        above.sort_by_key(|version| version.height);
+        for version in above {
+            let parent = version.parent.and_then(|parent| tree.versions.get(&parent));
+            if parent.is_some_and(|parent| parent.height >= finalized.height) {
+                tree.add(Arc::clone(version));
+            }
+        }
+        Ok(tree)
+    }
+}
