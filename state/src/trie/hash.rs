@@ -28,9 +28,12 @@ const ROOT: u8 = 8;
 
 /// The BLAKE3 hashes of inputs of 64 bytes.
 pub(super) fn blocks(inputs: &[[u8; 64]], outputs: &mut Vec<[u8; 32]>) {
-    let platform = Platform::detect();
     outputs.clear();
     outputs.resize(inputs.len(), [0; 32]);
+    hash_group(Platform::detect(), inputs, outputs);
+}
+
+fn hash_group(platform: Platform, inputs: &[[u8; 64]], outputs: &mut [[u8; 32]]) {
     let groups = inputs
         .chunks(MAX_SIMD_DEGREE)
         .zip(outputs.chunks_mut(MAX_SIMD_DEGREE));
@@ -105,6 +108,34 @@ fn risen(left: &Node, right: &Node) -> Option<Node> {
 /// The node over two others.
 pub(super) fn join(left: &Node, right: &Node) -> Node {
     risen(left, right).unwrap_or_else(|| hash_internal(left, right))
+}
+
+/// Makes of the nodes of a page's slots the page's node, which is in the first place then.
+pub(super) fn fold_one(nodes: &mut [Node; WIDTH]) {
+    let platform = Platform::detect();
+    let mut inputs = [[0; 64]; WIDTH / 2];
+    let mut targets = [0; WIDTH / 2];
+    let mut outputs = [[0; 32]; WIDTH / 2];
+    let mut width = WIDTH / 2;
+    while width > 0 {
+        let mut count = 0;
+        for i in 0..width {
+            let (left, right) = (&nodes[2 * i], &nodes[2 * i + 1]);
+            match risen(left, right) {
+                Some(node) => nodes[i] = node,
+                None => {
+                    (inputs[count], targets[count]) = (pair(left, right), i);
+                    count += 1;
+                }
+            }
+        }
+        hash_group(platform, &inputs[..count], &mut outputs[..count]);
+        for (&i, output) in targets[..count].iter().zip(&outputs) {
+            nodes[i] = *output;
+            nodes[i][0] &= 0x7f;
+        }
+        width /= 2;
+    }
 }
 
 /// Makes of the nodes of pages' slots the pages' nodes, which are in the first place of each then.

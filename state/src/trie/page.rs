@@ -3,14 +3,17 @@
 //! | a page | bytes | |
 //! |---|---|---|
 //! | occupied | 2^LEVELS / 8 | bit i: slot i is not empty; little endian |
-//! | nodes | 32 each | of the slots that are not empty, in their order |
-//! | positions | 8 each | where these lie |
+//! | leaves | 2^LEVELS / 8 | bit i: there is a leaf in it |
+//! | positions | 8 each | where what is in the slots lies that are not empty, in their order |
+//! | nodes | 32 each | of the same |
 //!
 //! | a leaf | bytes | |
 //! |---|---|---|
 //! | path | 32 | |
 //! | length | 4 | of the value, little endian |
 //! | value | length | |
+//!
+//! Whoever looks a path up needs masks and positions, which lie together.
 //!
 //! Bytes of a log are hostile until their hash is checked, and parsed with care after that.
 
@@ -28,7 +31,7 @@ const LEAF_HEAD: usize = 36;
 
 /// Bytes of a page with so many slots that are not empty.
 pub(super) const fn page_len(occupied: usize) -> usize {
-    MASK_BYTES + occupied * 40
+    2 * MASK_BYTES + occupied * 40
 }
 
 /// Bytes of a leaf with a value of so many.
@@ -39,9 +42,19 @@ pub(super) const fn leaf_len(value: usize) -> usize {
 /// A page, read in place.
 #[derive(Clone, Copy)]
 pub(super) struct Page<'a> {
+    /// All of it.
+    bytes: &'a [u8],
     occupied: u64,
+    leaves: u64,
     nodes: &'a [Node],
     positions: &'a [[u8; 8]],
+}
+
+/// What is below a slot.
+pub(super) enum Below<'a> {
+    Nothing,
+    Leaf(Leaf<'a>),
+    Page(Page<'a>),
 }
 
 /// A leaf, read in place.
@@ -55,18 +68,41 @@ impl<'a> Page<'a> {
     /// The page of a link to one.
     #[inline]
     pub(super) fn read(snapshot: &'a Snapshot, link: &Link) -> Result<Self, ReadError> {
-        let at = find(snapshot, link.position)?;
-        let page = Self::parse(at.bytes).ok_or_else(|| damaged(snapshot, link.position))?;
+        Self::read_at(snapshot, link.position, || link.node)
+    }
+
+    /// The page at a position, whose node is what `node` gives.
+    #[inline]
+    fn read_at(
+        snapshot: &'a Snapshot,
+        position: Position,
+        node: impl FnOnce() -> Node,
+    ) -> Result<Self, ReadError> {
+        let at = find(snapshot, position)?;
+        let page = Self::parse(at.bytes).ok_or_else(|| damaged(snapshot, position))?;
         if at.is_unchecked() {
-            page.check(snapshot, link, &at)?;
+            page.check(snapshot, position, &node(), &at)?;
         }
         Ok(page)
     }
 
     #[cold]
-    fn check(&self, snapshot: &Snapshot, link: &Link, at: &At<'_>) -> Result<(), ReadError> {
-        if self.tree()[1] != link.node {
-            return Err(damaged(snapshot, link.position));
+    fn check(
+        &self,
+        snapshot: &Snapshot,
+        position: Position,
+        node: &Node,
+        at: &At<'_>,
+    ) -> Result<(), ReadError> {
+        let mut nodes = [EMPTY; WIDTH];
+        self.nodes(&mut nodes);
+        let mut leaves = 0;
+        for (slot, node) in nodes.iter().enumerate() {
+            leaves |= u64::from(is_leaf(node)) << slot;
+        }
+        hash::fold_one(&mut nodes);
+        if nodes[0] != *node || leaves != self.leaves || self.nodes.contains(&EMPTY) {
+            return Err(damaged(snapshot, position));
         }
         at.set_checked();
         Ok(())
@@ -74,15 +110,21 @@ impl<'a> Page<'a> {
 
     #[inline]
     fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let (mask, rest) = bytes.split_at_checked(MASK_BYTES)?;
-        let mut occupied = [0; 8];
-        occupied[..MASK_BYTES].copy_from_slice(mask);
-        let occupied = u64::from_le_bytes(occupied);
+        let all = bytes;
+        let (masks, rest) = bytes.split_at_checked(2 * MASK_BYTES)?;
+        let mask = |bytes: &[u8]| {
+            let mut mask = [0; 8];
+            mask[..MASK_BYTES].copy_from_slice(bytes);
+            u64::from_le_bytes(mask)
+        };
+        let (occupied, leaves) = (mask(&masks[..MASK_BYTES]), mask(&masks[MASK_BYTES..]));
         let count = occupied.count_ones() as usize;
-        let (nodes, rest) = rest.split_at_checked(count * 32)?;
-        let (positions, _) = rest.split_at_checked(count * 8)?;
+        let (positions, rest) = rest.split_at_checked(count * 8)?;
+        let nodes = rest.get(..count * 32)?;
         Some(Self {
+            bytes: all.get(..page_len(count))?,
             occupied,
+            leaves,
             nodes: nodes.as_chunks().0,
             positions: positions.as_chunks().0,
         })
@@ -91,20 +133,49 @@ impl<'a> Page<'a> {
     /// What is in a slot.
     #[inline]
     pub(super) fn slot(&self, slot: usize) -> Link {
-        let bit = 1 << slot;
-        if self.occupied & bit == 0 {
-            return Link::default();
-        }
-        let index = (self.occupied & (bit - 1)).count_ones() as usize;
-        Link {
+        self.index(slot).map_or(Link::default(), |index| Link {
             node: self.nodes[index],
             position: Position::from_bytes(self.positions[index]),
+        })
+    }
+
+    /// The page below a slot, or what is there instead: a leaf, or `None`. The node is read only where it is needed.
+    #[inline]
+    pub(super) fn below(&self, snapshot: &'a Snapshot, slot: usize) -> Result<Below<'a>, ReadError> {
+        let Some(index) = self.index(slot) else {
+            return Ok(Below::Nothing);
+        };
+        let position = Position::from_bytes(self.positions[index]);
+        let node = || self.nodes[index];
+        if self.leaves >> slot & 1 == 1 {
+            Leaf::read_at(snapshot, position, node).map(Below::Leaf)
+        } else {
+            Self::read_at(snapshot, position, node).map(Below::Page)
         }
     }
 
-    /// All slots, the empty ones too.
-    pub(super) fn slots(&self) -> [Link; WIDTH] {
-        std::array::from_fn(|slot| self.slot(slot))
+    /// Which of the slots that are not empty it is.
+    #[inline]
+    fn index(&self, slot: usize) -> Option<usize> {
+        let bit = 1 << slot;
+        let before = (self.occupied & (bit - 1)).count_ones() as usize;
+        (self.occupied & bit != 0).then_some(before)
+    }
+
+    /// Bit i: slot i is not empty.
+    pub(super) fn occupied(&self) -> u64 {
+        self.occupied
+    }
+
+    /// The nodes of all slots, the empty ones too.
+    pub(super) fn nodes(&self, nodes: &mut [Node; WIDTH]) {
+        let mut next = self.nodes.iter();
+        for (slot, node) in nodes.iter_mut().enumerate() {
+            *node = match self.occupied >> slot & 1 {
+                1 => next.next().copied().unwrap_or(EMPTY),
+                _ => EMPTY,
+            };
+        }
     }
 
     /// The nodes inside: node i has the children 2i and 2i + 1, the page's own is node 1, the slots' are from WIDTH on.
@@ -130,18 +201,33 @@ impl<'a> Leaf<'a> {
     /// The leaf of a link to one.
     #[inline]
     pub(super) fn read(snapshot: &'a Snapshot, link: &Link) -> Result<Self, ReadError> {
-        let at = find(snapshot, link.position)?;
-        let leaf = Self::parse(at.bytes).ok_or_else(|| damaged(snapshot, link.position))?;
+        Self::read_at(snapshot, link.position, || link.node)
+    }
+
+    #[inline]
+    fn read_at(
+        snapshot: &'a Snapshot,
+        position: Position,
+        node: impl FnOnce() -> Node,
+    ) -> Result<Self, ReadError> {
+        let at = find(snapshot, position)?;
+        let leaf = Self::parse(at.bytes).ok_or_else(|| damaged(snapshot, position))?;
         if at.is_unchecked() {
-            leaf.check(snapshot, link, &at)?;
+            leaf.check(snapshot, position, &node(), &at)?;
         }
         Ok(leaf)
     }
 
     #[cold]
-    fn check(&self, snapshot: &Snapshot, link: &Link, at: &At<'_>) -> Result<(), ReadError> {
-        if hash_leaf(self.path, &hash_value(self.value)) != link.node {
-            return Err(damaged(snapshot, link.position));
+    fn check(
+        &self,
+        snapshot: &Snapshot,
+        position: Position,
+        node: &Node,
+        at: &At<'_>,
+    ) -> Result<(), ReadError> {
+        if hash_leaf(self.path, &hash_value(self.value)) != *node {
+            return Err(damaged(snapshot, position));
         }
         at.set_checked();
         Ok(())
@@ -166,14 +252,49 @@ fn damaged(snapshot: &Snapshot, position: Position) -> ReadError {
     ReadError::Damaged(snapshot.place(position))
 }
 
-/// Appends a page with these slots, in their order, of which `occupied` are not empty.
-pub(super) fn write_page(occupied: u64, slots: impl Iterator<Item = Link> + Clone, bytes: &mut Vec<u8>) {
-    bytes.extend_from_slice(&occupied.to_le_bytes()[..MASK_BYTES]);
-    for link in slots.clone() {
-        bytes.extend_from_slice(&link.node);
+/// Appends a page that is `old` but for what is in some slots, each with its new link.
+pub(super) fn write_changed(
+    old: &Page<'_>,
+    changed: impl Iterator<Item = (usize, Link)> + Clone,
+    bytes: &mut Vec<u8>,
+) {
+    let is_same_shape = |(slot, link): (usize, Link)| link.is_empty() == (old.occupied >> slot & 1 == 0);
+    if !changed.clone().all(is_same_shape) {
+        let mut slots = std::array::from_fn(|slot| old.slot(slot));
+        for (slot, link) in changed {
+            slots[slot] = link;
+        }
+        return write_page(&slots, bytes);
     }
-    for link in slots {
+    let start = bytes.len();
+    bytes.extend_from_slice(old.bytes);
+    let page = &mut bytes[start..];
+    let positions = 2 * MASK_BYTES;
+    let nodes = positions + 8 * old.positions.len();
+    let mut leaves = old.leaves;
+    for (slot, link) in changed {
+        let Some(index) = old.index(slot) else { continue };
+        page[positions + 8 * index..][..8].copy_from_slice(&link.position.to_bytes());
+        page[nodes + 32 * index..][..32].copy_from_slice(&link.node);
+        leaves = leaves & !(1 << slot) | u64::from(is_leaf(&link.node)) << slot;
+    }
+    page[MASK_BYTES..2 * MASK_BYTES].copy_from_slice(&leaves.to_le_bytes()[..MASK_BYTES]);
+}
+
+/// Appends a page with these slots.
+pub(super) fn write_page(slots: &[Link; WIDTH], bytes: &mut Vec<u8>) {
+    let (mut occupied, mut leaves) = (0_u64, 0_u64);
+    for (slot, link) in slots.iter().enumerate() {
+        occupied |= u64::from(!link.is_empty()) << slot;
+        leaves |= u64::from(is_leaf(&link.node)) << slot;
+    }
+    bytes.extend_from_slice(&occupied.to_le_bytes()[..MASK_BYTES]);
+    bytes.extend_from_slice(&leaves.to_le_bytes()[..MASK_BYTES]);
+    for link in slots.iter().filter(|link| !link.is_empty()) {
         bytes.extend_from_slice(&link.position.to_bytes());
+    }
+    for link in slots.iter().filter(|link| !link.is_empty()) {
+        bytes.extend_from_slice(&link.node);
     }
 }
 

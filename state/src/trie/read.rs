@@ -3,7 +3,7 @@
 use millrace_proof::path::bit;
 use millrace_proof::{BatchProof, Node, Path, Proof, Step, Terminal, hash_value};
 
-use super::page::{Leaf, Page, is_page};
+use super::page::{Below, Leaf, Page, is_page};
 use super::{DEEPEST, LEVELS, Link, Trie, WIDTH, is_leaf, slot_of};
 use crate::error::ReadError;
 use crate::log::Snapshot;
@@ -11,18 +11,22 @@ use crate::log::Snapshot;
 impl Trie {
     /// The value under a path.
     pub(crate) fn get<'a>(&self, snapshot: &'a Snapshot, path: &Path) -> Result<Option<&'a [u8]>, ReadError> {
-        let mut link = self.root;
-        for level in 0..DEEPEST {
-            if !is_page(&link) {
-                break;
-            }
-            link = Page::read(snapshot, &link)?.slot(slot_of(path, level));
+        let value_of = |leaf: Leaf<'a>| (leaf.path == path).then_some(leaf.value);
+        if is_leaf(&self.root.node) {
+            return Ok(value_of(Leaf::read(snapshot, &self.root)?));
         }
-        if !is_leaf(&link.node) {
+        if self.root.is_empty() {
             return Ok(None);
         }
-        let leaf = Leaf::read(snapshot, &link)?;
-        Ok((leaf.path == path).then_some(leaf.value))
+        let mut page = Page::read(snapshot, &self.root)?;
+        for level in 0..DEEPEST {
+            match page.below(snapshot, slot_of(path, level))? {
+                Below::Page(below) => page = below,
+                Below::Leaf(leaf) => return Ok(value_of(leaf)),
+                Below::Nothing => break,
+            }
+        }
+        Ok(None)
     }
 
     /// A proof of what a path holds.

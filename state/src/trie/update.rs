@@ -34,9 +34,16 @@ impl Sweep {
 /// What changes make of a trie, hashed and not yet written.
 pub(super) struct Update<'a> {
     pub(super) root: Slot,
-    /// By level.
-    pub(super) pages: Vec<Vec<NewPage>>,
+    pub(super) levels: Vec<Level<'a>>,
     pub(super) leaves: Vec<NewLeaf<'a>>,
+}
+
+/// The new pages of a level.
+#[derive(Default)]
+pub(super) struct Level<'a> {
+    pub(super) pages: Vec<NewPage<'a>>,
+    /// What changed in them, one page after the other.
+    slots: Vec<Slot>,
 }
 
 /// What is below a page's slot.
@@ -55,10 +62,33 @@ const EMPTY_SLOT: Slot = Slot::Old(Link {
     position: Position::ZERO,
 });
 
-/// A page to be written.
-pub(super) struct NewPage {
-    pub(super) slots: [Slot; WIDTH],
+/// A page to be written: what it was before, and the slots that changed. Most pages change in one.
+pub(super) struct NewPage<'a> {
+    pub(super) old: Option<Page<'a>>,
+    /// Bit i: slot i changed.
+    changed: u64,
+    /// Where the slots that changed begin among those of the level.
+    first: u32,
+    /// How many slots are not empty.
+    pub(super) occupied: u32,
     pub(super) node: Node,
+}
+
+impl<'a> NewPage<'a> {
+    /// The slots that changed.
+    pub(super) fn changed<'s>(&self, level: &'s Level<'a>) -> &'s [Slot] {
+        let first = self.first as usize;
+        &level.slots[first..first + self.changed.count_ones() as usize]
+    }
+
+    /// The same with their numbers.
+    pub(super) fn numbered<'s>(
+        &self,
+        level: &'s Level<'a>,
+    ) -> impl Iterator<Item = (usize, &'s Slot)> + Clone {
+        let numbers = (0..WIDTH).filter(|slot| self.changed >> slot & 1 == 1);
+        numbers.zip(self.changed(level))
+    }
 }
 
 /// A leaf to be written.
@@ -66,8 +96,6 @@ pub(super) struct NewLeaf<'a> {
     pub(super) path: &'a Path,
     pub(super) value: &'a [u8],
     pub(super) node: Node,
-    /// Whether anything refers to it.
-    pub(super) is_needed: bool,
 }
 
 impl Trie {
@@ -84,9 +112,10 @@ impl Trie {
             sweep,
             update: Update {
                 root: EMPTY_SLOT,
-                pages: Vec::new(),
+                levels: Vec::new(),
                 leaves,
             },
+            changed: Vec::new(),
         };
         shape.update.root = shape.descend(self.root, 0, &entries, sweep.is_some())?;
         let mut update = shape.update;
@@ -112,12 +141,7 @@ fn prepare(changes: &Changes) -> (Vec<NewLeaf<'_>>, Vec<Entry<'_>>, ChangesDiges
     );
     let leaves = written().zip(nodes);
     let leaves = leaves
-        .map(|((path, value), node)| NewLeaf {
-            path,
-            value,
-            node,
-            is_needed: true,
-        })
+        .map(|((path, value), node)| NewLeaf { path, value, node })
         .collect();
     let mut digest = blake3::Hasher::new();
     let mut entries = Vec::with_capacity(changes.len());
@@ -145,6 +169,8 @@ struct Shape<'a> {
     snapshot: &'a Snapshot,
     sweep: Option<&'a Sweep>,
     update: Update<'a>,
+    /// Slots that changed in the pages that are being gone through.
+    changed: Vec<Slot>,
 }
 
 impl<'a> Shape<'a> {
@@ -177,7 +203,6 @@ impl<'a> Shape<'a> {
                     && let Ok(place) = items.binary_search_by(|(path, _)| (*path).cmp(leaf.path))
                 {
                     items[place].1 = Slot::Old(old);
-                    self.update.leaves[new as usize].is_needed = false;
                 }
             }
             Err(_) => {
@@ -186,7 +211,6 @@ impl<'a> Shape<'a> {
                         path: leaf.path,
                         value: leaf.value,
                         node: old.node,
-                        is_needed: true,
                     });
                     Slot::Leaf(self.update.leaves.len() as u32 - 1)
                 } else {
@@ -207,23 +231,36 @@ impl<'a> Shape<'a> {
         is_swept: bool,
     ) -> Result<Slot, ReadError> {
         let page = Page::read(self.snapshot, &old)?;
-        let mut slots = page.slots().map(Slot::Old);
-        let mut is_changed = is_swept && self.is_old(old.position);
-        let mut rest = entries;
-        for (slot, place) in slots.iter_mut().enumerate() {
-            let Slot::Old(child) = *place else { continue };
-            let count = rest.partition_point(|(path, _)| slot_of(path, level) <= slot);
-            let (here, behind) = rest.split_at(count);
-            rest = behind;
-            let reaches = is_swept && self.sweep.is_some_and(|sweep| sweep.reaches(level, slot));
-            let new = self.descend(child, level + 1, here, reaches && !child.is_empty())?;
-            is_changed |= new != *place;
-            *place = new;
+        let (first, mut changed) = (self.changed.len(), 0_u64);
+        let mut here = |shape: &mut Self, slot: usize, entries: &[Entry<'a>], is_swept| {
+            let child = page.slot(slot);
+            let new = shape.descend(child, level + 1, entries, is_swept)?;
+            if new != Slot::Old(child) {
+                changed |= 1 << slot;
+                shape.changed.push(new);
+            }
+            Ok(())
+        };
+        match self.sweep.filter(|_| is_swept) {
+            None => {
+                for group in entries.chunk_by(|(a, _), (b, _)| slot_of(a, level) == slot_of(b, level)) {
+                    here(self, slot_of(group[0].0, level), group, false)?;
+                }
+            }
+            Some(sweep) => {
+                let mut rest = entries;
+                for slot in 0..WIDTH {
+                    let count = rest.partition_point(|(path, _)| slot_of(path, level) <= slot);
+                    let (group, behind) = rest.split_at(count);
+                    rest = behind;
+                    here(self, slot, group, sweep.reaches(level, slot))?;
+                }
+            }
         }
-        if !is_changed {
+        if changed == 0 && !(is_swept && self.is_old(old.position)) {
             return Ok(Slot::Old(old));
         }
-        Ok(self.page(level, slots))
+        Ok(self.page(level, Some(page), changed, first))
     }
 
     fn is_old(&self, position: Position) -> bool {
@@ -236,31 +273,55 @@ impl<'a> Shape<'a> {
             [] => EMPTY_SLOT,
             [(_, leaf)] => *leaf,
             _ => {
-                let mut slots = [EMPTY_SLOT; WIDTH];
+                let (first, mut changed) = (self.changed.len(), 0_u64);
                 for group in leaves.chunk_by(|(a, _), (b, _)| slot_of(a, level) == slot_of(b, level)) {
-                    slots[slot_of(group[0].0, level)] = self.build(level + 1, group);
+                    let slot = self.build(level + 1, group);
+                    self.changed.push(slot);
+                    changed |= 1 << slot_of(group[0].0, level);
                 }
-                self.page(level, slots)
+                self.page(level, None, changed, first)
             }
         }
     }
 
-    /// A page with these slots; nothing or a leaf where there is no more.
-    fn page(&mut self, level: usize, slots: [Slot; WIDTH]) -> Slot {
-        let mut occupied = slots.iter().filter(|slot| **slot != EMPTY_SLOT);
-        match (occupied.next(), occupied.next()) {
-            (None, _) => return EMPTY_SLOT,
-            (Some(Slot::Leaf(leaf)), None) => return Slot::Leaf(*leaf),
-            (Some(Slot::Old(link)), None) if is_leaf(&link.node) => return Slot::Old(*link),
-            _ => {}
+    /// A page that was `old` and whose slots `changed` are now those of [`Self::changed`] from `first` on, which are taken
+    /// from there; nothing or a leaf where there is no more.
+    fn page(&mut self, level: usize, old: Option<Page<'a>>, changed: u64, first: usize) -> Slot {
+        let new = || self.changed[first..].iter();
+        let kept = old.map_or(0, |old| old.occupied() & !changed);
+        let occupied = kept.count_ones() + new().filter(|slot| **slot != EMPTY_SLOT).count() as u32;
+        if occupied < 2 {
+            let lone = new().find(|slot| **slot != EMPTY_SLOT).copied();
+            let lone = lone.or(old.filter(|_| kept != 0).map(|old| {
+                let slot = kept.trailing_zeros() as usize;
+                Slot::Old(old.slot(slot))
+            }));
+            let is_above_leaf = match lone {
+                None => true,
+                Some(Slot::Leaf(_)) => true,
+                Some(Slot::Old(link)) => is_leaf(&link.node),
+                Some(Slot::Page(_)) => false,
+            };
+            if is_above_leaf {
+                self.changed.truncate(first);
+                return lone.unwrap_or(EMPTY_SLOT);
+            }
         }
         debug_assert!(level < DEEPEST, "distinct paths part before they end");
-        let pages = &mut self.update.pages;
-        if pages.len() <= level {
-            pages.resize_with(level + 1, Vec::new);
+        let levels = &mut self.update.levels;
+        if levels.len() <= level {
+            levels.resize_with(level + 1, Level::default);
         }
-        pages[level].push(NewPage { slots, node: EMPTY });
-        Slot::Page(pages[level].len() as u32 - 1)
+        let level = &mut levels[level];
+        level.pages.push(NewPage {
+            old,
+            changed,
+            first: level.slots.len() as u32,
+            occupied,
+            node: EMPTY,
+        });
+        level.slots.extend(self.changed.drain(first..));
+        Slot::Page(level.pages.len() as u32 - 1)
     }
 }
 
@@ -278,8 +339,8 @@ const TOGETHER: usize = 256;
 impl Update<'_> {
     fn hash(&mut self) {
         let mut nodes = vec![[EMPTY; WIDTH]; TOGETHER];
-        for level in (0..self.pages.len()).rev() {
-            let count = self.pages[level].len();
+        for level in (0..self.levels.len()).rev() {
+            let count = self.levels[level].pages.len();
             for start in (0..count).step_by(TOGETHER) {
                 let range = start..(start + TOGETHER).min(count);
                 self.hash_pages(level, range, &mut nodes);
@@ -289,13 +350,18 @@ impl Update<'_> {
 
     fn hash_pages(&mut self, level: usize, range: Range<usize>, nodes: &mut [[Node; WIDTH]]) {
         let nodes = &mut nodes[..range.len()];
-        for (page, nodes) in self.pages[level][range.clone()].iter().zip(nodes.iter_mut()) {
-            for (slot, node) in page.slots.iter().zip(nodes) {
-                *node = self.node(slot, level + 1);
+        let here = &self.levels[level];
+        for (page, nodes) in here.pages[range.clone()].iter().zip(nodes.iter_mut()) {
+            match page.old {
+                Some(old) => old.nodes(nodes),
+                None => nodes.fill(EMPTY),
+            }
+            for (number, slot) in page.numbered(here) {
+                nodes[number] = self.node(slot, level + 1);
             }
         }
         hash::fold(nodes);
-        for (page, nodes) in self.pages[level][range].iter_mut().zip(nodes) {
+        for (page, nodes) in self.levels[level].pages[range].iter_mut().zip(nodes) {
             page.node = nodes[0];
         }
     }
@@ -305,7 +371,7 @@ impl Update<'_> {
         match *slot {
             Slot::Old(link) => link.node,
             Slot::Leaf(leaf) => self.leaves[leaf as usize].node,
-            Slot::Page(page) => self.pages[level][page as usize].node,
+            Slot::Page(page) => self.levels[level].pages[page as usize].node,
         }
     }
 }

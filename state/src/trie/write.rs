@@ -6,11 +6,13 @@
 //!   record: back to     kind ‖ id ‖ BLAKE3(id)                what is no ancestor of it does not count any more
 //! ```
 //!
-//! What refers comes behind what it refers to: leaves first, then pages from the deepest level up.
+//! What refers comes behind what it refers to: pages from the deepest level up, each behind its leaves.
 
-use super::page::{leaf_len, page_len, write_leaf, write_page};
+use std::ops::Range;
+
+use super::page::{leaf_len, page_len, write_changed, write_leaf, write_page};
 use super::update::{Slot, Sweep, Update};
-use super::{ChangesDigest, Link, Trie};
+use super::{ChangesDigest, Link, Trie, WIDTH};
 use crate::changes::Changes;
 use crate::error::ReadError;
 use crate::log::{Log, Position, WriteError};
@@ -134,107 +136,84 @@ impl<'a> Said<'a> {
 /// Where everything goes.
 struct Layout<'u, 'a> {
     update: &'u Update<'a>,
-    /// What comes next: a leaf, or a page of a level.
-    next: Item,
+    /// In the order in which it is written.
+    items: Vec<Item>,
+    /// How many were laid out.
+    next: usize,
     bytes_left: usize,
     leaves: Vec<Position>,
     pages: Vec<Vec<Position>>,
 }
 
-/// What is written next: all leaves, then pages.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Item {
-    Leaf(usize),
+    Leaf(u32),
     /// Level, and the index in it.
-    Page(usize, usize),
-    /// Nothing more.
-    End,
+    Page(u8, u32),
 }
 
 /// Items that go into one record.
 struct Items {
-    from: Item,
-    to: Item,
+    range: Range<usize>,
     bytes: usize,
 }
 
 impl<'u, 'a> Layout<'u, 'a> {
     fn new(update: &'u Update<'a>) -> Self {
+        let levels = || update.levels.iter();
+        let pages = levels().map(|level| level.pages.len());
+        let mut items = Vec::with_capacity(update.leaves.len() + pages.sum::<usize>());
+        // A leaf in front of its page: whoever reads one reads the other next.
+        for (number, level) in levels().enumerate().rev() {
+            for (index, page) in level.pages.iter().enumerate() {
+                items.extend(page.changed(level).iter().filter_map(|slot| match slot {
+                    Slot::Leaf(leaf) => Some(Item::Leaf(*leaf)),
+                    _ => None,
+                }));
+                items.push(Item::Page(number as u8, index as u32));
+            }
+        }
+        if let Slot::Leaf(only) = update.root {
+            items.push(Item::Leaf(only));
+        }
         let mut layout = Self {
             update,
-            next: Item::Leaf(0),
+            items,
+            next: 0,
             bytes_left: 0,
-            leaves: Vec::with_capacity(update.leaves.len()),
-            pages: update
-                .pages
-                .iter()
-                .map(|pages| Vec::with_capacity(pages.len()))
+            leaves: vec![Position::default(); update.leaves.len()],
+            pages: levels()
+                .map(|level| Vec::with_capacity(level.pages.len()))
                 .collect(),
         };
-        layout.next = layout.normal(Item::Leaf(0));
-        let mut item = layout.next;
-        while item != Item::End {
-            layout.bytes_left += layout.len(item);
-            item = layout.after(item);
-        }
+        layout.bytes_left = layout.items.iter().map(|item| layout.len(item)).sum();
         layout
     }
 
-    /// The item itself, or the one that comes instead of one that is not there.
-    fn normal(&self, item: Item) -> Item {
-        let (mut level, index) = match item {
-            Item::Leaf(index) if index < self.update.leaves.len() => return item,
-            Item::Leaf(_) => (self.update.pages.len(), 0),
-            Item::Page(level, index) if index < self.update.pages[level].len() => return item,
-            Item::Page(level, _) => (level, 0),
-            Item::End => return item,
-        };
-        while let Some(above) = level.checked_sub(1) {
-            if !self.update.pages[above].is_empty() {
-                return Item::Page(above, index);
-            }
-            level = above;
-        }
-        Item::End
-    }
-
-    fn after(&self, item: Item) -> Item {
-        self.normal(match item {
-            Item::Leaf(index) => Item::Leaf(index + 1),
-            Item::Page(level, index) => Item::Page(level, index + 1),
-            Item::End => Item::End,
-        })
-    }
-
-    fn len(&self, item: Item) -> usize {
-        match item {
-            Item::Leaf(index) => {
-                let leaf = &self.update.leaves[index];
-                usize::from(leaf.is_needed) * leaf_len(leaf.value.len())
-            }
+    fn len(&self, item: &Item) -> usize {
+        match *item {
+            Item::Leaf(index) => leaf_len(self.update.leaves[index as usize].value.len()),
             Item::Page(level, index) => {
-                let slots = self.update.pages[level][index].slots.iter();
-                page_len(slots.filter(|slot| !is_empty(slot)).count())
+                let page = &self.update.levels[usize::from(level)].pages[index as usize];
+                page_len(page.occupied as usize)
             }
-            Item::End => 0,
         }
     }
 
     /// The next items, up to so many bytes but one at least.
     fn next(&mut self, most: usize) -> Items {
-        let (from, mut bytes) = (self.next, 0);
-        while self.next != Item::End {
-            let len = self.len(self.next);
+        let (start, mut bytes) = (self.next, 0);
+        while let Some(item) = self.items.get(self.next) {
+            let len = self.len(item);
             if bytes > 0 && bytes + len > most {
                 break;
             }
             bytes += len;
-            self.next = self.after(self.next);
+            self.next += 1;
         }
         self.bytes_left -= bytes;
         Items {
-            from,
-            to: self.next,
+            range: start..self.next,
             bytes,
         }
     }
@@ -242,30 +221,31 @@ impl<'u, 'a> Layout<'u, 'a> {
     /// Appends items, of which the first will lie at a position.
     fn write(&mut self, items: &Items, start: Position, bytes: &mut Vec<u8>) {
         let begin = bytes.len();
-        let mut item = items.from;
-        while item != items.to {
+        for index in items.range.clone() {
             let position = start.plus((bytes.len() - begin) as u32);
-            match item {
+            match self.items[index] {
                 Item::Leaf(index) => {
-                    let leaf = &self.update.leaves[index];
-                    if leaf.is_needed {
-                        write_leaf(leaf.path, leaf.value, bytes);
-                    }
-                    self.leaves.push(position);
+                    let leaf = &self.update.leaves[index as usize];
+                    write_leaf(leaf.path, leaf.value, bytes);
+                    self.leaves[index as usize] = position;
                 }
                 Item::Page(level, index) => {
-                    let slots = &self.update.pages[level][index].slots;
-                    let mut occupied = 0;
-                    for (slot, child) in slots.iter().enumerate() {
-                        occupied |= u64::from(!is_empty(child)) << slot;
+                    let level = usize::from(level);
+                    let here = &self.update.levels[level];
+                    let page = &here.pages[index as usize];
+                    let changed = page.numbered(here);
+                    let changed = changed.map(|(number, slot)| (number, self.link(slot, level + 1)));
+                    match &page.old {
+                        Some(old) => write_changed(old, changed, bytes),
+                        None => {
+                            let mut links = [Link::default(); WIDTH];
+                            changed.for_each(|(number, link)| links[number] = link);
+                            write_page(&links, bytes);
+                        }
                     }
-                    let children = slots.iter().filter(|slot| !is_empty(slot));
-                    write_page(occupied, children.map(|child| self.link(child, level + 1)), bytes);
                     self.pages[level].push(position);
                 }
-                Item::End => {}
             }
-            item = self.after(item);
         }
     }
 
@@ -278,13 +258,9 @@ impl<'u, 'a> Layout<'u, 'a> {
                 position: self.leaves[index as usize],
             },
             Slot::Page(index) => Link {
-                node: self.update.pages[level][index as usize].node,
+                node: self.update.levels[level].pages[index as usize].node,
                 position: self.pages[level][index as usize],
             },
         }
     }
-}
-
-fn is_empty(slot: &Slot) -> bool {
-    matches!(slot, Slot::Old(link) if link.is_empty())
 }
