@@ -46,7 +46,9 @@
 #![deny(unsafe_code)]
 
 pub mod changes;
+pub mod check;
 pub mod error;
+pub mod export;
 pub mod files;
 mod header;
 pub mod log;

@@ -116,7 +116,7 @@ impl View {
     }
 
     /// The version's trie, and what it is read from.
-    fn trie(&self) -> Result<(Trie, Arc<Snapshot>), ProveError> {
+    pub(crate) fn trie(&self) -> Result<(Trie, Arc<Snapshot>), ProveError> {
         if self.overlay.is_none() {
             return Ok((self.base, Arc::clone(&self.snapshot)));
         }

@@ -41,6 +41,7 @@ pub use snapshot::{Position, Snapshot};
 use crate::files::{File, Files};
 use record::{HEAD, Head, SEGMENT_HEAD, Salt, SegmentHead};
 use rustix::rand::GetRandomFlags;
+use scan::{Depth, Scanned};
 
 /// How a log is set up.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -175,13 +176,14 @@ fn begin_segment(
 }
 
 /// What was found, to be read: all but the last segment as they lie on the disk.
-fn read_all(found: &scan::Scanned, last: &Segment) -> io::Result<Snapshot> {
+fn read_all(found: &Scanned) -> io::Result<Snapshot> {
     let mut snapshot = Snapshot::default();
-    for segment in found.segments.values() {
+    let last = found.segments.keys().next_back();
+    for (first, segment) in &found.segments {
         let name = Arc::from(&*segment.name);
-        snapshot = if segment.first == last.first {
+        snapshot = if last == Some(first) {
             let start = SEGMENT_HEAD as u32;
-            let mut bytes = vec![0; found.end as usize - SEGMENT_HEAD];
+            let mut bytes = vec![0; (found.end as usize).saturating_sub(SEGMENT_HEAD)];
             segment.file.read(&mut bytes, u64::from(start))?;
             snapshot.with_last(segment.ordinal, name, start, bytes)
         } else {
@@ -189,6 +191,49 @@ fn read_all(found: &scan::Scanned, last: &Segment) -> io::Result<Snapshot> {
         };
     }
     Ok(snapshot)
+}
+
+/// A log that is looked at without being opened.
+#[derive(Debug)]
+pub struct Inspected {
+    /// What can be read.
+    pub snapshot: Snapshot,
+    /// Number, label and position of each whole record.
+    pub records: Vec<(u64, u64, Position)>,
+    /// What opening would refuse for, in the order in which it lies.
+    pub damage: Vec<OpenLogError>,
+    /// What opening would cut off, which nobody had promised.
+    pub torn: Option<(Place, u64)>,
+}
+
+/// Looks at all of a log, changes nothing, and goes on behind damage.
+///
+/// # Errors
+/// [`OpenLogError::Io`].
+pub fn inspect(files: &dyn Files) -> Result<Inspected, OpenLogError> {
+    let found = scan::scan(files, Depth::Rescue)?;
+    let snapshot = read_all(&found).map_err(|source| OpenLogError::Io {
+        doing: "reading what was found".to_owned(),
+        source,
+    })?;
+    let records = found.records.values();
+    let records = records.filter_map(|entry| entry.place(&found.segments)).collect();
+    Ok(Inspected {
+        snapshot,
+        records,
+        damage: found.damage,
+        torn: found.torn,
+    })
+}
+
+impl Entry {
+    /// Number, label and position.
+    fn place(&self, segments: &BTreeMap<u64, Arc<Segment>>) -> Option<(u64, u64, Position)> {
+        let segment = segments.get(&self.segment)?;
+        let start = u32::try_from(self.offset).ok()?;
+        let position = Position::new(segment.ordinal, start.checked_add(HEAD as u32)?);
+        Some((self.head.sequence, self.head.label, position))
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -201,7 +246,12 @@ impl Log {
     /// # Errors
     /// [`OpenLogError`]. Nothing that was durable has been changed then.
     pub fn open(files: Arc<dyn Files>, config: LogConfig) -> Result<(Self, Recovered), OpenLogError> {
-        let mut found = scan::scan(&*files, config.checks_sealed)?;
+        let depth = if config.checks_sealed {
+            Depth::All
+        } else {
+            Depth::Heads
+        };
+        let mut found = scan::scan(&*files, depth)?;
         let failed = |doing: &str| {
             let doing = doing.to_owned();
             move |source| OpenLogError::Io { doing, source }
@@ -234,7 +284,7 @@ impl Log {
                 segment
             }
         };
-        let snapshot = read_all(&found, &segment).map_err(failed("reading what was found"))?;
+        let snapshot = read_all(&found).map_err(failed("reading what was found"))?;
         let log = Self {
             files,
             snapshot: RwLock::new(Arc::new(snapshot)),
@@ -269,14 +319,7 @@ impl Log {
     pub fn records(&self) -> Vec<(u64, u64, Position)> {
         let index = lock(&self.index);
         let records = index.records.values();
-        records
-            .filter_map(|entry| {
-                let segment = index.segments.get(&entry.segment)?;
-                let start = u32::try_from(entry.offset).ok()?;
-                let position = Position::new(segment.ordinal, start.checked_add(HEAD as u32)?);
-                Some((entry.head.sequence, entry.head.label, position))
-            })
-            .collect()
+        records.filter_map(|entry| entry.place(&index.segments)).collect()
     }
 
     /// Records below this number are durable.

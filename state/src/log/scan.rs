@@ -21,6 +21,19 @@ pub(super) struct Scanned {
     pub(super) end: u64,
     /// Where what cannot be used begins, and its bytes.
     pub(super) torn: Option<(Place, u64)>,
+    /// What was wrong, where that does not end it.
+    pub(super) damage: Vec<OpenLogError>,
+}
+
+impl Scanned {
+    /// Ends with an error, or notes it where all is to be found that can be.
+    fn tell(&mut self, error: OpenLogError, depth: Depth) -> Result<(), OpenLogError> {
+        if depth != Depth::Rescue {
+            return Err(error);
+        }
+        self.damage.push(error);
+        Ok(())
+    }
 }
 
 /// The head of a segment, if it has one.
@@ -33,9 +46,20 @@ pub(super) fn head_of(file: &dyn File) -> io::Result<Option<SegmentHead>> {
     Ok(SegmentHead::from_bytes(&bytes))
 }
 
-/// Goes through all segments, oldest first. Of those that are sealed only the heads are read, unless `checks_sealed`: a
-/// segment was durable when the next was begun, so that a power failure left it whole.
-pub(super) fn scan(files: &dyn Files, checks_sealed: bool) -> Result<Scanned, OpenLogError> {
+/// How much is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Of sealed segments only the records' heads: a segment was durable when the next was begun, so that a power failure
+    /// left it whole.
+    Heads,
+    /// Everything.
+    All,
+    /// Everything, and damage does not end it: what lies in the segments behind it is looked at too.
+    Rescue,
+}
+
+/// Goes through all segments, oldest first.
+pub(super) fn scan(files: &dyn Files, depth: Depth) -> Result<Scanned, OpenLogError> {
     let io = |doing: String| move |source| OpenLogError::Io { doing, source };
     let mut found = Scanned::default();
     let mut names = files.list().map_err(io("listing the directory".into()))?;
@@ -44,14 +68,16 @@ pub(super) fn scan(files: &dyn Files, checks_sealed: bool) -> Result<Scanned, Op
     });
     let last = names.last().cloned();
     for name in names {
-        let checks_payloads = checks_sealed || last.as_ref() == Some(&name);
+        let checks_payloads = depth != Depth::Heads || last.as_ref() == Some(&name);
         let reading = || io(format!("reading {name}"));
         let file = files.open(&name).map_err(reading())?;
         let len = file.len().map_err(reading())?;
         let head = head_of(&*file).map_err(reading())?;
         if found.torn.is_some() {
             // A segment is begun when all before it is durable.
-            return Err(damaged(&found));
+            let error = damaged(&found);
+            found.tell(error, depth)?;
+            found.torn = None;
         }
         let Some(head) = head else {
             // Where it had just been begun nothing in it was promised. But a head is durable before a record is written
@@ -63,7 +89,9 @@ pub(super) fn scan(files: &dyn Files, checks_sealed: bool) -> Result<Scanned, Op
             };
             found.torn = Some((place, len));
             if !is_new {
-                return Err(damaged(&found));
+                let error = damaged(&found);
+                found.tell(error, depth)?;
+                found.torn = None;
             }
             continue;
         };
@@ -71,7 +99,9 @@ pub(super) fn scan(files: &dyn Files, checks_sealed: bool) -> Result<Scanned, Op
             (found.next, found.last) = (head.first, head.before);
             found.ordinal = head.ordinal;
         } else if (head.first, head.before, head.ordinal) != (found.next, found.last, found.ordinal + 1) {
-            return Err(gap_or_damage(&found, name, head));
+            let error = gap_or_damage(&found, name.clone(), head);
+            found.tell(error, depth)?;
+            (found.next, found.last) = (head.first, head.before);
         }
         found.end = SEGMENT_HEAD as u64;
         let (first, salt) = (head.first, head.salt);
@@ -104,7 +134,11 @@ pub(super) fn scan(files: &dyn Files, checks_sealed: bool) -> Result<Scanned, Op
                         },
                         len - found.end,
                     ));
-                    look_for_promises(&*file, &salt, len, &found).map_err(reading())??;
+                    let looked = look_for_promises(&*file, &salt, len, &found).map_err(reading())?;
+                    if let Err(error) = looked {
+                        found.tell(error, depth)?;
+                        found.torn = None;
+                    }
                     break;
                 }
             }

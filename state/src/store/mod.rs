@@ -23,6 +23,7 @@ use crate::log::{Log, LogConfig, Position, WriteError};
 use crate::trie::{Said, WriteTrieError};
 use crate::version::{Commit, Version, VersionId};
 use crate::view::View;
+pub(crate) use opening::Import;
 use opening::{Found, Place, write_genesis};
 use tree::Tree;
 
@@ -132,11 +133,33 @@ impl Store {
             });
         }
         let (log, _) = Log::open(files, config.log.clone())?;
-        let found = Found::read(&log, genesis.id)?;
+        let found = Found::read(&log, Some(genesis.id))?;
         let tree = match found.newest {
             Some(_) => found.tree(&log, config.retention)?,
             None => Tree::new(Arc::new(write_genesis(&log, &config, &genesis)?)),
         };
+        Self::new(config, genesis.id, log, is_kept, tree)
+    }
+
+    /// The store that a directory holds, whatever its genesis: to look at it, not to go on with it.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::NoVersion`] if it holds none.
+    pub fn open_existing(files: Arc<dyn Files>, config: Config) -> Result<Self, OpenError> {
+        let (log, _) = Log::open(files, config.log.clone())?;
+        let found = Found::read(&log, None)?;
+        let tree = found.tree(&log, config.retention)?;
+        let genesis = found.genesis.unwrap_or(tree.finalized.id);
+        Self::new(config, genesis, log, true, tree)
+    }
+
+    fn new(
+        config: Config,
+        genesis: VersionId,
+        log: Log,
+        is_kept: bool,
+        tree: Tree,
+    ) -> Result<Self, OpenError> {
         // What opening found is durable.
         let persisted = tree.newest().ok_or(OpenError::NoVersion {
             place: log.snapshot().place(Position::ZERO),
@@ -144,7 +167,7 @@ impl Store {
         Ok(Self {
             shared: Arc::new(Shared {
                 config,
-                genesis: genesis.id,
+                genesis,
                 log: Arc::new(log),
                 is_kept,
                 persisted: Mutex::new(persisted),
@@ -374,6 +397,21 @@ impl Store {
     pub fn discard(&self, id: VersionId) -> Result<usize, DiscardError> {
         let removed = self.write().discard(id)?;
         Ok(removed.len())
+    }
+
+    /// All committed versions that are held, by height.
+    #[must_use]
+    pub fn committed(&self) -> Vec<Commit> {
+        let tree = self.read();
+        let ids = tree.by_height.iter();
+        ids.filter_map(|(_, id)| tree.versions.get(id)?.commit_info())
+            .collect()
+    }
+
+    /// The id of the version that all descend from.
+    #[must_use]
+    pub fn genesis(&self) -> VersionId {
+        self.shared.genesis
     }
 
     /// The finalized version's id and height.

@@ -7,10 +7,12 @@ use super::tree::Tree;
 use super::{Config, Genesis};
 use crate::changes::Changes;
 use crate::error::{OpenError, ReadError};
+use crate::export::{Heading, ImportError};
+use crate::files::Files;
 use crate::header::{Epoch, Header};
 use crate::log::{Log, Position};
 use crate::trie::{Said, Trie, WriteTrieError};
-use crate::version::{Committed, Version, VersionId};
+use crate::version::{Commit, Committed, Version, VersionId};
 
 /// A version's place among the others.
 pub(super) struct Place {
@@ -82,19 +84,103 @@ pub(super) fn write_genesis(log: &Log, config: &Config, genesis: &Genesis) -> Re
     Ok(Version::committed(genesis.id, genesis.height, None, committed))
 }
 
+/// A version that is written without the one below it.
+pub(crate) struct Import {
+    log: Log,
+    config: Config,
+    trie: Trie,
+    /// What was added and not written.
+    waiting: Vec<Changes>,
+    waiting_bytes: usize,
+}
+
+/// So many bytes are written together.
+const IMPORTED_TOGETHER: usize = 16 << 20;
+
+impl Import {
+    /// Begins in a directory. `None` if it holds something.
+    pub(crate) fn begin(files: Arc<dyn Files>, config: Config) -> Result<Option<Self>, OpenError> {
+        let (log, _) = Log::open(files, config.log.clone())?;
+        if !log.range().is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            log,
+            config,
+            trie: Trie::default(),
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+        }))
+    }
+
+    /// Adds values, with greater paths than those before.
+    pub(crate) fn add(&mut self, changes: Changes) -> Result<(), ImportError> {
+        let values = changes.iter().filter_map(|(_, value)| value);
+        self.waiting_bytes += values.map(|value| value.len() + 36).sum::<usize>();
+        self.waiting.push(changes);
+        if self.waiting_bytes >= IMPORTED_TOGETHER {
+            let changes = self.take();
+            self.trie = self
+                .trie
+                .write_part(&self.log, &changes)
+                .map_err(ImportError::from)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self) -> Changes {
+        self.waiting_bytes = 0;
+        let waiting = std::mem::take(&mut self.waiting);
+        let entries = waiting.iter().flat_map(Changes::iter);
+        entries.map(|(path, value)| (*path, value.cloned())).collect()
+    }
+
+    /// Writes the version, and makes everything durable.
+    pub(crate) fn finish(mut self, heading: &Heading) -> Result<Commit, ImportError> {
+        let changes = self.take();
+        let place = Place {
+            id: heading.id,
+            parent: None,
+            genesis: heading.genesis,
+            height: heading.height,
+            finalized: heading.height,
+            epoch: Epoch::first(heading.height, self.config.sweep_bits),
+        };
+        let committed = place.write(&self.log, &self.config, &self.trie, &changes)?;
+        self.log.sync(committed.sequence)?;
+        Ok(Commit {
+            id: heading.id,
+            height: heading.height,
+            root: committed.trie.root(),
+        })
+    }
+}
+
+impl From<WriteTrieError> for ImportError {
+    fn from(error: WriteTrieError) -> Self {
+        match error {
+            WriteTrieError::Read(error) => error.into(),
+            WriteTrieError::Write(error) => error.into(),
+        }
+    }
+}
+
 /// Versions that a log holds.
 pub(super) struct Found {
     versions: BTreeMap<VersionId, (Header, Arc<Version>)>,
+    /// Id of the version that all descend from.
+    pub(super) genesis: Option<VersionId>,
     /// Where the newest lies.
     pub(super) newest: Option<Position>,
 }
 
 impl Found {
-    /// Reads the header of every record that has one.
-    pub(super) fn read(log: &Log, genesis: VersionId) -> Result<Self, OpenError> {
+    /// Reads the header of every record that has one. `genesis` is the first version's id; `None`: what it is.
+    pub(super) fn read(log: &Log, genesis: Option<VersionId>) -> Result<Self, OpenError> {
         let snapshot = log.snapshot();
         let mut found = Self {
             versions: BTreeMap::new(),
+            genesis,
             newest: None,
         };
         for (sequence, _, position) in log.records() {
@@ -108,10 +194,11 @@ impl Found {
                 }
                 Said::Part => continue,
             };
-            if header.genesis != genesis {
+            let expected = *found.genesis.get_or_insert(header.genesis);
+            if header.genesis != expected {
                 return Err(OpenError::OtherGenesis {
                     found: header.genesis,
-                    expected: genesis,
+                    expected,
                 });
             }
             found.newest = Some(position);

@@ -106,7 +106,7 @@ fn risen(left: &Node, right: &Node) -> Option<Node> {
 }
 
 /// The node over two others.
-pub(super) fn join(left: &Node, right: &Node) -> Node {
+pub(crate) fn join(left: &Node, right: &Node) -> Node {
     risen(left, right).unwrap_or_else(|| hash_internal(left, right))
 }
 

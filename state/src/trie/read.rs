@@ -1,12 +1,15 @@
 //! Looking up, proving, walking in order.
 
+use std::collections::BTreeSet;
+
 use millrace_proof::path::bit;
 use millrace_proof::{BatchProof, Node, Path, Proof, Step, Terminal, hash_value};
 
 use super::page::{Below, Leaf, Page, is_page};
 use super::{DEEPEST, LEVELS, Link, Trie, WIDTH, is_leaf, slot_of};
 use crate::error::ReadError;
-use crate::log::Snapshot;
+use crate::export::Chunk;
+use crate::log::{Position, Snapshot};
 
 impl Trie {
     /// The value under a path.
@@ -75,6 +78,27 @@ impl Trie {
         Ok(proof)
     }
 
+    /// Gives the trie in parts of about `most` bytes, each a whole subtree, in the order of their paths.
+    pub(crate) fn chunks<E: From<ReadError>>(
+        &self,
+        snapshot: &Snapshot,
+        most: usize,
+        give: &mut dyn FnMut(Chunk<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut chunks = Chunks {
+            snapshot,
+            most,
+            give,
+            siblings: Vec::new(),
+        };
+        chunks.link(&self.root, &mut [0; 32], 0)
+    }
+
+    /// Reads all of the trie but the pages in `seen`, and adds to these what is whole. Gives where it is damaged.
+    pub(crate) fn check(&self, snapshot: &Snapshot, seen: &mut BTreeSet<Position>) -> Result<(), ReadError> {
+        check(&self.root, snapshot, seen)
+    }
+
     /// All values by ascending path.
     pub(crate) fn iter<'a>(&self, snapshot: &'a Snapshot) -> Iter<'a> {
         Iter {
@@ -83,6 +107,104 @@ impl Trie {
             pages: Vec::new(),
         }
     }
+}
+
+/// Goes through a trie in parts of about so many bytes.
+struct Chunks<'a, 'f, E> {
+    snapshot: &'a Snapshot,
+    most: usize,
+    give: &'f mut dyn FnMut(Chunk<'_>) -> Result<(), E>,
+    siblings: Vec<Node>,
+}
+
+impl<E: From<ReadError>> Chunks<'_, '_, E> {
+    /// The subtree of a link, all paths of which begin like `prefix` and whose siblings are known.
+    fn link(&mut self, link: &Link, prefix: &mut Path, level: usize) -> Result<(), E> {
+        let mut leaves = Vec::new();
+        let is_whole = collect(self.snapshot, self.most, link, &mut leaves, &mut 0)?;
+        if is_whole || !is_page(link) {
+            let (prefix, siblings) = (&*prefix, &self.siblings[..]);
+            return (self.give)(Chunk {
+                prefix,
+                siblings,
+                leaves: &leaves,
+            });
+        }
+        drop(leaves);
+        let page = Page::read(self.snapshot, link)?;
+        let tree = page.tree();
+        let above = self.siblings.len();
+        let mut next = 0;
+        // What is empty shows in the siblings of the others.
+        while let Some(slot) = page.first_from(next) {
+            next = slot + 1;
+            let mut at = 1;
+            for down in (0..LEVELS).rev() {
+                at = 2 * at + (slot >> down & 1);
+                self.siblings.push(tree[at ^ 1]);
+                set_bit(prefix, above + LEVELS - 1 - down, slot >> down & 1 == 1);
+            }
+            self.link(&page.slot(slot), prefix, level + 1)?;
+            self.siblings.truncate(above);
+        }
+        for depth in above..above + LEVELS {
+            set_bit(prefix, depth, false);
+        }
+        Ok(())
+    }
+}
+
+/// All leaves of a subtree, unless they are several and take more than `most` bytes.
+fn collect<'a>(
+    snapshot: &'a Snapshot,
+    most: usize,
+    link: &Link,
+    leaves: &mut Vec<(&'a Path, &'a [u8])>,
+    bytes: &mut usize,
+) -> Result<bool, ReadError> {
+    if link.is_empty() {
+        return Ok(true);
+    }
+    if is_page(link) {
+        let page = Page::read(snapshot, link)?;
+        for slot in 0..WIDTH {
+            if !collect(snapshot, most, &page.slot(slot), leaves, bytes)? {
+                return Ok(false);
+            }
+        }
+        return Ok(true);
+    }
+    let leaf = Leaf::read(snapshot, link)?;
+    *bytes += leaf.value.len() + 36;
+    leaves.push((leaf.path, leaf.value));
+    Ok(*bytes <= most || leaves.len() == 1)
+}
+
+fn set_bit(path: &mut Path, at: usize, is_set: bool) {
+    let bit = 0x80 >> (at % 8);
+    if is_set {
+        path[at / 8] |= bit;
+    } else {
+        path[at / 8] &= !bit;
+    }
+}
+
+fn check(link: &Link, snapshot: &Snapshot, seen: &mut BTreeSet<Position>) -> Result<(), ReadError> {
+    if !is_page(link) {
+        return match link.is_empty() {
+            true => Ok(()),
+            false => Leaf::read(snapshot, link).map(|_| ()),
+        };
+    }
+    if seen.contains(&link.position) {
+        return Ok(());
+    }
+    let page = Page::read(snapshot, link)?;
+    for slot in 0..WIDTH {
+        check(&page.slot(slot), snapshot, seen)?;
+    }
+    seen.insert(link.position);
+    Ok(())
 }
 
 fn is_internal(node: &Node) -> bool {

@@ -96,6 +96,21 @@ impl Trie {
             position: position.plus(1),
         })
     }
+
+    /// Appends what `changes` make of the trie to the log, without a header: a part of what a version will be made of.
+    pub(crate) fn write_part(&self, log: &Log, changes: &Changes) -> Result<Self, WriteTrieError> {
+        let snapshot = log.snapshot();
+        let (update, _) = self.update(&snapshot, changes, None)?;
+        let mut layout = Layout::new(&update);
+        let items = layout.next(usize::MAX);
+        log.append_with(0, 1 + items.bytes, |position, bytes| {
+            bytes.push(PART);
+            layout.write(&items, position.plus(1), bytes);
+        })?;
+        Ok(Self {
+            root: layout.link(&update.root, 0),
+        })
+    }
 }
 
 /// What a record says, as far as it is for the store.
