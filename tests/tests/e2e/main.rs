@@ -17,6 +17,7 @@ mod liar;
 mod lies;
 mod light;
 mod recorded;
+mod state;
 mod tour;
 
 /// Whether this is the long run.

@@ -11,6 +11,7 @@ mod node;
 pub mod profile;
 mod program;
 mod run;
+mod state;
 mod tx;
 
 use std::future::Future;
@@ -58,6 +59,8 @@ enum Command {
     Contract(contract::ContractCommand),
     #[command(subcommand)]
     Light(light::LightCommand),
+    #[command(subcommand)]
+    State(state::StateCommand),
 }
 
 impl Cli {
@@ -76,6 +79,7 @@ impl Cli {
             Command::Tx(command) => ended(command.run()),
             Command::Contract(command) => ended(command.run()),
             Command::Light(command) => ended(command.run()),
+            Command::State(command) => ended(command.run()),
         }
     }
 }

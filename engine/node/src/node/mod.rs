@@ -31,7 +31,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// Name of the ledger's file in the data directory.
 const LEDGER_FILE: &str = "ledger.redb";
 /// In the data directory too: what states are kept in.
-const STATE_DIRECTORY: &str = "state";
+pub const STATE_DIRECTORY: &str = "state";
 
 /// A node that runs.
 pub struct RunningNode {

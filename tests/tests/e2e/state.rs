@@ -1,0 +1,179 @@
+//! The states that a node keeps, looked at, exported and imported by the program.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use millrace_tests::program::{millrace, solo_plugin};
+use serde_json::Value;
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(millrace()).args(arguments).output().unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The JSON of a command that succeeds.
+fn json(arguments: &[&str]) -> Value {
+    let output = run(arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
+}
+
+/// What a command that fails says.
+fn refused(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        errors.starts_with("millrace: ") && !errors.contains("panicked"),
+        "{errors}"
+    );
+    errors
+}
+
+/// Runs a development chain until its work is done; gives the state root at the end.
+fn chain(directory: &Path, transactions: u32) -> (u64, String) {
+    let output = run(&[
+        "dev",
+        "--data-dir",
+        text(directory),
+        "--plugin",
+        text(&solo_plugin()),
+        "--rpc-listen",
+        "127.0.0.1:0",
+        "--seed",
+        "7",
+        "--load",
+        "token",
+        "--txs",
+        &transactions.to_string(),
+        "--json",
+    ]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let summary: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    let height = summary["heights"]["executed"].as_u64();
+    let root = summary["last_root"].as_str().map(str::to_owned);
+    (
+        height.unwrap_or_else(|| panic!("{summary}")),
+        root.unwrap_or_else(|| panic!("{summary}")),
+    )
+}
+
+/// Log files of a directory of states, oldest first.
+fn logs(states: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(states).unwrap().flatten();
+    let mut logs: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+        .collect();
+    logs.sort();
+    logs
+}
+
+#[test]
+fn states_are_checked_exported_and_imported() {
+    let work = tempfile::tempdir().unwrap();
+    let data = work.path().join("data");
+    chain(&data, 60);
+    // A second run goes on from what was kept.
+    let (height, root) = chain(&data, 20);
+
+    let report = json(&["state", "check", text(&data), "--json"]);
+    assert_eq!(report["damage"], serde_json::json!([]), "{report}");
+    let versions = report["versions"].as_array().unwrap();
+    assert!(versions.iter().all(|version| version["condition"] == "whole"));
+    // Blocks without transactions may have come behind the summary.
+    let newest = versions.last().unwrap();
+    let last = newest["height"].as_u64().unwrap();
+    assert!(last >= height && versions.len() as u64 == last + 1, "{report}");
+    assert_eq!(newest["root"].as_str(), Some(&*root));
+
+    let file = work.path().join("state");
+    let exported = json(&["state", "export", text(&data), "--out", text(&file), "--json"]);
+    assert_eq!(exported["root"].as_str(), Some(&*root));
+    let states = work.path().join("copy");
+    let import = [
+        "state",
+        "import",
+        text(&file),
+        text(&states),
+        "--root",
+        &root,
+        "--json",
+    ];
+    assert_eq!(json(&import), exported);
+    let copied = json(&["state", "check", text(&states), "--json"]);
+    assert_eq!(copied["versions"].as_array().unwrap().len(), 1);
+    assert_eq!(copied["versions"][0]["root"].as_str(), Some(&*root));
+    let again = work.path().join("again");
+    let second = json(&["state", "export", text(&states), "--out", text(&again), "--json"]);
+    assert_eq!(second, exported);
+    assert!(std::fs::read(&again).unwrap() == std::fs::read(&file).unwrap());
+
+    // Any height that is kept.
+    let old = work.path().join("old");
+    let exported = json(&[
+        "state",
+        "export",
+        text(&data),
+        "--out",
+        text(&old),
+        "--height",
+        "0",
+        "--json",
+    ]);
+    assert_eq!(exported["height"], 0);
+
+    // Nothing is overwritten, nothing believed.
+    assert!(refused(&import).contains("not empty"));
+    let message = refused(&["state", "export", text(&data), "--out", text(&file)]);
+    assert!(message.contains("exists"), "{message}");
+    let message = refused(&[
+        "state",
+        "export",
+        text(&data),
+        "--out",
+        text(&work.path().join("x")),
+        "--height",
+        "999999",
+    ]);
+    assert!(message.contains("there are 0 to"), "{message}");
+    let elsewhere = work.path().join("elsewhere");
+    let other = format!("0x{}", "11".repeat(32));
+    let message = refused(&["state", "import", text(&file), text(&elsewhere), "--root", &other]);
+    assert!(message.contains("root"), "{message}");
+    let mut stream = std::fs::read(&file).unwrap();
+    let middle = stream.len() / 2;
+    stream[middle] ^= 1;
+    std::fs::write(&file, stream).unwrap();
+    let message = refused(&["state", "import", text(&file), text(&elsewhere), "--root", &root]);
+    assert!(
+        message.contains("chunk") && message.contains("fetch it again"),
+        "{message}"
+    );
+    assert!(!elsewhere.exists(), "nothing is left of it");
+    let message = refused(&["state", "check", text(&elsewhere)]);
+    assert!(message.contains("data directory"), "{message}");
+    let message = refused(&["state", "check", text(work.path())]);
+    assert!(message.contains("holds no states"), "{message}");
+
+    // Damage is named, by the check and by a node.
+    let log = logs(&data.join("state")).remove(0);
+    let mut bytes = std::fs::read(&log).unwrap();
+    let at = bytes.len() / 3;
+    bytes[at] ^= 1;
+    std::fs::write(&log, bytes).unwrap();
+    let message = refused(&["state", "check", text(&data)]);
+    assert!(message.contains("damaged"), "{message}");
+    // And the ledger gives the states back.
+    std::fs::remove_dir_all(data.join("state")).unwrap();
+    chain(&data, 1);
+    let report = json(&["state", "check", text(&data), "--json"]);
+    let versions = report["versions"].as_array().unwrap();
+    assert!(versions.contains(newest), "{report}");
+}
