@@ -6,20 +6,20 @@
 //! and once committed, proved against its Merkle root.
 //!
 //! ```text
-//!                insert                 commit                 set_finalized, retention later
-//!   changes ──────────────▶ overlay ──────────────▶ trie, root ──────────────────────────────▶ dropped
-//!                              │                        ▲                                        ▲
-//!                              └────────────────────────│── discard, or another branch final ────┘
+//!                insert                 commit                 persist            set_finalized, retention
+//!   changes ──────────────▶ overlay ──────────────▶ record, root ───────▶ durable ───────────────────────▶ dropped, and
+//!                              │                        ▲                                        ▲         forgotten
+//!                              └────────────────────────│── discard, or another branch final ────┘         by the log
 //!                          readable at once     readable, provable
 //! ```
 //!
-//! Reading order: [`changes`] (what a version writes), `trie` (immutable nodes shared by versions, updates, roots,
-//! proofs), `overlay` (reads before the root is there), [`version`], [`store`] (the tree of versions and what is
-//! done with them), [`view`] (one version, read), [`error`]. [`log`] over [`files`] is what versions will be kept in on
-//! disk; nothing uses it yet.
+//! Reading order: [`changes`] (what a version writes), [`files`] and [`log`] (records that are durable, read in place),
+//! `trie` (nodes in records: reading, proofs, updates, roots), `overlay` (reads before the root is there), `header` (what a
+//! version's record says), [`version`], [`store`] (the tree of versions and what is done with them), [`view`] (one version,
+//! read), [`check`] and [`export`] (a store that nobody has open, a version as a stream), [`error`].
 //!
-//! This store keeps everything in memory and is made durable by executing the ledger again:
-//! [`Store::persisted`] says from where. The rules are those of `docs/spec/state.md`.
+//! [`Store::open`] keeps everything in memory; [`Store::open_in`] in a directory, and a restart finds it again:
+//! [`Store::newest_persisted`] says from where to go on. The rules are those of `docs/spec/state.md`.
 //!
 //! Invariants:
 //! - A root is a function of the set of (path, value) pairs alone: not of the order of writes, nor of forks.

@@ -51,6 +51,12 @@ impl Engine {
             bytes: stats.bytes as u64,
         }
     }
+
+    /// How much the store of states holds.
+    #[must_use]
+    pub fn states(&self) -> millrace_state::Stats {
+        self.shared().store.stats()
+    }
 }
 
 impl Shared {

@@ -322,6 +322,13 @@ impl Log {
         records.filter_map(|entry| entry.place(&index.segments)).collect()
     }
 
+    /// The label of the oldest record.
+    #[must_use]
+    pub fn oldest_label(&self) -> Option<u64> {
+        let index = lock(&self.index);
+        index.records.values().next().map(|entry| entry.head.label)
+    }
+
     /// Records below this number are durable.
     #[must_use]
     pub fn durable(&self) -> u64 {

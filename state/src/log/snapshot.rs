@@ -159,6 +159,17 @@ impl Snapshot {
         }
     }
 
+    /// Bytes of all segments.
+    pub(crate) fn bytes(&self) -> u64 {
+        let of = |held: &Arc<Held>| match &held.bytes {
+            Bytes::Sealed { contents, .. } => contents.len() as u64,
+            Bytes::Last(chunks) => chunks
+                .last()
+                .map_or(0, |chunk| u64::from(chunk.start) + chunk.bytes.len() as u64),
+        };
+        self.segments.iter().map(of).sum()
+    }
+
     /// The ordinal of its oldest segment.
     pub(crate) fn first_segment(&self) -> u32 {
         self.first

@@ -80,6 +80,10 @@ pub struct Stats {
     pub finalized_height: u64,
     /// Height of the newest version held, on any branch.
     pub newest_height: u64,
+    /// Bytes of the log.
+    pub log_bytes: u64,
+    /// Height of the version whose record is the oldest in the log: how far forgetting is behind [`Self::oldest_height`].
+    pub log_oldest_height: u64,
 }
 
 /// A handle to a tree of versions.
@@ -436,6 +440,8 @@ impl Store {
             oldest_height: heights().next().unwrap_or(tree.finalized.height),
             finalized_height: tree.finalized.height,
             newest_height: heights().next_back().unwrap_or(tree.finalized.height),
+            log_bytes: self.shared.log.snapshot().bytes(),
+            log_oldest_height: self.shared.log.oldest_label().unwrap_or(0),
         }
     }
 

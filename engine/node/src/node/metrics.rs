@@ -55,7 +55,7 @@ const COUNTERS: [(&str, &str); 9] = [
 ];
 
 /// Gauges with their meaning.
-const GAUGES: [(&str, &str); 11] = [
+const GAUGES: [(&str, &str); 14] = [
     (
         "millrace_finalized_height",
         "Newest finalized block that is durable here",
@@ -92,6 +92,12 @@ const GAUGES: [(&str, &str); 11] = [
     (
         "millrace_pool_bytes",
         "Canonical bytes of the transactions in the pool",
+    ),
+    ("millrace_state_versions", "Versions of the state that are held"),
+    ("millrace_state_log_bytes", "Bytes that states take on the disk"),
+    (
+        "millrace_state_pruning_lag",
+        "Blocks of which states are on the disk and not held any more",
     ),
     (
         "millrace_stopped",
@@ -138,7 +144,8 @@ pub fn page(handle: &PrometheusHandle, engine: &Engine, code_cache: Option<&Code
     let (heights, counters) = (engine.heights(), engine.counters());
     let (pressure, pool) = (engine.pressure(), engine.pool());
     let is_stopped = matches!(engine.status(), EngineStatus::Stopped { .. });
-    let gauges: [(&str, f64); 11] = [
+    let states = engine.states();
+    let gauges: [(&str, f64); 14] = [
         ("millrace_finalized_height", heights.finalized.height as f64),
         ("millrace_executed_height", heights.executed.height as f64),
         ("millrace_settled_height", heights.settled as f64),
@@ -155,6 +162,12 @@ pub fn page(handle: &PrometheusHandle, engine: &Engine, code_cache: Option<&Code
         ),
         ("millrace_pool_transactions", pool.transactions as f64),
         ("millrace_pool_bytes", pool.bytes as f64),
+        ("millrace_state_versions", states.versions as f64),
+        ("millrace_state_log_bytes", states.log_bytes as f64),
+        (
+            "millrace_state_pruning_lag",
+            states.oldest_height.saturating_sub(states.log_oldest_height) as f64,
+        ),
         ("millrace_stopped", f64::from(u8::from(is_stopped))),
     ];
     for (name, value) in gauges {
