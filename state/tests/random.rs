@@ -82,6 +82,7 @@ impl Run {
             retention: RETENTION,
             sweep_bits: [0, 2, 4][seed as usize % 3],
             record_bytes: 3_000,
+            threads: 1 + seed as usize % 2,
             log: LogConfig {
                 segment_bytes: 60_000,
                 ..LogConfig::default()

@@ -37,17 +37,25 @@ pub struct Config {
     pub sweep_bits: u32,
     /// Records are cut at this many bytes.
     pub record_bytes: usize,
+    /// Threads that may compute the root of a version with many changes. The root does not depend on it.
+    pub threads: usize,
     /// How the log is set up.
     pub log: LogConfig,
 }
 
 impl Default for Config {
-    /// A retention of 1,024 versions, sweeps of 512, records of 32 MiB.
+    /// A retention of 1,024 versions, sweeps of 512, records of 32 MiB, as many threads as there are cores, up to 8.
     fn default() -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "how many threads compute a root does not change the root"
+        )]
+        let cores = std::thread::available_parallelism();
         Self {
             retention: 1024,
             sweep_bits: 9,
             record_bytes: 32 << 20,
+            threads: cores.map_or(1, |cores| cores.get().min(8)),
             log: LogConfig::default(),
         }
     }

@@ -11,7 +11,7 @@ use crate::export::{Heading, ImportError};
 use crate::files::Files;
 use crate::header::{Epoch, Header};
 use crate::log::{Log, Position};
-use crate::trie::{Said, Trie, WriteTrieError};
+use crate::trie::{How, Said, Trie, WriteTrieError};
 use crate::version::{Commit, Committed, Version, VersionId};
 
 /// A version's place among the others.
@@ -47,14 +47,11 @@ impl Place {
             }
             .to_bytes()
         };
-        let written = below.write(
-            log,
-            changes,
-            Some(&sweep),
-            self.height,
-            config.record_bytes,
-            header,
-        )?;
+        let how = How {
+            record_bytes: config.record_bytes,
+            threads: config.threads,
+        };
+        let written = below.write(log, changes, Some(&sweep), self.height, how, header)?;
         Ok(Committed {
             trie: written.trie,
             digest: written.digest,

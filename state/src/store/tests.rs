@@ -21,6 +21,7 @@ fn config() -> Config {
         retention: 5,
         sweep_bits: 2,
         record_bytes: 700,
+        threads: 2,
         log: LogConfig {
             segment_bytes: 4_000,
             checks_sealed: false,

@@ -34,7 +34,7 @@ use crate::log::Position;
 pub(crate) use hash::join;
 pub(crate) use read::Iter;
 pub(crate) use update::Sweep;
-pub(crate) use write::{Header, Said, WriteTrieError};
+pub(crate) use write::{Header, How, Said, WriteTrieError};
 
 /// Levels of the binary trie in a page.
 ///

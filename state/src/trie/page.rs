@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | occupied | 2^LEVELS / 8 | bit i: slot i is not empty; little endian |
 //! | leaves | 2^LEVELS / 8 | bit i: there is a leaf in it |
+//! | check | 8 | the first bytes of BLAKE3(occupied ‖ leaves ‖ positions): the page's node does not depend on positions |
 //! | positions | 8 each | where what is in the slots lies that are not empty, in their order |
 //! | nodes | 32 each | of the same |
 //!
@@ -26,12 +27,18 @@ use crate::log::{At, Position, Snapshot};
 /// Bytes of the slots' bits.
 const MASK_BYTES: usize = WIDTH / 8;
 
+/// Bytes of the check.
+const CHECK_BYTES: usize = 8;
+
+/// Bytes of a page in front of its positions.
+const POSITIONS: usize = 2 * MASK_BYTES + CHECK_BYTES;
+
 /// Bytes of a leaf in front of its value.
 const LEAF_HEAD: usize = 36;
 
 /// Bytes of a page with so many slots that are not empty.
 pub(super) const fn page_len(occupied: usize) -> usize {
-    2 * MASK_BYTES + occupied * 40
+    POSITIONS + occupied * 40
 }
 
 /// Bytes of a leaf with a value of so many.
@@ -101,7 +108,8 @@ impl<'a> Page<'a> {
             leaves |= u64::from(is_leaf(node)) << slot;
         }
         hash::fold_one(&mut nodes);
-        if nodes[0] != *node || leaves != self.leaves || self.nodes.contains(&EMPTY) {
+        let is_checked = self.bytes[2 * MASK_BYTES..POSITIONS] == check_of(self.bytes, self.positions.len());
+        if nodes[0] != *node || leaves != self.leaves || self.nodes.contains(&EMPTY) || !is_checked {
             return Err(damaged(snapshot, position));
         }
         at.set_checked();
@@ -111,13 +119,16 @@ impl<'a> Page<'a> {
     #[inline]
     fn parse(bytes: &'a [u8]) -> Option<Self> {
         let all = bytes;
-        let (masks, rest) = bytes.split_at_checked(2 * MASK_BYTES)?;
+        let (masks, rest) = bytes.split_at_checked(POSITIONS)?;
         let mask = |bytes: &[u8]| {
             let mut mask = [0; 8];
             mask[..MASK_BYTES].copy_from_slice(bytes);
             u64::from_le_bytes(mask)
         };
-        let (occupied, leaves) = (mask(&masks[..MASK_BYTES]), mask(&masks[MASK_BYTES..]));
+        let (occupied, leaves) = (
+            mask(&masks[..MASK_BYTES]),
+            mask(&masks[MASK_BYTES..2 * MASK_BYTES]),
+        );
         let count = occupied.count_ones() as usize;
         let (positions, rest) = rest.split_at_checked(count * 8)?;
         let nodes = rest.get(..count * 32)?;
@@ -269,7 +280,7 @@ pub(super) fn write_changed(
     let start = bytes.len();
     bytes.extend_from_slice(old.bytes);
     let page = &mut bytes[start..];
-    let positions = 2 * MASK_BYTES;
+    let positions = POSITIONS;
     let nodes = positions + 8 * old.positions.len();
     let mut leaves = old.leaves;
     for (slot, link) in changed {
@@ -279,6 +290,21 @@ pub(super) fn write_changed(
         leaves = leaves & !(1 << slot) | u64::from(is_leaf(&link.node)) << slot;
     }
     page[MASK_BYTES..2 * MASK_BYTES].copy_from_slice(&leaves.to_le_bytes()[..MASK_BYTES]);
+    set_check(page, old.positions.len());
+}
+
+/// The check of a page with so many positions.
+fn check_of(page: &[u8], positions: usize) -> [u8; CHECK_BYTES] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&page[..2 * MASK_BYTES]);
+    hasher.update(&page[POSITIONS..POSITIONS + 8 * positions]);
+    let hash = hasher.finalize();
+    std::array::from_fn(|i| hash.as_bytes()[i])
+}
+
+fn set_check(page: &mut [u8], positions: usize) {
+    let check = check_of(page, positions);
+    page[2 * MASK_BYTES..POSITIONS].copy_from_slice(&check);
 }
 
 /// Appends a page with these slots.
@@ -288,14 +314,17 @@ pub(super) fn write_page(slots: &[Link; WIDTH], bytes: &mut Vec<u8>) {
         occupied |= u64::from(!link.is_empty()) << slot;
         leaves |= u64::from(is_leaf(&link.node)) << slot;
     }
+    let start = bytes.len();
     bytes.extend_from_slice(&occupied.to_le_bytes()[..MASK_BYTES]);
     bytes.extend_from_slice(&leaves.to_le_bytes()[..MASK_BYTES]);
+    bytes.extend_from_slice(&[0; CHECK_BYTES]);
     for link in slots.iter().filter(|link| !link.is_empty()) {
         bytes.extend_from_slice(&link.position.to_bytes());
     }
     for link in slots.iter().filter(|link| !link.is_empty()) {
         bytes.extend_from_slice(&link.node);
     }
+    set_check(&mut bytes[start..], occupied.count_ones() as usize);
 }
 
 /// Appends a leaf.

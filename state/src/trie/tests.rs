@@ -34,7 +34,15 @@ fn header(_: &Trie, _: &ChangesDigest) -> Header {
 }
 
 fn write(trie: &Trie, log: &Log, changes: &Changes, sweep: Option<&Sweep>, part: usize) -> Trie {
-    let written = trie.write(log, changes, sweep, 0, part, header).unwrap();
+    // One thread and several do the same, to the byte but for what they refer to.
+    let how = |threads| How {
+        record_bytes: part,
+        threads,
+    };
+    let alone = trie.write(log, changes, sweep, 0, how(1), header).unwrap();
+    let written = trie.write(log, changes, sweep, 0, how(3), header).unwrap();
+    assert_eq!(written.trie.root(), alone.trie.root());
+    assert_eq!(written.digest, alone.digest);
     assert_eq!(written.digest, digest(changes));
     let snapshot = log.snapshot();
     let at = snapshot.at(written.position).unwrap();
@@ -237,7 +245,6 @@ fn damage_is_refused_and_never_read() {
                         assert_eq!(value, expected.get(path).map(|value| &value[..]));
                         read += 1;
                     }
-                    // Where a position is damaged, what it leads to is refused.
                     Err(ReadError::Damaged(_)) => refused += 1,
                 }
                 if let Ok(proof) = trie.prove(&snapshot, path) {

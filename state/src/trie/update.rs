@@ -2,12 +2,13 @@
 //! once, from the deepest level up.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use millrace_proof::{EMPTY, Node, Path};
+use millrace_proof::{EMPTY, Node, Path, ValueHash};
 
 use super::page::{Leaf, Page, is_page};
 use super::{ChangesDigest, DEEPEST, LEVELS, Link, Trie, WIDTH, hash, is_leaf, slot_of};
-use crate::changes::Changes;
+use crate::changes::{self, Changes};
 use crate::error::ReadError;
 use crate::log::{Position, Snapshot};
 
@@ -98,40 +99,116 @@ pub(super) struct NewLeaf<'a> {
     pub(super) node: Node,
 }
 
+/// From so many changes on, subtrees are done by several threads.
+const TOGETHER_AT_LEAST: usize = if cfg!(test) { 4 } else { 1024 };
+
 impl Trie {
-    /// The trie with `changes` applied, and the digest of the changes. What is in reach of the sweep is moved.
+    /// The trie with `changes` applied, and the digest of the changes. What is in reach of the sweep is moved. Up to
+    /// `threads` work on it; what comes out is the same.
     pub(super) fn update<'a>(
         &self,
         snapshot: &'a Snapshot,
         changes: &'a Changes,
         sweep: Option<&'a Sweep>,
+        threads: usize,
     ) -> Result<(Update<'a>, ChangesDigest), ReadError> {
-        let (leaves, entries, digest) = prepare(changes);
-        let mut shape = Shape {
-            snapshot,
-            sweep,
-            update: Update {
-                root: EMPTY_SLOT,
-                levels: Vec::new(),
-                leaves,
-            },
-            changed: Vec::new(),
-        };
-        shape.update.root = shape.descend(self.root, 0, &entries, sweep.is_some())?;
-        let mut update = shape.update;
-        update.hash();
-        Ok((update, digest))
+        let entries = changes.entries();
+        if threads > 1 && entries.len() >= TOGETHER_AT_LEAST && is_page(&self.root) {
+            return self.update_together(snapshot, entries, sweep, threads);
+        }
+        let (mut update, hashes) = update_part(snapshot, sweep, self.root, 0, entries, sweep.is_some())?;
+        update.hash(0);
+        Ok((update, digest_of(entries, hashes.iter())))
     }
+
+    /// The same: what is below each slot of the first page by itself, and then that page.
+    fn update_together<'a>(
+        &self,
+        snapshot: &'a Snapshot,
+        entries: &'a [changes::Entry],
+        sweep: Option<&'a Sweep>,
+        threads: usize,
+    ) -> Result<(Update<'a>, ChangesDigest), ReadError> {
+        let page = Page::read(snapshot, &self.root)?;
+        let part = |slot: usize| {
+            let start = entries.partition_point(|(path, _)| slot_of(path, 0) < slot);
+            let end = entries.partition_point(|(path, _)| slot_of(path, 0) <= slot);
+            let child = page.slot(slot);
+            let is_swept = !child.is_empty() && sweep.is_some_and(|sweep| sweep.reaches(0, slot));
+            let (mut update, hashes) =
+                update_part(snapshot, sweep, child, 1, &entries[start..end], is_swept)?;
+            update.hash(1);
+            Ok((update, hashes))
+        };
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            loop {
+                let slot = next.fetch_add(1, Ordering::Relaxed);
+                if slot >= WIDTH {
+                    return done;
+                }
+                done.push((slot, part(slot)));
+            }
+        };
+        let mut parts = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads.min(WIDTH)).map(|_| scope.spawn(work)).collect();
+            let mut parts = work();
+            for other in others {
+                match other.join() {
+                    Ok(done) => parts.extend(done),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            parts
+        });
+        parts.sort_unstable_by_key(|(slot, _)| *slot);
+        let mut shape = Shape::new(snapshot, sweep, Vec::new());
+        let (mut changed, mut hashes) = (0_u64, Vec::with_capacity(entries.len()));
+        for (slot, part) in parts {
+            let (update, part_hashes) = part?;
+            hashes.extend(part_hashes);
+            let new = shape.update.append(update);
+            if new != Slot::Old(page.slot(slot)) {
+                changed |= 1 << slot;
+                shape.changed.push(new);
+            }
+        }
+        let is_moved = sweep.is_some() && shape.is_old(self.root.position);
+        shape.update.root = if changed == 0 && !is_moved {
+            Slot::Old(self.root)
+        } else {
+            shape.page(0, Some(page), changed, 0)
+        };
+        let mut update = shape.update;
+        update.hash_level(0);
+        Ok((update, digest_of(entries, hashes.iter())))
+    }
+}
+
+/// What changes make of a subtree at a level, not hashed yet, and the hashes of the values that are written.
+fn update_part<'a>(
+    snapshot: &'a Snapshot,
+    sweep: Option<&'a Sweep>,
+    old: Link,
+    level: usize,
+    changes: &'a [changes::Entry],
+    is_swept: bool,
+) -> Result<(Update<'a>, Vec<ValueHash>), ReadError> {
+    let (leaves, entries, hashes) = prepare(changes);
+    let mut shape = Shape::new(snapshot, sweep, leaves);
+    shape.update.root = shape.descend(old, level, &entries, is_swept)?;
+    Ok((shape.update, hashes))
 }
 
 /// A change: where, and the new leaf.
 type Entry<'a> = (&'a Path, Option<u32>);
 
 /// Hashes what is written.
-fn prepare(changes: &Changes) -> (Vec<NewLeaf<'_>>, Vec<Entry<'_>>, ChangesDigest) {
+fn prepare(changes: &[changes::Entry]) -> (Vec<NewLeaf<'_>>, Vec<Entry<'_>>, Vec<ValueHash>) {
     let written = || {
         let entries = changes.iter();
-        entries.filter_map(|(path, value)| value.map(|value| (path, &value[..])))
+        entries.filter_map(|(path, value)| value.as_ref().map(|value| (path, &value[..])))
     };
     let hashes = hash::values(written().map(|(_, value)| value));
     let nodes = hash::leaves(
@@ -143,25 +220,27 @@ fn prepare(changes: &Changes) -> (Vec<NewLeaf<'_>>, Vec<Entry<'_>>, ChangesDiges
     let leaves = leaves
         .map(|((path, value), node)| NewLeaf { path, value, node })
         .collect();
+    let mut next = 0..;
+    let entries = changes.iter();
+    let entries = entries
+        .map(|(path, value)| (path, value.as_ref().and_then(|_| next.next())))
+        .collect();
+    (leaves, entries, hashes)
+}
+
+/// The digest of changes, with the hashes of the values that they write.
+fn digest_of<'h>(
+    changes: &[changes::Entry],
+    mut hashes: impl Iterator<Item = &'h ValueHash>,
+) -> ChangesDigest {
     let mut digest = blake3::Hasher::new();
-    let mut entries = Vec::with_capacity(changes.len());
-    let mut next = 0;
-    for (path, value) in changes.iter() {
+    for (path, value) in changes {
+        let hash = value.as_ref().and_then(|_| hashes.next());
         digest.update(path);
         digest.update(&[u8::from(value.is_some())]);
-        match value {
-            Some(_) => {
-                digest.update(&hashes[next as usize]);
-                entries.push((path, Some(next)));
-                next += 1;
-            }
-            None => {
-                digest.update(&[0; 32]);
-                entries.push((path, None));
-            }
-        }
+        digest.update(hash.unwrap_or(&[0; 32]));
     }
-    (leaves, entries, *digest.finalize().as_bytes())
+    *digest.finalize().as_bytes()
 }
 
 /// The pass from the root down.
@@ -174,6 +253,19 @@ struct Shape<'a> {
 }
 
 impl<'a> Shape<'a> {
+    fn new(snapshot: &'a Snapshot, sweep: Option<&'a Sweep>, leaves: Vec<NewLeaf<'a>>) -> Self {
+        Self {
+            snapshot,
+            sweep,
+            update: Update {
+                root: EMPTY_SLOT,
+                levels: Vec::new(),
+                leaves,
+            },
+            changed: Vec::new(),
+        }
+    }
+
     /// The subtree `old` at `level` with the changes `entries`, all of which lie in it.
     fn descend(
         &mut self,
@@ -336,16 +428,48 @@ fn leaves_of<'a>(entries: &[Entry<'a>]) -> Vec<(&'a Path, Slot)> {
 /// Pages that are hashed together: as many as fit a cache near the processor.
 const TOGETHER: usize = 256;
 
-impl Update<'_> {
-    fn hash(&mut self) {
-        let mut nodes = vec![[EMPTY; WIDTH]; TOGETHER];
-        for level in (0..self.levels.len()).rev() {
-            let count = self.levels[level].pages.len();
-            for start in (0..count).step_by(TOGETHER) {
-                let range = start..(start + TOGETHER).min(count);
-                self.hash_pages(level, range, &mut nodes);
-            }
+impl<'a> Update<'a> {
+    /// Hashes the new pages from the deepest level up to `top`.
+    fn hash(&mut self, top: usize) {
+        for level in (top..self.levels.len()).rev() {
+            self.hash_level(level);
         }
+    }
+
+    /// Hashes the new pages of a level, those below being hashed.
+    fn hash_level(&mut self, level: usize) {
+        let count = self.levels.get(level).map_or(0, |level| level.pages.len());
+        let mut nodes = vec![[EMPTY; WIDTH]; TOGETHER.min(count)];
+        for start in (0..count).step_by(TOGETHER) {
+            let range = start..(start + TOGETHER).min(count);
+            self.hash_pages(level, range, &mut nodes);
+        }
+    }
+
+    /// Takes in another one. Gives what its root is called here.
+    fn append(&mut self, other: Self) -> Slot {
+        let leaves = self.leaves.len() as u32;
+        if self.levels.len() < other.levels.len() {
+            self.levels.resize_with(other.levels.len(), Level::default);
+        }
+        let pages: Vec<u32> = self.levels.iter().map(|level| level.pages.len() as u32).collect();
+        let renamed = |slot: Slot, level: usize| match slot {
+            Slot::Old(_) => slot,
+            Slot::Leaf(leaf) => Slot::Leaf(leaf + leaves),
+            Slot::Page(page) => Slot::Page(page + pages[level]),
+        };
+        self.leaves.extend(other.leaves);
+        for (number, (here, level)) in self.levels.iter_mut().zip(other.levels).enumerate() {
+            let first = here.slots.len() as u32;
+            here.pages.extend(level.pages.into_iter().map(|page| NewPage {
+                first: page.first + first,
+                ..page
+            }));
+            let slots = level.slots.into_iter();
+            here.slots.extend(slots.map(|slot| renamed(slot, number + 1)));
+        }
+        // It is the root of what lies at level 1.
+        renamed(other.root, 1)
     }
 
     fn hash_pages(&mut self, level: usize, range: Range<usize>, nodes: &mut [[Node; WIDTH]]) {

@@ -46,6 +46,15 @@ impl From<WriteError> for WriteTrieError {
     }
 }
 
+/// How an update is written; what the trie is does not depend on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    /// Records are about as long at most.
+    pub(crate) record_bytes: usize,
+    /// How many threads may work on it.
+    pub(crate) threads: usize,
+}
+
 /// A trie that was written.
 pub(crate) struct Written {
     pub(crate) trie: Trie,
@@ -58,21 +67,21 @@ pub(crate) struct Written {
 
 impl Trie {
     /// Appends what `changes` make of the trie to the log, with the header that `header` makes of the new root and the
-    /// digest of the changes. Records are about `part_bytes` long at most.
+    /// digest of the changes.
     pub(crate) fn write(
         &self,
         log: &Log,
         changes: &Changes,
         sweep: Option<&Sweep>,
         label: u64,
-        part_bytes: usize,
+        how: How,
         header: impl FnOnce(&Trie, &ChangesDigest) -> Header,
     ) -> Result<Written, WriteTrieError> {
         let snapshot = log.snapshot();
-        let (update, digest) = self.update(&snapshot, changes, sweep)?;
+        let (update, digest) = self.update(&snapshot, changes, sweep, how.threads)?;
         let mut layout = Layout::new(&update);
-        while layout.bytes_left > part_bytes {
-            let items = layout.next(part_bytes);
+        while layout.bytes_left > how.record_bytes {
+            let items = layout.next(how.record_bytes);
             log.append_with(label, 1 + items.bytes, |position, bytes| {
                 bytes.push(PART);
                 layout.write(&items, position.plus(1), bytes);
@@ -100,7 +109,7 @@ impl Trie {
     /// Appends what `changes` make of the trie to the log, without a header: a part of what a version will be made of.
     pub(crate) fn write_part(&self, log: &Log, changes: &Changes) -> Result<Self, WriteTrieError> {
         let snapshot = log.snapshot();
-        let (update, _) = self.update(&snapshot, changes, None)?;
+        let (update, _) = self.update(&snapshot, changes, None, 1)?;
         let mut layout = Layout::new(&update);
         let items = layout.next(usize::MAX);
         log.append_with(0, 1 + items.bytes, |position, bytes| {
