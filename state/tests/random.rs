@@ -148,7 +148,7 @@ impl Run {
         let persisted = self.store.persist(id).unwrap();
         assert!(persisted.height >= self.model[&id].height);
         let after = self.files.list().unwrap();
-        assert!(before.len() <= after.len() + 1, "one segment at a time");
+        assert!(after.iter().all(|name| before.contains(name)));
         self.forgotten
             .extend(before.into_iter().filter(|name| !after.contains(name)));
     }
@@ -422,7 +422,8 @@ impl Run {
         for (view, contents) in &self.kept {
             assert_reads(&mut self.rng, view, contents);
         }
-        if self.kept.len() > 8 {
+        // Each holds what it reads, though the log forgets it.
+        while self.kept.len() > 8 {
             self.kept.remove(0);
         }
         let id = self.pick_any();

@@ -175,6 +175,11 @@ impl Snapshot {
         self.first
     }
 
+    /// The ordinal of its newest segment.
+    pub(crate) fn last_segment(&self) -> u32 {
+        self.first + (self.segments.len() as u32).saturating_sub(1)
+    }
+
     /// One with a sealed segment more.
     pub(super) fn with_sealed(mut self, ordinal: u32, name: Arc<str>, contents: Contents) -> Self {
         let units = contents.len().div_ceil(UNIT);

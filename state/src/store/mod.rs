@@ -61,6 +61,9 @@ impl Default for Config {
     }
 }
 
+/// Segments forgotten at a time, if not more were begun: few enough that nobody waits for long.
+const MOST_FORGOTTEN: u32 = 4;
+
 /// The largest [`Config::sweep_bits`].
 pub const MAX_SWEEP_BITS: u32 = 20;
 
@@ -106,6 +109,8 @@ struct Shared {
     log: Arc<Log>,
     /// Whether a restart finds anything.
     is_kept: bool,
+    /// Ordinal of the last segment when segments were forgotten last.
+    forgotten_at: Mutex<u32>,
     /// The newest version known to be durable.
     persisted: Mutex<Commit>,
     tree: RwLock<Tree>,
@@ -172,6 +177,7 @@ impl Store {
         is_kept: bool,
         tree: Tree,
     ) -> Result<Self, OpenError> {
+        let newest = log.snapshot().last_segment();
         // What opening found is durable.
         let persisted = tree.newest().ok_or(OpenError::NoVersion {
             place: log.snapshot().place(Position::ZERO),
@@ -182,6 +188,7 @@ impl Store {
                 genesis,
                 log: Arc::new(log),
                 is_kept,
+                forgotten_at: Mutex::new(newest),
                 persisted: Mutex::new(persisted),
                 tree: RwLock::new(tree),
             }),
@@ -281,7 +288,7 @@ impl Store {
     /// all, and answers [`Self::persisted`]. A store in memory keeps none: it answers at once, and whoever needs the
     /// version after a restart executes the blocks above the answered one again.
     ///
-    /// Then a part of the log is forgotten, if there is one that no version held reaches any more.
+    /// Then some segments of the log are forgotten, if there are such that no version held reaches any more.
     ///
     /// # Errors
     /// [`PersistError`].
@@ -305,13 +312,25 @@ impl Store {
         Ok(self.persisted())
     }
 
-    /// Forgets the oldest segment of the log, if nothing in it is reached any more.
+    /// Forgets the oldest segments of the log, as far as nothing in them is reached any more.
     fn forget(&self) -> Result<(), WriteError> {
         let versions: Vec<Arc<Version>> = self.read().versions.values().cloned().collect();
         // What is held later descends from what is held now, and reaches nothing older.
         let floor = versions.iter().map(|version| version.floor()).min();
-        if let Some(floor) = floor {
-            self.shared.log.remove_oldest_before(floor)?;
+        let Some(floor) = floor else { return Ok(()) };
+        let newest = self.shared.log.snapshot().last_segment();
+        let mut seen = self
+            .shared
+            .forgotten_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Faster than segments are begun, or the log would grow.
+        let most = MOST_FORGOTTEN.max(newest.saturating_sub(*seen).saturating_mul(2));
+        *seen = newest;
+        for _ in 0..most {
+            if !self.shared.log.remove_oldest_before(floor)? {
+                break;
+            }
         }
         Ok(())
     }
