@@ -17,7 +17,8 @@
 //! | leaves | | ascending: path (32), length (4), value |
 //!
 //! Numbers are little endian. A chunk is all of the subtree with its prefix: its leaves hash to a node that leads, with the
-//! siblings, to the root. So it needs no other chunk to be verified, and none is accepted in which a leaf was changed, added
+//! siblings, to the root; chunk and last sibling have to be what may lie beside each other, since a lone leaf rises. So it
+//! needs no other chunk to be verified, and none is accepted in which a leaf was changed, added
 //! or left out. A sibling that is empty proves that nothing lies there: chunk and empty siblings next to it have to begin
 //! where those of the chunk before ended, so that none can be missing. Id, genesis and height are what whoever wrote the
 //! stream says; the root is what a reader has to know from a header that consensus certified.
@@ -33,7 +34,7 @@ use crate::error::{OpenError, ProveError, ReadError};
 use crate::files::Files;
 use crate::log::WriteError;
 use crate::store::{Config, Import};
-use crate::trie::join;
+use crate::trie::{join, risen};
 use crate::version::{Commit, VersionId};
 use crate::view::View;
 
@@ -45,8 +46,11 @@ pub const CHUNK_BYTES: usize = 1 << 20;
 /// The longest value that is read from a stream: more than any chain permits.
 pub const MAX_VALUE_BYTES: usize = 1 << 28;
 
+/// Most bytes of the values of a chunk that has several.
+pub const MAX_CHUNK_BYTES: usize = 1 << 26;
+
 /// Most leaves of a chunk.
-const MAX_LEAVES: u32 = 1 << 24;
+const MAX_LEAVES: u32 = 1 << 20;
 
 /// What a stream says of itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -176,6 +180,7 @@ pub fn export(
     mut progress: impl FnMut(&Counts),
 ) -> Result<Counts, ExportError> {
     let (trie, snapshot) = view.trie()?;
+    let chunk_bytes = chunk_bytes.min(MAX_CHUNK_BYTES / 2);
     let mut out = Counting { inner: out, bytes: 0 };
     out.put(MAGIC)?;
     out.put(&view.id().0)?;
@@ -325,15 +330,20 @@ fn read_chunk(
     let siblings = stream.take_many(depth * 32)?;
     let count = u32::from_le_bytes(stream.take()?);
     if count > MAX_LEAVES {
-        return Err(wrong("it has more than 2^24 values"));
+        return Err(wrong("it has more than 2^20 values"));
     }
     let mut leaves: Vec<(Path, Option<Value>)> = Vec::new();
     let mut nodes: Vec<(Path, Node)> = Vec::new();
+    let mut bytes = 0;
     for _ in 0..count {
         let path: Path = stream.take()?;
         let len = u32::from_le_bytes(stream.take()?) as usize;
         if len > MAX_VALUE_BYTES {
             return Err(wrong("a value is longer than 2^28 bytes"));
+        }
+        bytes += len;
+        if bytes > MAX_CHUNK_BYTES && count > 1 {
+            return Err(wrong("it has several values, of more than 2^26 bytes"));
         }
         let value = stream.take_many(len)?;
         if millrace_proof::path::shared_bits(&path, &prefix) < depth {
@@ -347,6 +357,13 @@ fn read_chunk(
     }
     let mut node = subtree(&nodes, depth);
     let siblings: &[Node] = siblings.as_chunks().0;
+    if siblings
+        .last()
+        .is_some_and(|sibling| risen(&node, sibling).is_some())
+    {
+        // A leaf could be said to lie beside places where there is none, and to have risen from there.
+        return Err(wrong("it lies lower than it can"));
+    }
     for (index, sibling) in siblings.iter().enumerate().rev() {
         node = if bit(&prefix, index) {
             join(sibling, &node)

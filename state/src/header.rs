@@ -11,12 +11,14 @@
 //! | height | 8 | |
 //! | position | 8 | where the root lies |
 //! | finalized | 8 | height of the version that was final when this one was written |
+//! | its id | 32 | behind the rest |
 //! | epoch | 8, 8, 8, 4 | see [`Epoch`]: first height, start, floor, bits |
 //! | has parent | 4 | 0 or 1 |
 //!
 //! Numbers are little endian.
 
 use crate::log::Position;
+use crate::store::MAX_SWEEP_BITS;
 use crate::trie::{self, ChangesDigest, Link};
 use crate::version::VersionId;
 
@@ -87,7 +89,8 @@ pub(crate) struct Header {
     pub(crate) root: Link,
     pub(crate) digest: ChangesDigest,
     pub(crate) height: u64,
-    pub(crate) finalized: u64,
+    /// Height and id of the version that was final.
+    pub(crate) finalized: (u64, VersionId),
     pub(crate) epoch: Epoch,
 }
 
@@ -101,12 +104,13 @@ impl Header {
         rest.extend_from_slice(&self.digest);
         rest.extend_from_slice(&self.height.to_le_bytes());
         rest.extend_from_slice(&self.root.position.to_bytes());
-        rest.extend_from_slice(&self.finalized.to_le_bytes());
+        rest.extend_from_slice(&self.finalized.0.to_le_bytes());
         rest.extend_from_slice(&self.epoch.first.to_le_bytes());
         rest.extend_from_slice(&self.epoch.start.to_bytes());
         rest.extend_from_slice(&self.epoch.floor.to_bytes());
         rest.extend_from_slice(&self.epoch.bits.to_le_bytes());
         rest.extend_from_slice(&u32::from(self.parent.is_some()).to_le_bytes());
+        rest.extend_from_slice(&self.finalized.1.0);
         let mut bytes = [0; size_of::<trie::Header>()];
         bytes[..32].copy_from_slice(blake3::keyed_hash(FORMAT, &rest).as_bytes());
         bytes[32..].copy_from_slice(&rest);
@@ -128,7 +132,7 @@ impl Header {
             },
             digest: hash(160),
             height: u64::from_le_bytes(number(192)),
-            finalized: u64::from_le_bytes(number(208)),
+            finalized: (u64::from_le_bytes(number(208)), VersionId(hash(248))),
             epoch: Epoch {
                 first: u64::from_le_bytes(number(216)),
                 start: Position::from_bytes(number(224)),
@@ -136,6 +140,7 @@ impl Header {
                 bits: half(240),
             },
         };
-        (header.to_bytes() == *bytes).then_some(header)
+        let is_possible = header.epoch.bits <= MAX_SWEEP_BITS && header.epoch.first <= header.height;
+        (is_possible && header.to_bytes() == *bytes).then_some(header)
     }
 }

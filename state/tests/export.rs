@@ -202,3 +202,110 @@ fn promises_of_much_take_little() {
         assert!(imported(&changed, &root).is_err());
     }
 }
+
+/// The bytes of a chunk.
+fn chunk(prefix: Path, siblings: &[Root], leaves: &[(Path, &[u8])]) -> Vec<u8> {
+    let mut bytes = (siblings.len() as u16).to_le_bytes().to_vec();
+    bytes.extend(prefix);
+    bytes.extend(siblings.as_flattened());
+    bytes.extend((leaves.len() as u32).to_le_bytes());
+    for (path, value) in leaves {
+        bytes.extend(path);
+        bytes.extend((value.len() as u32).to_le_bytes());
+        bytes.extend(*value);
+    }
+    bytes
+}
+
+/// A lone leaf rises, so that it is the sibling of any nothing below it: a stream that says so leaves it out.
+#[test]
+fn a_leaf_that_rises_is_not_left_out() {
+    let hash =
+        |path: &Path, value: &[u8]| millrace_proof::hash_leaf(path, &millrace_proof::hash_value(value));
+    let heading = |root: &Root| {
+        let mut bytes = b"millrace-state/1".to_vec();
+        bytes.extend(BLOCK.0);
+        bytes.extend(GENESIS.0);
+        bytes.extend(1_u64.to_le_bytes());
+        bytes.extend(root);
+        bytes
+    };
+    let first_bit = |byte: u8| {
+        let mut path = [0; 32];
+        path[0] = byte;
+        path
+    };
+    // All of a state of one value.
+    let lone = hash(&[0x10; 32], b"money");
+    let mut stream = heading(&lone);
+    stream.extend(chunk([0; 32], &[lone], &[]));
+    stream.extend(chunk(first_bit(0x80), &[lone], &[]));
+    assert!(matches!(
+        imported(&stream, &lone),
+        Err(ImportError::Chunk { chunk: 0, .. })
+    ));
+    // One of three.
+    let (a, b, c) = ([0x00; 32], [0x40; 32], [0xff; 32]);
+    let [la, lb, lc] = [(a, b"a"), (b, b"b"), (c, b"c")].map(|(path, value)| hash(&path, value));
+    let below = millrace_proof::hash_internal(&la, &lb);
+    let root = millrace_proof::hash_internal(&below, &lc);
+    let honest_a = chunk(a, &[lc, lb], &[(a, b"a")]);
+    let honest_c = chunk(first_bit(0x80), &[below], &[(c, b"c")]);
+    let empty = |prefix: u8| chunk(first_bit(prefix), &[lc, la, lb], &[]);
+    let forged = [
+        heading(&root),
+        honest_a.clone(),
+        empty(0x40),
+        empty(0x60),
+        honest_c.clone(),
+    ]
+    .concat();
+    assert!(matches!(
+        imported(&forged, &root),
+        Err(ImportError::Chunk { chunk: 1, .. })
+    ));
+    let honest_b = chunk(first_bit(0x40), &[lc, la], &[(b, b"b")]);
+    let honest = [heading(&root), honest_a, honest_b, honest_c].concat();
+    assert_eq!(imported(&honest, &root).unwrap().1.values, 3);
+}
+
+/// A chunk is kept in memory until it is verified: it ends before that is much.
+#[test]
+fn a_chunk_without_end_is_cut_short() {
+    struct Endless {
+        now: Vec<u8>,
+        next: u64,
+        given: u64,
+    }
+    impl std::io::Read for Endless {
+        fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+            if self.now.is_empty() {
+                let mut leaf = vec![0; 36 + (1 << 20)];
+                leaf[..8].copy_from_slice(&self.next.to_be_bytes());
+                leaf[32..36].copy_from_slice(&(1_u32 << 20).to_le_bytes());
+                (self.now, self.next) = (leaf, self.next + 1);
+            }
+            let len = bytes.len().min(self.now.len());
+            bytes[..len].copy_from_slice(&self.now[..len]);
+            self.now.drain(..len);
+            self.given += len as u64;
+            Ok(len)
+        }
+    }
+    let root = [1; 32];
+    let mut head = b"millrace-state/1".to_vec();
+    head.extend([0; 72]);
+    head.extend(root);
+    head.extend(chunk([0; 32], &[], &[]));
+    let count = head.len() - 4;
+    head[count..].copy_from_slice(&1_000_000_u32.to_le_bytes());
+    let mut stream = Endless {
+        now: head,
+        next: 0,
+        given: 0,
+    };
+    let files = Arc::new(MemoryFiles::default());
+    let refused = import(files, Config::default(), &root, &mut stream, |_| {}).err();
+    assert!(matches!(refused, Some(ImportError::Chunk { .. })), "{refused:?}");
+    assert!(stream.given < 1 << 27, "{} bytes", stream.given);
+}

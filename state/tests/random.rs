@@ -296,7 +296,9 @@ impl Run {
     fn commit(&mut self) {
         let id = self.pick_live();
         let version = &self.model[&id];
-        match version.parent.filter(|parent| !self.model[parent].committed) {
+        let is_uncommitted =
+            |parent: &VersionId| self.model.get(parent).is_some_and(|parent| !parent.committed);
+        match version.parent.filter(is_uncommitted) {
             Some(parent) if !version.committed => {
                 let refused = CommitError::ParentNotCommitted { id, parent };
                 assert_eq!(self.store.commit(id), Err(refused));

@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use millrace_state::files::MemoryFiles;
+use millrace_state::log::LogConfig;
 use millrace_state::{
     Changes, CommitError, Config, DiscardError, FinalizeError, Genesis, InsertError, OpenError, Path,
     PersistError, ProveError, Store, VersionId, verify_batch, verify_value,
@@ -514,4 +517,94 @@ fn threads_insert_commit_finalize_and_read_at_once() {
     let view = store.view(id(heights)).unwrap();
     assert_eq!(view.iter().count() as u64, heights + 1);
     assert_eq!(store.stats().oldest_height, heights - 15);
+}
+
+/// Versions of `branch` from height 1 to `to` above genesis, committed.
+fn branch(store: &Store, number: u64, to: u64) {
+    for height in 1..=to {
+        let parent = if height == 1 {
+            GENESIS
+        } else {
+            id(number * 100 + height - 1)
+        };
+        let value = [number as u8, height as u8];
+        let changes = Changes::from_iter([([7; 32], Some(value.as_slice().into()))]);
+        store
+            .insert(parent, id(number * 100 + height), height, changes)
+            .unwrap();
+        store.commit(id(number * 100 + height)).unwrap();
+    }
+}
+
+/// A store of which almost everything is forgotten that can be.
+fn forgetful(files: &MemoryFiles) -> Store {
+    let config = Config {
+        retention: 1,
+        sweep_bits: 0,
+        log: LogConfig {
+            segment_bytes: 1,
+            ..LogConfig::default()
+        },
+        ..Config::default()
+    };
+    let genesis = Genesis {
+        id: GENESIS,
+        height: 0,
+        changes: Changes::default(),
+    };
+    Store::open_in(Arc::new(files.clone()), config, genesis).unwrap()
+}
+
+/// What became final behind the last commit is written nowhere: nothing is forgotten by it that a restart may need, and
+/// the branch that was final is there again.
+#[test]
+fn the_branch_that_was_final_is_there_after_a_restart() {
+    let files = MemoryFiles::default();
+    let store = forgetful(&files);
+    branch(&store, 1, 6);
+    branch(&store, 2, 5);
+    store.set_finalized(id(205)).unwrap();
+    for _ in 0..20 {
+        store.persist(id(205)).unwrap();
+    }
+    assert_eq!(store.persisted().id, id(205));
+    drop(store);
+    let store = forgetful(&files);
+    let found = store.newest_persisted(|commit| commit.id == id(205)).unwrap();
+    assert_eq!(found.height, 5);
+    let view = store.view(id(205)).unwrap();
+    assert_eq!(view.get(&[7; 32]).unwrap().as_deref(), Some(&[2, 5][..]));
+}
+
+#[test]
+fn what_is_persisted_is_held() {
+    let store = forgetful(&MemoryFiles::default());
+    branch(&store, 1, 5);
+    store.persist(id(105)).unwrap();
+    branch(&store, 2, 1);
+    store.set_finalized(id(201)).unwrap();
+    assert_eq!(store.persist(id(201)).unwrap().id, id(201));
+    assert_eq!(store.persisted().id, id(201));
+}
+
+/// Several versions for each `persist`, each of a segment or more.
+#[test]
+fn the_log_does_not_grow_under_steady_load() {
+    let store = forgetful(&MemoryFiles::default());
+    let mut sizes = Vec::new();
+    for height in 1..=800_u64 {
+        let parent = if height == 1 { GENESIS } else { id(height - 1) };
+        let value = vec![height as u8; 2000];
+        let changes = Changes::from_iter([([7; 32], Some(value.into()))]);
+        store.insert(parent, id(height), height, changes).unwrap();
+        store.commit(id(height)).unwrap();
+        store.set_finalized(id(height)).unwrap();
+        if height % 10 == 0 {
+            store.persist(id(height)).unwrap();
+        }
+        if height % 200 == 0 {
+            sizes.push(store.stats().log_bytes);
+        }
+    }
+    assert!(sizes[3] < 2 * sizes[0], "{sizes:?}");
 }

@@ -43,10 +43,13 @@ use record::{HEAD, Head, SEGMENT_HEAD, Salt, SegmentHead};
 use rustix::rand::GetRandomFlags;
 use scan::{Depth, Scanned};
 
+/// Segments are not longer than this and a record, so that a position's half is enough.
+const MOST_SEGMENT_BYTES: u64 = 1 << 31;
+
 /// How a log is set up.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogConfig {
-    /// A segment that has as many bytes is sealed, and the next begun.
+    /// A segment that has as many bytes is sealed, and the next begun; 2 GiB at most.
     pub segment_bytes: u64,
     /// Whether opening reads all of every segment, instead of records' heads in those that are sealed.
     pub checks_sealed: bool,
@@ -245,7 +248,8 @@ impl Log {
     ///
     /// # Errors
     /// [`OpenLogError`]. Nothing that was durable has been changed then.
-    pub fn open(files: Arc<dyn Files>, config: LogConfig) -> Result<(Self, Recovered), OpenLogError> {
+    pub fn open(files: Arc<dyn Files>, mut config: LogConfig) -> Result<(Self, Recovered), OpenLogError> {
+        config.segment_bytes = config.segment_bytes.min(MOST_SEGMENT_BYTES);
         let depth = if config.checks_sealed {
             Depth::All
         } else {

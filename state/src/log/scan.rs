@@ -98,7 +98,9 @@ pub(super) fn scan(files: &dyn Files, depth: Depth) -> Result<Scanned, OpenLogEr
         if found.segments.is_empty() {
             (found.next, found.last) = (head.first, head.before);
             found.ordinal = head.ordinal;
-        } else if (head.first, head.before, head.ordinal) != (found.next, found.last, found.ordinal + 1) {
+        } else if (head.first, head.before, head.ordinal)
+            != (found.next, found.last, found.ordinal.wrapping_add(1))
+        {
             let error = gap_or_damage(&found, name.clone(), head);
             found.tell(error, depth)?;
             (found.next, found.last) = (head.first, head.before);
@@ -123,7 +125,7 @@ pub(super) fn scan(files: &dyn Files, depth: Depth) -> Result<Scanned, OpenLogEr
                         },
                     );
                     found.last = head.hash;
-                    found.next += 1;
+                    found.next = found.next.saturating_add(1);
                     found.end += head.record_len();
                 }
                 None => {
@@ -196,20 +198,33 @@ fn look_for_promises(
     len: u64,
     found: &Scanned,
 ) -> io::Result<Result<(), OpenLogError>> {
-    let mut tail = vec![0; (len - found.end) as usize];
-    file.read(&mut tail, found.end)?;
-    for bytes in tail.windows(HEAD) {
+    let promises = |bytes: &[u8]| {
         let head = bytes.first_chunk::<HEAD>().map(Head::from_bytes);
         // In this order, for the last takes longest.
-        let promises = head.is_some_and(|head| {
+        head.is_some_and(|head| {
             (found.next + 1..=head.sequence).contains(&head.durable) && head.is_marked(salt)
-        });
-        if promises {
+        })
+    };
+    // In pieces that overlap: the tail may be as long as its file is said to be.
+    let mut start = found.end;
+    let mut piece = Vec::new();
+    while start < len {
+        let end = len.min(start + PIECE);
+        piece.resize((end - start) as usize, 0);
+        file.read(&mut piece, start)?;
+        if piece.windows(HEAD).any(promises) {
             return Ok(Err(damaged(found)));
         }
+        if end == len {
+            break;
+        }
+        start = end - (HEAD as u64 - 1);
     }
     Ok(Ok(()))
 }
+
+/// Bytes that are looked through at a time.
+const PIECE: u64 = 1 << 20;
 
 fn damaged(found: &Scanned) -> OpenLogError {
     let place = match &found.torn {

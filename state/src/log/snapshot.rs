@@ -89,7 +89,7 @@ enum Bytes {
         contents: Contents,
         checked: Box<[AtomicU8]>,
     },
-    /// Ascending, without gaps. They were written by this process, or checked as a whole when it began.
+    /// Ascending, without gaps.
     Last(Vec<Chunk>),
 }
 
@@ -98,6 +98,8 @@ struct Chunk {
     /// Bytes from the start of the file.
     start: u32,
     bytes: Arc<Vec<u8>>,
+    /// For what was there when this process began; what it wrote itself needs no check.
+    checked: Option<Arc<[AtomicU8]>>,
 }
 
 /// Bytes from a position on, and whether they are known for what was written there.
@@ -124,6 +126,17 @@ impl At<'_> {
     }
 }
 
+/// Bits for so many bytes, none of which were checked.
+fn unchecked(bytes: usize) -> impl Iterator<Item = AtomicU8> {
+    std::iter::repeat_with(AtomicU8::default).take(bytes.div_ceil(UNIT).div_ceil(8))
+}
+
+/// The bit of a place.
+#[inline]
+fn bit_of(checked: &[AtomicU8], offset: usize) -> Option<(&AtomicU8, u8)> {
+    Some((checked.get(offset / UNIT / 8)?, 1 << (offset / UNIT % 8)))
+}
+
 impl Snapshot {
     /// What lies at a position; `None` where the log has nothing.
     #[inline]
@@ -133,14 +146,18 @@ impl Snapshot {
         match &self.segments.get(index as usize)?.bytes {
             Bytes::Sealed { contents, checked } => Some(At {
                 bytes: contents.get(offset..)?,
-                check: Some((checked.get(offset / UNIT / 8)?, 1 << (offset / UNIT % 8))),
+                check: Some(bit_of(checked, offset)?),
             }),
             Bytes::Last(chunks) => {
                 let after = chunks.partition_point(|chunk| chunk.start as usize <= offset);
                 let chunk = chunks.get(after.checked_sub(1)?)?;
+                let offset = offset - chunk.start as usize;
                 Some(At {
-                    bytes: chunk.bytes.get(offset - chunk.start as usize..)?,
-                    check: None,
+                    bytes: chunk.bytes.get(offset..)?,
+                    check: match &chunk.checked {
+                        None => None,
+                        Some(checked) => Some(bit_of(checked, offset)?),
+                    },
                 })
             }
         }
@@ -182,10 +199,7 @@ impl Snapshot {
 
     /// One with a sealed segment more.
     pub(super) fn with_sealed(mut self, ordinal: u32, name: Arc<str>, contents: Contents) -> Self {
-        let units = contents.len().div_ceil(UNIT);
-        let checked = std::iter::repeat_with(AtomicU8::default)
-            .take(units.div_ceil(8))
-            .collect();
+        let checked = unchecked(contents.len()).collect();
         let bytes = Bytes::Sealed { contents, checked };
         self.push(ordinal, Held { name, bytes });
         self
@@ -195,6 +209,7 @@ impl Snapshot {
     pub(super) fn with_last(mut self, ordinal: u32, name: Arc<str>, start: u32, bytes: Vec<u8>) -> Self {
         let chunk = Chunk {
             start,
+            checked: Some(unchecked(bytes.len()).collect()),
             bytes: Arc::new(bytes),
         };
         let bytes = Bytes::Last(vec![chunk]);
@@ -233,15 +248,18 @@ impl Snapshot {
         chunks.push(Chunk {
             start,
             bytes: Arc::new(bytes),
+            checked: None,
         });
         // Like the digits of a binary number that is counted up: each byte is moved a few times at most.
         while let [.., before, last] = chunks.as_slice()
+            && before.checked.is_none()
             && before.bytes.len() <= last.bytes.len()
             && before.bytes.len() + last.bytes.len() <= CHUNK_BYTES
         {
             let merged = Chunk {
                 start: before.start,
                 bytes: Arc::new([&before.bytes[..], &last.bytes[..]].concat()),
+                checked: None,
             };
             chunks.truncate(chunks.len() - 2);
             chunks.push(merged);

@@ -97,6 +97,12 @@ pub struct Stats {
     pub log_oldest_height: u64,
 }
 
+impl Shared {
+    fn lock_floors(&self) -> MutexGuard<'_, Vec<(u64, Position)>> {
+        self.floors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A handle to a tree of versions.
 #[derive(Clone)]
 pub struct Store {
@@ -111,6 +117,8 @@ struct Shared {
     is_kept: bool,
     /// Ordinal of the last segment when segments were forgotten last.
     forgotten_at: Mutex<u32>,
+    /// For records that were not known to be durable: the lowest floor of what was held when each was written.
+    floors: Mutex<Vec<(u64, Position)>>,
     /// The newest version known to be durable.
     persisted: Mutex<Commit>,
     tree: RwLock<Tree>,
@@ -189,6 +197,7 @@ impl Store {
                 log: Arc::new(log),
                 is_kept,
                 forgotten_at: Mutex::new(newest),
+                floors: Mutex::default(),
                 persisted: Mutex::new(persisted),
                 tree: RwLock::new(tree),
             }),
@@ -219,13 +228,17 @@ impl Store {
         }
         let above = above?;
         let changes = Arc::new(changes);
-        let version = Arc::new(Version::child(&above, id, changes.clone()));
+        let mut version = Arc::new(Version::child(&above, id, changes.clone()));
         let raced = {
             let mut tree = self.write();
-            tree.parent_of_new(parent, id, height)?;
+            let above = tree.parent_of_new(parent, id, height)?;
             match tree.versions.get(&id).cloned() {
                 Some(other) => Some(other),
                 None => {
+                    if version.floor() < tree.floor {
+                        // What it was made above has been committed and forgotten meanwhile.
+                        version = Arc::new(Version::child(&above, id, changes.clone()));
+                    }
                     tree.add(version);
                     None
                 }
@@ -240,7 +253,7 @@ impl Store {
     /// # Errors
     /// [`CommitError`].
     pub fn commit(&self, id: VersionId) -> Result<Commit, CommitError> {
-        let (version, parent) = {
+        let (version, parent, snapshot, finalized, floor) = {
             let tree = self.read();
             let version = tree
                 .versions
@@ -251,7 +264,15 @@ impl Store {
                 .parent
                 .and_then(|parent| tree.versions.get(&parent))
                 .cloned();
-            (version, parent)
+            let finalized = (tree.finalized.height, tree.finalized.id);
+            // What the parent reaches is there as long as the parent is held, and in a snapshot for longer.
+            (
+                version,
+                parent,
+                self.shared.log.snapshot(),
+                finalized,
+                tree.lowest_floor(),
+            )
         };
         if let Some(commit) = version.commit_info() {
             return Ok(commit);
@@ -263,7 +284,6 @@ impl Store {
                 parent: parent.id,
             });
         };
-        let finalized = self.finalized().1;
         let shared = &*self.shared;
         version
             .commit(|changes| {
@@ -276,7 +296,9 @@ impl Store {
                     finalized,
                     epoch: below.epoch.next(height, below.position, bits),
                 };
-                place.write(&shared.log, &shared.config, &below.trie, changes)
+                let committed = place.write(&shared.log, &snapshot, &shared.config, &below.trie, changes)?;
+                shared.lock_floors().push((committed.sequence, floor));
+                Ok(committed)
             })
             .map_err(|error| match error {
                 WriteTrieError::Read(error) => error.into(),
@@ -303,21 +325,32 @@ impl Store {
         let commit = version.commit_info().ok_or(PersistError::NotCommitted(id))?;
         self.shared.log.sync(committed.sequence)?;
         if self.shared.is_kept {
-            let mut persisted = self.lock_persisted();
-            if commit.height >= persisted.height {
-                *persisted = commit;
+            let is_newer = commit.height >= self.persisted().height;
+            if is_newer {
+                *self.lock_persisted() = commit;
             }
         }
         self.forget()?;
         Ok(self.persisted())
     }
 
-    /// Forgets the oldest segments of the log, as far as nothing in them is reached any more.
+    /// Forgets the oldest segments of the log, as far as nothing in them is reached any more, by what is held now and by
+    /// what a restart would find.
     fn forget(&self) -> Result<(), WriteError> {
-        let versions: Vec<Arc<Version>> = self.read().versions.values().cloned().collect();
-        // What is held later descends from what is held now, and reaches nothing older.
-        let floor = versions.iter().map(|version| version.floor()).min();
-        let Some(floor) = floor else { return Ok(()) };
+        let durable = self.shared.log.durable();
+        let floor = {
+            let mut floors = self.shared.lock_floors();
+            let said = floors.iter().filter(|(sequence, _)| *sequence < durable);
+            let newest = said.map(|(_, floor)| *floor).max();
+            floors.retain(|(sequence, _)| *sequence >= durable);
+            newest
+        };
+        let floor = {
+            let mut tree = self.write();
+            // What is inserted from now on is made above something that stays.
+            tree.floor = floor.unwrap_or_default().min(tree.lowest_floor()).max(tree.floor);
+            tree.floor
+        };
         let newest = self.shared.log.snapshot().last_segment();
         let mut seen = self
             .shared
@@ -345,7 +378,12 @@ impl Store {
     /// The newest version that a restart finds without executing anything: for a store in memory, genesis.
     #[must_use]
     pub fn persisted(&self) -> Commit {
-        *self.lock_persisted()
+        let last = *self.lock_persisted();
+        if !self.shared.is_kept || self.read().versions.contains_key(&last.id) {
+            return last;
+        }
+        // It was dropped since: another branch became final, or it is older than what is retained.
+        self.newest_persisted(|_| true).unwrap_or(last)
     }
 
     /// The newest version that a restart finds and that `on_chain` accepts. Recovery asks with "is on the finalized

@@ -10,7 +10,7 @@ use crate::error::{OpenError, ReadError};
 use crate::export::{Heading, ImportError};
 use crate::files::Files;
 use crate::header::{Epoch, Header};
-use crate::log::{Log, Position};
+use crate::log::{Log, Position, Snapshot};
 use crate::trie::{How, Said, Trie, WriteTrieError};
 use crate::version::{Commit, Committed, Version, VersionId};
 
@@ -20,7 +20,7 @@ pub(super) struct Place {
     pub(super) parent: Option<VersionId>,
     pub(super) genesis: VersionId,
     pub(super) height: u64,
-    pub(super) finalized: u64,
+    pub(super) finalized: (u64, VersionId),
     pub(super) epoch: Epoch,
 }
 
@@ -29,6 +29,7 @@ impl Place {
     pub(super) fn write(
         &self,
         log: &Log,
+        snapshot: &Snapshot,
         config: &Config,
         below: &Trie,
         changes: &Changes,
@@ -51,7 +52,7 @@ impl Place {
             record_bytes: config.record_bytes,
             threads: config.threads,
         };
-        let written = below.write(log, changes, Some(&sweep), self.height, how, header)?;
+        let written = below.write(log, snapshot, changes, Some(&sweep), self.height, how, header)?;
         Ok(Committed {
             trie: written.trie,
             digest: written.digest,
@@ -69,10 +70,10 @@ pub(super) fn write_genesis(log: &Log, config: &Config, genesis: &Genesis) -> Re
         parent: None,
         genesis: genesis.id,
         height: genesis.height,
-        finalized: genesis.height,
+        finalized: (genesis.height, genesis.id),
         epoch: Epoch::first(genesis.height, config.sweep_bits),
     };
-    let written = place.write(log, config, &Trie::default(), &genesis.changes);
+    let written = place.write(log, &log.snapshot(), config, &Trie::default(), &genesis.changes);
     let committed = written.map_err(|error| match error {
         WriteTrieError::Read(error) => OpenError::Read(error),
         WriteTrieError::Write(error) => OpenError::Write(error),
@@ -140,10 +141,16 @@ impl Import {
             parent: None,
             genesis: heading.genesis,
             height: heading.height,
-            finalized: heading.height,
+            finalized: (heading.height, heading.id),
             epoch: Epoch::first(heading.height, self.config.sweep_bits),
         };
-        let committed = place.write(&self.log, &self.config, &self.trie, &changes)?;
+        let committed = place.write(
+            &self.log,
+            &self.log.snapshot(),
+            &self.config,
+            &self.trie,
+            &changes,
+        )?;
         self.log.sync(committed.sequence)?;
         Ok(Commit {
             id: heading.id,
@@ -226,13 +233,19 @@ impl Found {
         {
             next = version.parent;
             // What was final then is no more.
-            header.finalized = 0;
+            header.finalized = (0, self.genesis.unwrap_or(id));
             left.insert(id, (header, version));
         }
         self.versions = left;
         if let Some((header, version)) = self.versions.get_mut(&id) {
-            header.finalized = version.height;
+            header.finalized = (version.height, id);
         }
+    }
+
+    /// The version that one follows, if it is there, a height below.
+    fn parent(&self, version: &Version) -> Option<&Arc<Version>> {
+        let (_, parent) = self.versions.get(&version.parent?)?;
+        (parent.height.checked_add(1) == Some(version.height)).then_some(parent)
     }
 
     /// The tree as finality and retention leave it.
@@ -240,33 +253,31 @@ impl Found {
         let no_version = || OpenError::NoVersion {
             place: log.snapshot().place(self.newest.unwrap_or_default()),
         };
-        // What the others say was final when they were written, as far as it is there.
-        let (header, said_by) = self
-            .versions
-            .values()
-            .max_by_key(|(header, version)| (header.finalized, header.height, version.id))
+        // What records say was final when they were written. Nothing is forgotten that the newest of these reaches.
+        let all = || self.versions.values();
+        let said = all().map(|(header, _)| header.finalized.1);
+        let said = said.filter_map(|id| self.versions.get(&id));
+        let (_, finalized) = said
+            .max_by_key(|(header, version)| (header.height, version.id))
+            .or_else(|| all().min_by_key(|(header, version)| (header.height, version.id)))
             .ok_or_else(no_version)?;
-        let mut finalized = Arc::clone(said_by);
-        while finalized.height > header.finalized
-            && let Some((_, parent)) = finalized.parent.and_then(|parent| self.versions.get(&parent))
-        {
-            finalized = Arc::clone(parent);
-        }
-        let mut tree = Tree::new(Arc::clone(&finalized));
-        let mut oldest = &finalized;
-        while let Some((_, parent)) = oldest.parent.and_then(|parent| self.versions.get(&parent)) {
+        let mut tree = Tree::new(Arc::clone(finalized));
+        let mut oldest = finalized;
+        while let Some(parent) = self.parent(oldest) {
             if parent.height.saturating_add(retention) <= finalized.height {
                 break;
             }
             tree.add(Arc::clone(parent));
             oldest = parent;
         }
-        let mut above: Vec<_> = self.versions.values().map(|(_, version)| version).collect();
+        let mut above: Vec<_> = all().map(|(_, version)| version).collect();
         above.retain(|version| version.height > finalized.height);
         above.sort_by_key(|version| version.height);
         for version in above {
-            let parent = version.parent.and_then(|parent| tree.versions.get(&parent));
-            if parent.is_some_and(|parent| parent.height >= finalized.height) {
+            let parent = self.parent(version);
+            if parent.is_some_and(|parent| {
+                parent.height >= finalized.height && tree.versions.contains_key(&parent.id)
+            }) {
                 tree.add(Arc::clone(version));
             }
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::error::{DiscardError, FinalizeError, InsertError};
+use crate::log::Position;
 use crate::version::{Commit, Version, VersionId};
 
 /// The tree of versions.
@@ -12,6 +13,8 @@ pub(super) struct Tree {
     /// The same versions in the order of their heights, so parents before children.
     pub(super) by_height: BTreeSet<(u64, VersionId)>,
     pub(super) finalized: Arc<Version>,
+    /// What lies before this may have been forgotten.
+    pub(super) floor: Position,
 }
 
 /// Versions taken out of the tree, to be dropped once its lock is released.
@@ -23,9 +26,16 @@ impl Tree {
             versions: BTreeMap::new(),
             by_height: BTreeSet::new(),
             finalized: Arc::clone(&finalized),
+            floor: Position::ZERO,
         };
         tree.add(finalized);
         tree
+    }
+
+    /// All that the versions reach lies behind this.
+    pub(super) fn lowest_floor(&self) -> Position {
+        let floors = self.versions.values().map(|version| version.floor());
+        floors.min().unwrap_or_default()
     }
 
     /// The highest committed version.

@@ -95,7 +95,7 @@ fn pair(first: &[u8; 32], second: &[u8; 32]) -> [u8; 64] {
 }
 
 /// The node over two others, if it takes no hash: nothing, or a leaf that rises.
-fn risen(left: &Node, right: &Node) -> Option<Node> {
+pub(crate) fn risen(left: &Node, right: &Node) -> Option<Node> {
     if *left == EMPTY && (*right == EMPTY || is_leaf(right)) {
         Some(*right)
     } else if *right == EMPTY && is_leaf(left) {

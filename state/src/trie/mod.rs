@@ -31,7 +31,7 @@ use millrace_proof::{EMPTY, Node, Path, Root};
 use crate::changes::Changes;
 use crate::log::Position;
 
-pub(crate) use hash::join;
+pub(crate) use hash::{join, risen};
 pub(crate) use read::Iter;
 pub(crate) use update::Sweep;
 pub(crate) use write::{Header, How, Said, WriteTrieError};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use millrace_proof::path::bit;
-use millrace_proof::{BatchProof, Node, Path, Proof, Step, Terminal, hash_value};
+use millrace_proof::{BatchProof, EMPTY, Node, Path, Proof, Step, Terminal, hash_value};
 
 use super::page::{Below, Leaf, Page, is_page};
 use super::{DEEPEST, LEVELS, Link, Trie, WIDTH, is_leaf, slot_of};
@@ -91,7 +91,7 @@ impl Trie {
             give,
             siblings: Vec::new(),
         };
-        chunks.link(&self.root, &mut [0; 32], 0)
+        chunks.link(&self.root, &mut [0; 32])
     }
 
     /// Reads all of the trie but the pages in `seen`, and adds to these what is whole. Gives where it is damaged.
@@ -119,7 +119,7 @@ struct Chunks<'a, 'f, E> {
 
 impl<E: From<ReadError>> Chunks<'_, '_, E> {
     /// The subtree of a link, all paths of which begin like `prefix` and whose siblings are known.
-    fn link(&mut self, link: &Link, prefix: &mut Path, level: usize) -> Result<(), E> {
+    fn link(&mut self, link: &Link, prefix: &mut Path) -> Result<(), E> {
         let mut leaves = Vec::new();
         let is_whole = collect(self.snapshot, self.most, link, &mut leaves, &mut 0)?;
         if is_whole || !is_page(link) {
@@ -132,24 +132,33 @@ impl<E: From<ReadError>> Chunks<'_, '_, E> {
         }
         drop(leaves);
         let page = Page::read(self.snapshot, link)?;
-        let tree = page.tree();
-        let above = self.siblings.len();
-        let mut next = 0;
-        // What is empty shows in the siblings of the others.
-        while let Some(slot) = page.first_from(next) {
-            next = slot + 1;
-            let mut at = 1;
-            for down in (0..LEVELS).rev() {
-                at = 2 * at + (slot >> down & 1);
-                self.siblings.push(tree[at ^ 1]);
-                set_bit(prefix, above + LEVELS - 1 - down, slot >> down & 1 == 1);
+        self.inside(&page, &page.tree(), 1, prefix)
+    }
+
+    /// The subtree of node `at` of a page, all paths of which begin like `prefix`. What is empty shows in the siblings of the
+    /// others; a leaf that has risen is a chunk where it stands, not where it lies.
+    fn inside(
+        &mut self,
+        page: &Page<'_>,
+        tree: &[Node; 2 * WIDTH],
+        at: usize,
+        prefix: &mut Path,
+    ) -> Result<(), E> {
+        if at >= WIDTH || !is_internal(&tree[at]) {
+            return self.link(&below(page, at), prefix);
+        }
+        let depth = self.siblings.len();
+        for side in 0..2 {
+            let child = 2 * at + side;
+            if tree[child] == EMPTY {
+                continue;
             }
-            self.link(&page.slot(slot), prefix, level + 1)?;
-            self.siblings.truncate(above);
+            set_bit(prefix, depth, side == 1);
+            self.siblings.push(tree[child ^ 1]);
+            self.inside(page, tree, child, prefix)?;
+            self.siblings.truncate(depth);
         }
-        for depth in above..above + LEVELS {
-            set_bit(prefix, depth, false);
-        }
+        set_bit(prefix, depth, false);
         Ok(())
     }
 }

@@ -39,8 +39,12 @@ fn write(trie: &Trie, log: &Log, changes: &Changes, sweep: Option<&Sweep>, part:
         record_bytes: part,
         threads,
     };
-    let alone = trie.write(log, changes, sweep, 0, how(1), header).unwrap();
-    let written = trie.write(log, changes, sweep, 0, how(3), header).unwrap();
+    let alone = trie
+        .write(log, &log.snapshot(), changes, sweep, 0, how(1), header)
+        .unwrap();
+    let written = trie
+        .write(log, &log.snapshot(), changes, sweep, 0, how(3), header)
+        .unwrap();
     assert_eq!(written.trie.root(), alone.trie.root());
     assert_eq!(written.digest, alone.digest);
     assert_eq!(written.digest, digest(changes));
@@ -227,7 +231,7 @@ fn damage_is_refused_and_never_read() {
         }
     }
     drop(log);
-    let len = 112 + 68 + 1 + 248 + 40 * 300;
+    let len = 112 + 68 + 1 + 280 + 40 * 300;
     let (mut refused, mut read) = (0, 0);
     for offset in (112 + 68..len).step_by(7) {
         let damaged = disk.killed();

@@ -15,7 +15,7 @@ use super::update::{Slot, Sweep, Update};
 use super::{ChangesDigest, Link, Trie, WIDTH};
 use crate::changes::Changes;
 use crate::error::ReadError;
-use crate::log::{Log, Position, WriteError};
+use crate::log::{Log, Position, Snapshot, WriteError};
 
 /// First byte of a record that has leaves and pages only.
 const PART: u8 = 1;
@@ -25,7 +25,7 @@ const VERSION: u8 = 2;
 const ROLL_BACK: u8 = 3;
 
 /// What a version's record says of itself; the trie reads nothing into it.
-pub(crate) type Header = [u8; 248];
+pub(crate) type Header = [u8; 280];
 
 /// Why an update was not written.
 #[derive(Debug)]
@@ -66,19 +66,19 @@ pub(crate) struct Written {
 }
 
 impl Trie {
-    /// Appends what `changes` make of the trie to the log, with the header that `header` makes of the new root and the
+    /// Appends what `changes` make of the trie, which is read from `snapshot`, to the log, with the header that `header` makes of the new root and the
     /// digest of the changes.
     pub(crate) fn write(
         &self,
         log: &Log,
+        snapshot: &Snapshot,
         changes: &Changes,
         sweep: Option<&Sweep>,
         label: u64,
         how: How,
         header: impl FnOnce(&Trie, &ChangesDigest) -> Header,
     ) -> Result<Written, WriteTrieError> {
-        let snapshot = log.snapshot();
-        let (update, digest) = self.update(&snapshot, changes, sweep, how.threads)?;
+        let (update, digest) = self.update(snapshot, changes, sweep, how.threads)?;
         let mut layout = Layout::new(&update);
         while layout.bytes_left > how.record_bytes {
             let items = layout.next(how.record_bytes);
