@@ -295,14 +295,10 @@ const V1_TABLE: Machine = Machine {
         },
         MemoryRate {
             pages: mebibytes(4),
-            shift: 3,
-        },
-        MemoryRate {
-            pages: mebibytes(8),
             shift: 5,
         },
         MemoryRate {
-            pages: mebibytes(16),
+            pages: mebibytes(8),
             shift: 6,
         },
     ],

@@ -5,12 +5,11 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
 use core::ptr::{self, NonNull};
 
-const ARENA_BYTES: usize = 16 << 20;
 const SMALLEST: usize = 16;
 const SIZES: usize = 24;
 
 #[repr(C, align(4096))]
-struct Arena(UnsafeCell<[u8; ARENA_BYTES]>);
+struct Arena<const BYTES: usize>(UnsafeCell<[u8; BYTES]>);
 
 struct State {
     /// Where the part of the arena begins that was never given out.
@@ -19,22 +18,29 @@ struct State {
     free: [Option<NonNull<u8>>; SIZES],
 }
 
-struct Heap {
-    arena: Arena,
+/// The allocator of a program that takes at most `BYTES`. It should be little more than that: all of it is held, and what
+/// a program holds decides what its instructions cost.
+pub struct Heap<const BYTES: usize> {
+    arena: Arena<BYTES>,
     state: UnsafeCell<State>,
 }
 
-// SAFETY: a program has one thread.
-unsafe impl Sync for Heap {}
+impl<const BYTES: usize> Heap<BYTES> {
+    /// With nothing given out.
+    #[expect(clippy::new_without_default, reason = "a static needs a constant")]
+    pub const fn new() -> Self {
+        Self {
+            arena: Arena(UnsafeCell::new([0; BYTES])),
+            state: UnsafeCell::new(State {
+                unused: 0,
+                free: [None; SIZES],
+            }),
+        }
+    }
+}
 
-#[global_allocator]
-static HEAP: Heap = Heap {
-    arena: Arena(UnsafeCell::new([0; ARENA_BYTES])),
-    state: UnsafeCell::new(State {
-        unused: 0,
-        free: [None; SIZES],
-    }),
-};
+// SAFETY: a program has one thread.
+unsafe impl<const BYTES: usize> Sync for Heap<BYTES> {}
 
 /// Which list a block for `layout` is on. A block of 2^n bytes lies at a multiple of 2^n, up to a page.
 fn class(layout: Layout) -> usize {
@@ -48,10 +54,10 @@ fn class(layout: Layout) -> usize {
 
 // SAFETY: blocks come from the arena, each once until it is freed; one of the class of `layout` is at least as large
 // and as aligned as `layout`, up to the arena's own alignment, which is checked.
-unsafe impl GlobalAlloc for Heap {
+unsafe impl<const BYTES: usize> GlobalAlloc for Heap<BYTES> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let class = class(layout);
-        if class >= SIZES || layout.align() > align_of::<Arena>() {
+        if class >= SIZES || layout.align() > align_of::<Arena<BYTES>>() {
             return ptr::null_mut();
         }
         // SAFETY: one thread, and no call of this reaches another.
@@ -62,8 +68,10 @@ unsafe impl GlobalAlloc for Heap {
             return block.as_ptr();
         }
         let bytes = SMALLEST << class;
-        let begin = state.unused.next_multiple_of(bytes.min(align_of::<Arena>()));
-        if begin + bytes > ARENA_BYTES {
+        let begin = state
+            .unused
+            .next_multiple_of(bytes.min(align_of::<Arena<BYTES>>()));
+        if begin + bytes > BYTES {
             return ptr::null_mut();
         }
         state.unused = begin + bytes;

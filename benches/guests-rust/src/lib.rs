@@ -9,12 +9,20 @@ mod heap;
 mod start;
 mod system;
 
+pub use heap::Heap;
 pub use start::Digest;
 
-/// Makes `$run`, a `fn(work: u64) -> u64`, the kernel of this program.
+/// Makes `$run`, a `fn(work: u64) -> u64`, the kernel of this program, with `$heap` bytes for its allocator: 256 KiB unless
+/// it says more. A program that allocates nothing holds none of it.
 #[macro_export]
 macro_rules! program {
     ($run:path) => {
+        $crate::program!($run, 256 << 10);
+    };
+    ($run:path, $heap:expr) => {
+        #[global_allocator]
+        static HEAP: $crate::Heap<{ $heap }> = $crate::Heap::new();
+
         #[unsafe(no_mangle)]
         fn guests_rust_kernel(work: u64) -> u64 {
             $run(work)

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use guests_rust::{Digest, Random, program};
 use lz4_flex::block::{compress, decompress};
 
-program!(run);
+program!(run, 640 << 10);
 
 fn run(work: u64) -> u64 {
     let mut random = Random(1);

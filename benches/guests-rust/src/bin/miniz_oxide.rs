@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use guests_rust::{Digest, Random, program};
 use miniz_oxide::{deflate, inflate};
 
-program!(run);
+program!(run, 640 << 10);
 
 const WORDS: [&str; 16] = [
     "block ",
