@@ -9,7 +9,7 @@ use crate::figures::{Samples, ms};
 use crate::stores::Stores;
 
 /// What to measure.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Accounts before the first round
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]

@@ -118,11 +118,10 @@ pub fn load() -> String {
     load.split(' ').take(3).collect::<Vec<_>>().join(" ")
 }
 
-/// Writes figures with the command and the machine to `benches/results/NAME.json`.
-pub fn save(name: &str, load_before: &str, figures: &Value) {
-    let command: Vec<String> = std::env::args().skip(1).collect();
+/// Writes figures with the machine, and what was asked for, to `benches/results/NAME.json`.
+pub fn save(name: &str, what: &str, load_before: &str, figures: &Value) {
     let everything = json!({
-        "command": format!("cd benches/state-compare && cargo run --release -- {}", command.join(" ")),
+        "what": what,
         "machine": host::describe(),
         "load": { "before": load_before, "after": load() },
         "figures": figures,

@@ -10,7 +10,7 @@ use crate::figures::{Samples, directory_bytes, drop_cached, ms, timed};
 use crate::stores::{EPOCH, Millrace, Store as _};
 
 /// What to measure.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Keys of the largest state; each but the first is ten times the one before
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]

@@ -42,7 +42,7 @@ struct Arguments {
 }
 
 /// What is measured.
-#[derive(Subcommand)]
+#[derive(Debug, Subcommand)]
 enum What {
     /// Rounds of random updates, each to a durable root
     Commit(commit::Arguments),
@@ -77,7 +77,7 @@ fn main() -> Result<()> {
     let load = figures::load();
     let figures = arguments.what.run(directory.path())?;
     if let Some(name) = &arguments.save {
-        figures::save(name, &load, &figures);
+        figures::save(name, &format!("{:?}", arguments.what), &load, &figures);
     }
     Ok(())
 }

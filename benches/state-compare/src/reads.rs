@@ -13,7 +13,7 @@ use crate::stores::{Held, Stores};
 const AT_ONCE: usize = 250;
 
 /// What to measure.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Accounts that are there
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]

@@ -13,7 +13,7 @@ use crate::stores::{Millrace, Store as _};
 const ROW: u32 = 100;
 
 /// What to measure.
-#[derive(clap::Args)]
+#[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Accounts before the first block
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
