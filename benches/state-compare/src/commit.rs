@@ -25,40 +25,36 @@ pub struct Arguments {
 /// Measures and prints.
 pub fn run(arguments: &Arguments, directory: &Path) -> Result<Value> {
     let mut stores = Stores::build(directory, arguments.accounts)?;
-    let mut samples = vec![[Samples::default(), Samples::default()]; stores.all.len()];
+    let mut samples = vec![[(); 3].map(|()| Samples::default()); stores.all.len()];
     for _ in 0..arguments.rounds {
         let times = stores.block(arguments.updates)?;
-        for ([root, durable], times) in samples.iter_mut().zip(times) {
-            root.push(times.root);
-            durable.push(times.durable);
+        for (samples, times) in samples.iter_mut().zip(times) {
+            for (samples, time) in samples.iter_mut().zip([times.root, times.durable, times.cpu]) {
+                samples.push(time);
+            }
         }
     }
     stores.check()?;
 
-    println!(
-        "{:<10}{:>10}{:>8}{:>8}{:>12}{:>8}{:>8}",
-        "store", "root ms", "p99", "ratio", "durable ms", "p99", "ratio"
-    );
+    const COLUMNS: [&str; 3] = ["root", "durable", "cpu"];
+    print!("{:<10}", "store");
+    for name in COLUMNS {
+        print!("{:>13}{:>8}{:>7}", format!("{name} ms"), "p99", "ratio");
+    }
+    println!();
     let mut json = Vec::new();
-    for ((kind, _), [root, durable]) in stores.all.iter().zip(&samples) {
-        let over = [root.over(&samples[0][0]), durable.over(&samples[0][1])];
-        println!(
-            "{:<10}{:>10.1}{:>8.1}{:>8.2}{:>12.1}{:>8.1}{:>8.2}",
-            kind.name,
-            ms(root.median()),
-            ms(root.quantile(0.99)),
-            over[0],
-            ms(durable.median()),
-            ms(durable.quantile(0.99)),
-            over[1]
-        );
-        json.push(json!({
-            "store": kind.name,
-            "root": root.json(),
-            "root_over_millrace": over[0],
-            "durable": durable.json(),
-            "durable_over_millrace": over[1],
-        }));
+    for ((kind, _), of_store) in stores.all.iter().zip(&samples) {
+        print!("{:<10}", kind.name);
+        let mut row = json!({ "store": kind.name });
+        for ((name, samples), first) in COLUMNS.iter().zip(of_store).zip(&samples[0]) {
+            let (median, p99) = (ms(samples.median()), ms(samples.quantile(0.99)));
+            let over = samples.over(first);
+            print!("{median:>13.1}{p99:>8.1}{over:>7.2}");
+            row[*name] = samples.json();
+            row[format!("{name}_over_millrace")] = over.into();
+        }
+        println!();
+        json.push(row);
     }
     Ok(json.into())
 }

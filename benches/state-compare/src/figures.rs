@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use millrace_benches::{host, report};
 use rustix::fs::Advice;
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
 /// Quantiles that are kept where there are too many samples to keep.
@@ -79,6 +80,14 @@ pub fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     let start = Instant::now();
     let result = work();
     (start.elapsed(), result)
+}
+
+/// Time that all threads of this process have spent on a CPU: other work on the machine disturbs it less than the clock.
+///
+/// # Panics
+/// Never: the kernel's answer is not negative.
+pub fn cpu_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).expect("CPU time is not negative")
 }
 
 /// Bytes in a directory's files, as they take room on the disk.

@@ -31,6 +31,7 @@ struct Row {
     keys: usize,
     root: Samples,
     durable: Samples,
+    cpu: Samples,
     warm_open: Samples,
     cold_open: Samples,
     bytes: u64,
@@ -47,8 +48,18 @@ pub fn run(arguments: &Arguments, directory: &Path) -> Result<Value> {
     let mut store = Millrace::open(directory)?;
     let mut rows: Vec<Row> = Vec::new();
     println!(
-        "{:>9}{:>10}{:>8}{:>12}{:>8}{:>8}{:>14}{:>14}{:>8}",
-        "keys", "root ms", "p99", "durable ms", "p99", "ratio", "open warm ms", "open cold ms", "MiB"
+        "{:>9}{:>10}{:>8}{:>12}{:>8}{:>8}{:>8}{:>8}{:>14}{:>14}{:>8}",
+        "keys",
+        "root ms",
+        "p99",
+        "durable ms",
+        "p99",
+        "ratio",
+        "cpu ms",
+        "ratio",
+        "open warm ms",
+        "open cold ms",
+        "MiB"
     );
     for keys in (4..)
         .map(|power| 10_usize.pow(power))
@@ -59,11 +70,12 @@ pub fn run(arguments: &Arguments, directory: &Path) -> Result<Value> {
         for _ in 0..EPOCH {
             store.commit(&accounts.update(10))?;
         }
-        let (mut root, mut durable) = (Samples::default(), Samples::default());
+        let [mut root, mut durable, mut cpu] = [(); 3].map(|()| Samples::default());
         for _ in 0..arguments.rounds {
             let times = store.commit(&accounts.update(arguments.updates))?;
             root.push(times.root);
             durable.push(times.durable);
+            cpu.push(times.cpu);
         }
         let (mut warm_open, mut cold_open) = (Samples::default(), Samples::default());
         for (is_cold, samples) in [(false, &mut warm_open), (true, &mut cold_open)] {
@@ -83,19 +95,22 @@ pub fn run(arguments: &Arguments, directory: &Path) -> Result<Value> {
             keys,
             root,
             durable,
+            cpu,
             warm_open,
             cold_open,
             bytes,
         });
         let row = &rows[rows.len() - 1];
         println!(
-            "{:>9}{:>10.1}{:>8.1}{:>12.1}{:>8.1}{:>8.2}{:>14.1}{:>14.1}{:>8}",
+            "{:>9}{:>10.1}{:>8.1}{:>12.1}{:>8.1}{:>8.2}{:>8.1}{:>8.2}{:>14.1}{:>14.1}{:>8}",
             keys,
             ms(row.root.median()),
             ms(row.root.quantile(0.99)),
             ms(row.durable.median()),
             ms(row.durable.quantile(0.99)),
             row.durable.over(&rows[0].durable),
+            ms(row.cpu.median()),
+            row.cpu.over(&rows[0].cpu),
             ms(row.warm_open.median()),
             ms(row.cold_open.median()),
             bytes >> 20
@@ -108,6 +123,8 @@ pub fn run(arguments: &Arguments, directory: &Path) -> Result<Value> {
             "root_over_first": row.root.over(&rows[0].root),
             "durable": row.durable.json(),
             "durable_over_first": row.durable.over(&rows[0].durable),
+            "cpu": row.cpu.json(),
+            "cpu_over_first": row.cpu.over(&rows[0].cpu),
             "open_warm": row.warm_open.json(),
             "open_cold": row.cold_open.json(),
             "directory_bytes": row.bytes,

@@ -22,7 +22,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1000)]
     updates: usize,
     /// Blocks
-    #[arg(long, value_name = "N", default_value_t = 2500)]
+    #[arg(long, value_name = "N", default_value_t = 5000)]
     blocks: u32,
 }
 

@@ -12,7 +12,7 @@ use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase as _, ReadableT
 
 use super::{Held, Times, time_each};
 use crate::accounts::Write;
-use crate::figures::timed;
+use crate::figures::{cpu_time, timed};
 
 /// Nodes by version and place.
 const NODES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("nodes");
@@ -120,17 +120,20 @@ impl super::Store for JmtStore {
         let height = self.height + 1;
         let written = |(path, value): &Write| (KeyHash(*path), Some(value.to_vec()));
         let writes: Vec<_> = writes.iter().map(written).collect();
+        let cpu = cpu_time();
         let (root, updated) = timed(|| {
             let reader = self.reader()?;
             JellyfishMerkleTree::<_, Blake3>::new(&reader).put_value_set(writes, height)
         });
         let (_, batch) = updated?;
         let (sync, written) = timed(|| self.write(&batch));
+        let cpu = cpu_time() - cpu;
         written?;
         self.height = height;
         Ok(Times {
             root,
             durable: root + sync,
+            cpu,
         })
     }
 

@@ -10,7 +10,7 @@ use millrace_state::{Changes, Config, Genesis, Path, Root, Store, VersionId, ver
 
 use super::{Held, Times, time_each};
 use crate::accounts::Write;
-use crate::figures::timed;
+use crate::figures::{cpu_time, timed};
 
 /// Versions until the store begins to move what is old, as it is set up by default.
 pub const EPOCH: u64 = 512;
@@ -47,6 +47,7 @@ impl super::Store for Millrace {
         let id = id_of(height);
         let values = writes.iter().map(|(path, value)| (*path, Some(value[..].into())));
         let changes = Changes::from_iter(values);
+        let cpu = cpu_time();
         let (root, committed) = timed(|| -> Result<()> {
             self.store.insert(parent, id, height, changes)?;
             self.store.commit(id)?;
@@ -54,12 +55,14 @@ impl super::Store for Millrace {
         });
         committed?;
         let (sync, persisted) = timed(|| self.store.persist(id));
+        let cpu = cpu_time() - cpu;
         persisted?;
         self.store.set_finalized(id)?;
         self.height = height;
         Ok(Times {
             root,
             durable: root + sync,
+            cpu,
         })
     }
 

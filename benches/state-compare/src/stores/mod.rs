@@ -24,6 +24,8 @@ pub struct Times {
     pub root: Duration,
     /// Until it was durable too.
     pub durable: Duration,
+    /// What all threads of the process spent on a CPU until then.
+    pub cpu: Duration,
 }
 
 /// Something that keeps accounts on disk.

@@ -13,7 +13,7 @@ use nomt::{KeyReadWrite, Nomt, Options, SessionParams};
 
 use super::{Held, Times, time_each};
 use crate::accounts::Write;
-use crate::figures::timed;
+use crate::figures::{cpu_time, timed};
 
 /// A database in a directory.
 pub struct NomtStore {
@@ -42,13 +42,16 @@ impl super::Store for NomtStore {
     fn commit(&mut self, writes: &[Write]) -> Result<Times> {
         let written = |(path, value): &Write| (*path, KeyReadWrite::Write(Some(value.to_vec())));
         let writes = writes.iter().map(written).collect();
+        let cpu = cpu_time();
         let (root, finished) = timed(|| self.nomt.begin_session(SessionParams::default()).finish(writes));
         let (sync, committed) = finished.map(|session| timed(|| session.commit(&self.nomt)))?;
+        let cpu = cpu_time() - cpu;
         committed?;
         self.height += 1;
         Ok(Times {
             root,
             durable: root + sync,
+            cpu,
         })
     }
 
