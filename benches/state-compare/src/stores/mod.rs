@@ -91,8 +91,8 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// With so many accounts, in directories below this one, and as many blocks of 100 updates behind them as make Millrace
-    /// begin to move what is old: as a store that has been in use for a while.
+    /// With so many accounts, in directories below this one. Millrace has as many empty blocks behind them as make it begin
+    /// to move what is old: it is as after some use, with clearing away in whatever is timed.
     pub fn build(directory: &FilePath, count: usize) -> Result<Self> {
         let open = |kind: &Kind| Ok((*kind, (kind.open)(&directory.join(kind.name))?));
         let mut all = ALL.iter().map(open).collect::<Result<Vec<_>>>()?;
@@ -101,10 +101,10 @@ impl Stores {
             all.iter_mut()
                 .try_for_each(|(_, store)| store.commit(writes).map(drop))
         })?;
-        let mut stores = Self { all, accounts };
         for _ in 0..EPOCH {
-            stores.block(100)?;
+            all[0].1.commit(&[])?;
         }
+        let stores = Self { all, accounts };
         stores.check()?;
         Ok(stores)
     }
