@@ -5,7 +5,7 @@
 //! leave the map are dropped after the lock is released.
 //!
 //! Committed versions lie in a log, each with all that its parent had not. What the log has to keep follows from the
-//! versions that are held: each says behind which place all lies that it reaches ([`crate::header::Epoch`]).
+//! versions that are held: each says behind which place all lies that it reaches (`header::Epoch`).
 
 mod opening;
 #[cfg(test)]

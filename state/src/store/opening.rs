@@ -49,10 +49,12 @@ impl Place {
             .to_bytes()
         };
         let how = How {
+            sweep: Some(&sweep),
+            label: self.height,
             record_bytes: config.record_bytes,
             threads: config.threads,
         };
-        let written = below.write(log, snapshot, changes, Some(&sweep), self.height, how, header)?;
+        let written = below.write(log, snapshot, changes, how, header)?;
         Ok(Committed {
             trie: written.trie,
             digest: written.digest,

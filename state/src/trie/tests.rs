@@ -36,15 +36,13 @@ fn header(_: &Trie, _: &ChangesDigest) -> Header {
 fn write(trie: &Trie, log: &Log, changes: &Changes, sweep: Option<&Sweep>, part: usize) -> Trie {
     // One thread and several do the same, to the byte but for what they refer to.
     let how = |threads| How {
+        sweep,
+        label: 0,
         record_bytes: part,
         threads,
     };
-    let alone = trie
-        .write(log, &log.snapshot(), changes, sweep, 0, how(1), header)
-        .unwrap();
-    let written = trie
-        .write(log, &log.snapshot(), changes, sweep, 0, how(3), header)
-        .unwrap();
+    let alone = trie.write(log, &log.snapshot(), changes, how(1), header).unwrap();
+    let written = trie.write(log, &log.snapshot(), changes, how(3), header).unwrap();
     assert_eq!(written.trie.root(), alone.trie.root());
     assert_eq!(written.digest, alone.digest);
     assert_eq!(written.digest, digest(changes));

@@ -48,7 +48,11 @@ impl From<WriteError> for WriteTrieError {
 
 /// How an update is written; what the trie is does not depend on it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct How {
+pub(crate) struct How<'a> {
+    /// What is moved.
+    pub(crate) sweep: Option<&'a Sweep>,
+    /// Of the records.
+    pub(crate) label: u64,
     /// Records are about as long at most.
     pub(crate) record_bytes: usize,
     /// How many threads may work on it.
@@ -73,16 +77,14 @@ impl Trie {
         log: &Log,
         snapshot: &Snapshot,
         changes: &Changes,
-        sweep: Option<&Sweep>,
-        label: u64,
-        how: How,
+        how: How<'_>,
         header: impl FnOnce(&Trie, &ChangesDigest) -> Header,
     ) -> Result<Written, WriteTrieError> {
-        let (update, digest) = self.update(snapshot, changes, sweep, how.threads)?;
+        let (update, digest) = self.update(snapshot, changes, how.sweep, how.threads)?;
         let mut layout = Layout::new(&update);
         while layout.bytes_left > how.record_bytes {
             let items = layout.next(how.record_bytes);
-            log.append_with(label, 1 + items.bytes, |position, bytes| {
+            log.append_with(how.label, 1 + items.bytes, |position, bytes| {
                 bytes.push(PART);
                 layout.write(&items, position.plus(1), bytes);
             })?;
@@ -90,7 +92,7 @@ impl Trie {
         let items = layout.next(usize::MAX);
         let len = 1 + size_of::<Header>() + items.bytes;
         let mut trie = Trie::default();
-        let (sequence, position) = log.append_with(label, len, |position, bytes| {
+        let (sequence, position) = log.append_with(how.label, len, |position, bytes| {
             bytes.push(VERSION);
             let header_at = bytes.len();
             bytes.resize(header_at + size_of::<Header>(), 0);

@@ -234,7 +234,7 @@ fn run_export(directory: &Path, out: &Path, height: Option<u64>, json: bool) -> 
         .ok_or_else(|| failed(&"the state is not held"))?;
     let writing = |error: std::io::Error| failed(&format!("{}: {error}", out.display()));
     let file = OpenOptions::new().write(true).create_new(true).open(out);
-    let file = file.map_err(|error| writing(error))?;
+    let file = file.map_err(writing)?;
     let mut stream = BufWriter::with_capacity(1 << 20, file);
     let bar = bar("values");
     let counts = export(&view, store.genesis(), CHUNK_BYTES, &mut stream, |counts| {
