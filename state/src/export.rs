@@ -121,6 +121,14 @@ pub enum ImportError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// There is more than a state.
+    #[error(
+        "there are bytes behind the last chunk, from byte {offset} of the stream on: this is another file"
+    )]
+    Behind {
+        /// Where they begin.
+        offset: u64,
+    },
     /// The directory has a state already.
     #[error("the directory holds a state already: import into an empty one")]
     NotEmpty,
@@ -154,6 +162,10 @@ impl<R: Read> Counting<'_, R> {
         self.inner.read_exact(&mut bytes)?;
         self.bytes += N as u64;
         Ok(bytes)
+    }
+
+    fn is_at_end(&mut self) -> io::Result<bool> {
+        Ok(self.inner.by_ref().take(1).read_to_end(&mut Vec::new())? == 0)
     }
 
     /// So many bytes; no more memory is taken than there are bytes.
@@ -262,8 +274,17 @@ pub fn import(
         target.add(changes)?;
         progress(&counts);
     }
+    if !stream.is_at_end()? {
+        return Err(ImportError::Behind { offset: counts.bytes });
+    }
     let commit = target.finish(&heading)?;
-    debug_assert_eq!(commit.root, *root, "chunks that lead to a root make up its trie");
+    // Chunks that lead to a root and leave nothing out make up its trie.
+    if commit.root != *root {
+        return Err(ImportError::OtherRoot {
+            found: VersionId(commit.root),
+            wanted: VersionId(*root),
+        });
+    }
     Ok((commit, counts))
 }
 

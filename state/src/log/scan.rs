@@ -95,6 +95,16 @@ pub(super) fn scan(files: &dyn Files, depth: Depth) -> Result<Scanned, OpenLogEr
             }
             continue;
         };
+        if name != name_of(head.first) {
+            // It would be looked for by its own name when it is forgotten.
+            let error = OpenLogError::Gap {
+                file: name.clone(),
+                first: head.first,
+                expected: found.next,
+            };
+            found.tell(error, depth)?;
+            continue;
+        }
         if found.segments.is_empty() {
             (found.next, found.last) = (head.first, head.before);
             found.ordinal = head.ordinal;
