@@ -109,7 +109,7 @@ fn a_store_that_is_whole_is_found_whole() {
     );
 }
 
-/// Every byte in turn: what is wrong is named, what is called whole can be read to the last value, and the rest is not
+/// Bytes all over the files: what is wrong is named, what is called whole can be read to the last value, and the rest is not
 /// given up.
 #[test]
 fn damage_is_named_and_what_is_whole_is_saved() {

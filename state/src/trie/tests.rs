@@ -199,7 +199,7 @@ fn what_was_written_again_with_the_same_value_stays_where_it_is() {
     );
 }
 
-/// Every bit of a sealed segment, one at a time: what is read is right, or refused.
+/// Bits all over a sealed segment, one at a time: what is read is right, or refused.
 #[test]
 fn damage_is_refused_and_never_read() {
     let disk = Disk::default();
