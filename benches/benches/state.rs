@@ -1,4 +1,4 @@
-//! The state trie in memory: updates, reads, proofs, with `nomt-core` and a `BTreeMap` measured beside it.
+//! The state store over files in memory: updates, reads, proofs, with `nomt-core` and a `BTreeMap` measured beside it.
 //!
 //! `cargo bench -p millrace-benches --bench state`. Every root is checked against `nomt-core` before it is timed.
 

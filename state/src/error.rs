@@ -1,7 +1,6 @@
 //! What can go wrong, one type for each operation.
 //!
-//! None of these leaves the store changed. All are open to new cases: a store that keeps its versions on a disk has
-//! more ways to fail.
+//! None of these leaves the store changed, but that it takes nothing more after the disk refused. All are open to new cases.
 
 use crate::log::{OpenLogError, Place, WriteError};
 use crate::version::VersionId;

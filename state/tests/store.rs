@@ -592,7 +592,7 @@ fn what_is_persisted_is_held() {
 fn the_log_does_not_grow_under_steady_load() {
     let store = forgetful(&MemoryFiles::default());
     let mut sizes = Vec::new();
-    for height in 1..=800_u64 {
+    for height in 1..=400_u64 {
         let parent = if height == 1 { GENESIS } else { id(height - 1) };
         let value = vec![height as u8; 2000];
         let changes = Changes::from_iter([([7; 32], Some(value.into()))]);
@@ -602,7 +602,7 @@ fn the_log_does_not_grow_under_steady_load() {
         if height % 10 == 0 {
             store.persist(id(height)).unwrap();
         }
-        if height % 200 == 0 {
+        if height % 100 == 0 {
             sizes.push(store.stats().log_bytes);
         }
     }

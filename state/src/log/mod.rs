@@ -35,7 +35,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use error::{OpenLogError, Place, ReadLogError, WriteError};
 pub use record::{MAX_PAYLOAD, RecordHash};
-pub(crate) use snapshot::At;
 pub use snapshot::{Position, Snapshot};
 
 use crate::files::{File, Files};

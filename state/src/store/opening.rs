@@ -25,6 +25,18 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// That of a version which follows none that is there.
+    fn first(id: VersionId, genesis: VersionId, height: u64, config: &Config) -> Self {
+        Self {
+            id,
+            parent: None,
+            genesis,
+            height,
+            finalized: (height, id),
+            epoch: Epoch::first(height, config.sweep_bits),
+        }
+    }
+
     /// Writes what `changes` make of a trie.
     pub(super) fn write(
         &self,
@@ -67,14 +79,7 @@ impl Place {
 
 /// Writes the first version, and makes it durable.
 pub(super) fn write_genesis(log: &Log, config: &Config, genesis: &Genesis) -> Result<Version, OpenError> {
-    let place = Place {
-        id: genesis.id,
-        parent: None,
-        genesis: genesis.id,
-        height: genesis.height,
-        finalized: (genesis.height, genesis.id),
-        epoch: Epoch::first(genesis.height, config.sweep_bits),
-    };
+    let place = Place::first(genesis.id, genesis.id, genesis.height, config);
     let written = place.write(log, &log.snapshot(), config, &Trie::default(), &genesis.changes);
     let committed = written.map_err(|error| match error {
         WriteTrieError::Read(error) => OpenError::Read(error),
@@ -138,14 +143,7 @@ impl Import {
     /// Writes the version, and makes everything durable.
     pub(crate) fn finish(mut self, heading: &Heading) -> Result<Commit, ImportError> {
         let changes = self.take();
-        let place = Place {
-            id: heading.id,
-            parent: None,
-            genesis: heading.genesis,
-            height: heading.height,
-            finalized: (heading.height, heading.id),
-            epoch: Epoch::first(heading.height, self.config.sweep_bits),
-        };
+        let place = Place::first(heading.id, heading.genesis, heading.height, &self.config);
         let committed = place.write(
             &self.log,
             &self.log.snapshot(),

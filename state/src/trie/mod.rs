@@ -28,12 +28,11 @@ mod write;
 
 use millrace_proof::{EMPTY, Node, Path, Root};
 
-use crate::changes::Changes;
 use crate::log::Position;
 
 pub(crate) use hash::{join, risen};
 pub(crate) use read::Iter;
-pub(crate) use update::Sweep;
+pub(crate) use update::{Sweep, digest};
 pub(crate) use write::{Header, How, Said, WriteTrieError};
 
 /// Levels of the binary trie in a page.
@@ -96,15 +95,3 @@ fn slot_of(path: &Path, level: usize) -> usize {
 
 /// Names a set of changes, so that a repeated insertion can be told from a conflicting one.
 pub(crate) type ChangesDigest = [u8; 32];
-
-/// The digest of `changes`.
-pub(crate) fn digest(changes: &Changes) -> ChangesDigest {
-    let mut digest = blake3::Hasher::new();
-    for (path, value) in changes.iter() {
-        let hash = value.map(|value| millrace_proof::hash_value(value));
-        digest.update(path);
-        digest.update(&[u8::from(hash.is_some())]);
-        digest.update(&hash.unwrap_or_default());
-    }
-    *digest.finalize().as_bytes()
-}

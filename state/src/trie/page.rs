@@ -22,7 +22,7 @@ use millrace_proof::{EMPTY, Node, Path, hash_leaf, hash_value};
 
 use super::{Link, WIDTH, hash, is_leaf};
 use crate::error::ReadError;
-use crate::log::{At, Position, Snapshot};
+use crate::log::{Position, Snapshot};
 
 /// Bytes of the slots' bits.
 const MASK_BYTES: usize = WIDTH / 8;
@@ -72,75 +72,6 @@ pub(super) struct Leaf<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// The page of a link to one.
-    #[inline]
-    pub(super) fn read(snapshot: &'a Snapshot, link: &Link) -> Result<Self, ReadError> {
-        Self::read_at(snapshot, link.position, || link.node)
-    }
-
-    /// The page at a position, whose node is what `node` gives.
-    #[inline]
-    fn read_at(
-        snapshot: &'a Snapshot,
-        position: Position,
-        node: impl FnOnce() -> Node,
-    ) -> Result<Self, ReadError> {
-        let at = find(snapshot, position)?;
-        let page = Self::parse(at.bytes).ok_or_else(|| damaged(snapshot, position))?;
-        if at.is_unchecked() {
-            page.check(snapshot, position, &node(), &at)?;
-        }
-        Ok(page)
-    }
-
-    #[cold]
-    fn check(
-        &self,
-        snapshot: &Snapshot,
-        position: Position,
-        node: &Node,
-        at: &At<'_>,
-    ) -> Result<(), ReadError> {
-        let mut nodes = [EMPTY; WIDTH];
-        self.nodes(&mut nodes);
-        let mut leaves = 0;
-        for (slot, node) in nodes.iter().enumerate() {
-            leaves |= u64::from(is_leaf(node)) << slot;
-        }
-        hash::fold_one(&mut nodes);
-        let is_checked = self.bytes[2 * MASK_BYTES..POSITIONS] == check_of(self.bytes, self.positions.len());
-        if nodes[0] != *node || leaves != self.leaves || self.nodes.contains(&EMPTY) || !is_checked {
-            return Err(damaged(snapshot, position));
-        }
-        at.set_checked();
-        Ok(())
-    }
-
-    #[inline]
-    fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let all = bytes;
-        let (masks, rest) = bytes.split_at_checked(POSITIONS)?;
-        let mask = |bytes: &[u8]| {
-            let mut mask = [0; 8];
-            mask[..MASK_BYTES].copy_from_slice(bytes);
-            u64::from_le_bytes(mask)
-        };
-        let (occupied, leaves) = (
-            mask(&masks[..MASK_BYTES]),
-            mask(&masks[MASK_BYTES..2 * MASK_BYTES]),
-        );
-        let count = occupied.count_ones() as usize;
-        let (positions, rest) = rest.split_at_checked(count * 8)?;
-        let nodes = rest.get(..count * 32)?;
-        Some(Self {
-            bytes: all.get(..page_len(count))?,
-            occupied,
-            leaves,
-            nodes: nodes.as_chunks().0,
-            positions: positions.as_chunks().0,
-        })
-    }
-
     /// What is in a slot.
     #[inline]
     pub(super) fn slot(&self, slot: usize) -> Link {
@@ -208,42 +139,83 @@ impl<'a> Page<'a> {
     }
 }
 
-impl<'a> Leaf<'a> {
-    /// The leaf of a link to one.
+/// What lies at positions.
+pub(super) trait Stored<'a>: Sized {
+    /// What bytes begin with.
+    fn parse(bytes: &'a [u8]) -> Option<Self>;
+
+    /// Whether it is what the node says, and whole.
+    fn fits(&self, node: &Node) -> bool;
+
+    /// What a link leads to.
     #[inline]
-    pub(super) fn read(snapshot: &'a Snapshot, link: &Link) -> Result<Self, ReadError> {
+    fn read(snapshot: &'a Snapshot, link: &Link) -> Result<Self, ReadError> {
         Self::read_at(snapshot, link.position, || link.node)
     }
 
+    /// What lies at a position, with the node that `node` gives. That is asked for, and held against what lies there, the
+    /// first time only.
     #[inline]
     fn read_at(
         snapshot: &'a Snapshot,
         position: Position,
         node: impl FnOnce() -> Node,
     ) -> Result<Self, ReadError> {
-        let at = find(snapshot, position)?;
-        let leaf = Self::parse(at.bytes).ok_or_else(|| damaged(snapshot, position))?;
+        let at = snapshot.at(position).ok_or_else(|| damaged(snapshot, position))?;
+        let stored = Self::parse(at.bytes).ok_or_else(|| damaged(snapshot, position))?;
         if at.is_unchecked() {
-            leaf.check(snapshot, position, &node(), &at)?;
+            if !stored.fits(&node()) {
+                return Err(damaged(snapshot, position));
+            }
+            at.set_checked();
         }
-        Ok(leaf)
+        Ok(stored)
+    }
+}
+
+impl<'a> Stored<'a> for Page<'a> {
+    #[inline]
+    fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let all = bytes;
+        let (masks, rest) = bytes.split_at_checked(POSITIONS)?;
+        let mask = |bytes: &[u8]| {
+            let mut mask = [0; 8];
+            mask[..MASK_BYTES].copy_from_slice(bytes);
+            u64::from_le_bytes(mask)
+        };
+        let (occupied, leaves) = (
+            mask(&masks[..MASK_BYTES]),
+            mask(&masks[MASK_BYTES..2 * MASK_BYTES]),
+        );
+        let count = occupied.count_ones() as usize;
+        let (positions, rest) = rest.split_at_checked(count * 8)?;
+        let nodes = rest.get(..count * 32)?;
+        Some(Self {
+            bytes: all.get(..page_len(count))?,
+            occupied,
+            leaves,
+            nodes: nodes.as_chunks().0,
+            positions: positions.as_chunks().0,
+        })
     }
 
     #[cold]
-    fn check(
-        &self,
-        snapshot: &Snapshot,
-        position: Position,
-        node: &Node,
-        at: &At<'_>,
-    ) -> Result<(), ReadError> {
-        if hash_leaf(self.path, &hash_value(self.value)) != *node {
-            return Err(damaged(snapshot, position));
+    fn fits(&self, node: &Node) -> bool {
+        let mut nodes = [EMPTY; WIDTH];
+        self.nodes(&mut nodes);
+        let mut leaves = 0;
+        for (slot, node) in nodes.iter().enumerate() {
+            leaves |= u64::from(is_leaf(node)) << slot;
         }
-        at.set_checked();
-        Ok(())
+        hash::fold_one(&mut nodes);
+        nodes[0] == *node
+            && leaves == self.leaves
+            && !self.nodes.contains(&EMPTY)
+            && self.bytes[2 * MASK_BYTES..POSITIONS] == check_of(self.bytes, self.positions.len())
     }
+}
 
+impl<'a> Stored<'a> for Leaf<'a> {
     #[inline]
     fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (path, rest) = bytes.split_first_chunk::<32>()?;
@@ -251,11 +223,11 @@ impl<'a> Leaf<'a> {
         let value = rest.get(..u32::from_le_bytes(*len) as usize)?;
         Some(Self { path, value })
     }
-}
 
-#[inline]
-fn find(snapshot: &Snapshot, position: Position) -> Result<At<'_>, ReadError> {
-    snapshot.at(position).ok_or_else(|| damaged(snapshot, position))
+    #[cold]
+    fn fits(&self, node: &Node) -> bool {
+        hash_leaf(self.path, &hash_value(self.value)) == *node
+    }
 }
 
 #[cold]
@@ -337,5 +309,10 @@ pub(super) fn write_leaf(path: &Path, value: &[u8], bytes: &mut Vec<u8>) {
 
 /// Whether a link leads to a page.
 pub(super) fn is_page(link: &Link) -> bool {
-    !link.is_empty() && !is_leaf(&link.node)
+    is_internal(&link.node)
+}
+
+/// Whether a node is neither a leaf nor empty.
+pub(super) fn is_internal(node: &Node) -> bool {
+    *node != EMPTY && !is_leaf(node)
 }

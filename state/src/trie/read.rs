@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use millrace_proof::path::bit;
 use millrace_proof::{BatchProof, EMPTY, Node, Path, Proof, Step, Terminal, hash_value};
 
-use super::page::{Below, Leaf, Page, is_page};
+use super::page::{Below, Leaf, Page, Stored as _, is_internal, is_page};
 use super::{DEEPEST, LEVELS, Link, Trie, WIDTH, is_leaf, slot_of};
 use crate::error::ReadError;
 use crate::export::Chunk;
@@ -214,13 +214,6 @@ fn check(link: &Link, snapshot: &Snapshot, seen: &mut BTreeSet<Position>) -> Res
     }
     seen.insert(link.position);
     Ok(())
-}
-
-fn is_internal(node: &Node) -> bool {
-    is_page(&Link {
-        node: *node,
-        ..Link::default()
-    })
 }
 
 /// What lies at node `at` of a page, which is no internal node unless it is a slot's.

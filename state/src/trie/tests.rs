@@ -9,7 +9,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::changes::Value;
+use crate::changes::{Changes, Value};
 use crate::error::ReadError;
 use crate::files::simulated::Disk;
 use crate::log::{Log, LogConfig};

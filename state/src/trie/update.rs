@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millrace_proof::{EMPTY, Node, Path, ValueHash};
 
-use super::page::{Leaf, Page, is_page};
+use super::page::{Leaf, Page, Stored as _, is_page};
 use super::{ChangesDigest, DEEPEST, LEVELS, Link, Trie, WIDTH, hash, is_leaf, slot_of};
 use crate::changes::{self, Changes};
 use crate::error::ReadError;
@@ -118,7 +118,7 @@ impl Trie {
         }
         let (mut update, hashes) = update_part(snapshot, sweep, self.root, 0, entries, sweep.is_some())?;
         update.hash(0);
-        Ok((update, digest_of(entries, hashes.iter())))
+        Ok((update, digest_of(entries, &hashes)))
     }
 
     /// The same: what is below each slot of the first page by itself, and then that page.
@@ -182,7 +182,7 @@ impl Trie {
         };
         let mut update = shape.update;
         update.hash_level(0);
-        Ok((update, digest_of(entries, hashes.iter())))
+        Ok((update, digest_of(entries, &hashes)))
     }
 }
 
@@ -206,17 +206,13 @@ type Entry<'a> = (&'a Path, Option<u32>);
 
 /// Hashes what is written.
 fn prepare(changes: &[changes::Entry]) -> (Vec<NewLeaf<'_>>, Vec<Entry<'_>>, Vec<ValueHash>) {
-    let written = || {
-        let entries = changes.iter();
-        entries.filter_map(|(path, value)| value.as_ref().map(|value| (path, &value[..])))
-    };
-    let hashes = hash::values(written().map(|(_, value)| value));
+    let hashes = hash::values(written(changes).map(|(_, value)| value));
     let nodes = hash::leaves(
-        written()
+        written(changes)
             .zip(&hashes)
             .map(|((path, _), value_hash)| (path, *value_hash)),
     );
-    let leaves = written().zip(nodes);
+    let leaves = written(changes).zip(nodes);
     let leaves = leaves
         .map(|((path, value), node)| NewLeaf { path, value, node })
         .collect();
@@ -228,11 +224,15 @@ fn prepare(changes: &[changes::Entry]) -> (Vec<NewLeaf<'_>>, Vec<Entry<'_>>, Vec
     (leaves, entries, hashes)
 }
 
-/// The digest of changes, with the hashes of the values that they write.
-fn digest_of<'h>(
-    changes: &[changes::Entry],
-    mut hashes: impl Iterator<Item = &'h ValueHash>,
-) -> ChangesDigest {
+/// The digest of `changes`.
+pub(crate) fn digest(changes: &Changes) -> ChangesDigest {
+    let entries = changes.entries();
+    digest_of(entries, &hash::values(written(entries).map(|(_, value)| value)))
+}
+
+/// The same, with the hashes of the values that are written.
+fn digest_of(changes: &[changes::Entry], hashes: &[ValueHash]) -> ChangesDigest {
+    let mut hashes = hashes.iter();
     let mut digest = blake3::Hasher::new();
     for (path, value) in changes {
         let hash = value.as_ref().and_then(|_| hashes.next());
@@ -241,6 +241,12 @@ fn digest_of<'h>(
         digest.update(hash.unwrap_or(&[0; 32]));
     }
     *digest.finalize().as_bytes()
+}
+
+/// What changes write.
+fn written(changes: &[changes::Entry]) -> impl Iterator<Item = (&Path, &[u8])> {
+    let entries = changes.iter();
+    entries.filter_map(|(path, value)| value.as_ref().map(|value| (path, &value[..])))
 }
 
 /// The pass from the root down.
