@@ -35,7 +35,7 @@ use crate::files::Files;
 use crate::log::WriteError;
 use crate::store::{Config, Import};
 use crate::trie::{join, risen};
-use crate::version::{Commit, VersionId};
+use crate::version::VersionId;
 use crate::view::View;
 
 const MAGIC: &[u8; 16] = b"millrace-state/1";
@@ -230,7 +230,8 @@ pub(crate) struct Chunk<'c> {
     pub(crate) leaves: &'c [(&'c Path, &'c [u8])],
 }
 
-/// Reads a stream into an empty directory. Each chunk is verified against `root` before anything of it is written.
+/// Reads a stream into an empty directory. Each chunk is verified against `root` before anything of it is written; the rest
+/// of the heading that is answered is what the stream says.
 ///
 /// # Errors
 /// [`ImportError`].
@@ -240,7 +241,7 @@ pub fn import(
     root: &Root,
     stream: &mut impl Read,
     mut progress: impl FnMut(&Counts),
-) -> Result<(Commit, Counts), ImportError> {
+) -> Result<(Heading, Counts), ImportError> {
     let mut stream = Counting {
         inner: stream,
         bytes: 0,
@@ -285,7 +286,7 @@ pub fn import(
             wanted: VersionId(*root),
         });
     }
-    Ok((commit, counts))
+    Ok((heading, counts))
 }
 
 fn read_heading(stream: &mut Counting<'_, impl Read>) -> Result<Heading, ImportError> {

@@ -1,11 +1,10 @@
 //! Pieces that sequences are put together from, and the instructions that each becomes.
 
-use millrace_jit::isa::{Class, Form, forms};
+use millrace_jit::isa::{Class, Extension, F0, Form, forms};
 use millrace_tests::asm::{Text, random_word};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::genome::is_searched;
 use super::sequence::NUMBER;
 
 /// State of the guest's generator of random numbers, its factor and increment.
@@ -19,6 +18,9 @@ const TARGET: u8 = 31;
 const OTHER_LINK: u8 = 19;
 /// What is computed with; compressed instructions reach these.
 pub const VALUES: std::ops::RangeInclusive<u8> = 8..=15;
+/// The same of floating point. The other registers keep the numbers that they start with, near the edges of their format:
+/// results of results soon are infinite, zero or no numbers, which may be cheap.
+pub const FLOAT_VALUES: std::ops::RangeInclusive<u8> = F0 + 8..=F0 + 15;
 /// A value that starts out as zero and is seldom anything else.
 pub const SUM: u8 = 16;
 /// Two pointers into the chain.
@@ -56,7 +58,7 @@ pub enum Gene {
         steps: bool,
         waits: bool,
     },
-    /// A load, store or atomic.
+    /// A load, store or atomic; of the floating-point register with the number of `data` if it is of floating point.
     Access {
         form: &'static Form,
         address: u8,
@@ -238,6 +240,8 @@ fn place(text: &mut Text, register: u8) {
 
 fn access(text: &mut Text, form: &Form, address: u8, data: u8, offset: i32) {
     let name = form.name;
+    let is_float = matches!(form.extension, Extension::F | Extension::D);
+    let data = if is_float { F0 + data } else { data };
     match form.op.class() {
         Class::Load => text.op(name, data, address, 0, offset),
         Class::Store => text.op(name, 0, address, data, offset),
@@ -257,15 +261,14 @@ fn shuffle(text: &mut Text, class: Class, count: u32, seed: u64) {
 
 /// A random instruction of a class that computes, on values.
 pub fn operation(random: &mut impl Rng, class: Class) -> (&'static Form, u32) {
-    let wanted: Vec<&'static Form> = forms()
-        .iter()
-        .filter(|form| form.op.class() == class && is_searched(form))
-        .collect();
+    let wanted: Vec<&'static Form> = forms().iter().filter(|form| form.op.class() == class).collect();
     loop {
         let form = wanted[random.random_range(0..wanted.len())];
         // Reads of what is not computed here differ from run to run by addresses at most.
         let on_values = |operands: &millrace_jit::isa::Operands| {
-            VALUES.contains(&operands.rd) && operands.rs1 != NUMBER && operands.rs2 != NUMBER
+            (VALUES.contains(&operands.rd) || FLOAT_VALUES.contains(&operands.rd))
+                && operands.rs1 != NUMBER
+                && operands.rs2 != NUMBER
         };
         if let Some((word, _)) = random_word(random, form, on_values) {
             return (form, word);

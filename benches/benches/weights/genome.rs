@@ -1,10 +1,10 @@
 //! What the search varies: genes, how often they are repeated in a turn, and the memory that they play in.
 
-use millrace_jit::isa::{Class, forms};
+use millrace_jit::isa::{Class, F0, forms};
 use millrace_jit::machine::PAGE_BYTES;
-use millrace_tests::asm::value;
+use millrace_tests::asm::{double, single, value};
 use rand::Rng;
-use rand::seq::IndexedRandom;
+use rand::seq::{IndexedMutRandom, IndexedRandom};
 
 use super::gene::{
     BASE, CHASERS, Emitter, FACTOR, FIXED, Gene, INCREMENT, MASK, MOVERS, STATE, STRIDE, SUM, VALUES,
@@ -12,7 +12,7 @@ use super::gene::{
 };
 use super::islands::{Island, Piece};
 use super::memory::{Chain, LARGEST_FOOTPRINT, Layout};
-use super::sequence::{CODE, EPILOGUE_BYTES, REGION, Sequence};
+use super::sequence::{CODE, EPILOGUE_BYTES, REGION, REGISTERS, Sequence, newest};
 
 const MOST_GENES: usize = 48;
 /// Bytes of code and functions together. Compiling them takes half a second.
@@ -63,6 +63,7 @@ pub struct Genome {
     /// In grains.
     stride: u64,
     values: [u64; 8],
+    floats: [u64; 32],
 }
 
 impl Genome {
@@ -79,6 +80,7 @@ impl Genome {
             grain: Grain::Word,
             stride: 1,
             values: [0; 8],
+            floats: [0; 32],
         };
         genome.redraw_memory(random, island);
         genome.redraw_values(random);
@@ -116,7 +118,7 @@ impl Genome {
     fn mutate(&mut self, random: &mut impl Rng, island: &Island) {
         let len = self.genes.len();
         let place = random.random_range(0..=len);
-        match random.random_range(0..12) {
+        match random.random_range(0..14) {
             0..=2 if len < MOST_GENES => self.genes.insert(place, draw_gene(random, island)),
             3 | 4 if place < len => self.genes[place] = draw_gene(random, island),
             5 | 6 if len > 1 && place < len => drop(self.genes.remove(place)),
@@ -127,6 +129,8 @@ impl Genome {
             8 if place < len => self.genes.swap(place, random.random_range(0..len)),
             9 => self.redraw_copies(random),
             10 => self.redraw_values(random),
+            11 => *self.values.choose_mut(random).expect("there are some") = value(random),
+            12 => *self.floats.choose_mut(random).expect("there are some") = float(random),
             _ => self.redraw_memory(random, island),
         }
     }
@@ -137,6 +141,7 @@ impl Genome {
 
     fn redraw_values(&mut self, random: &mut impl Rng) {
         self.values = std::array::from_fn(|_| value(random));
+        self.floats = std::array::from_fn(|_| float(random));
     }
 
     fn redraw_memory(&mut self, random: &mut impl Rng, island: &Island) {
@@ -168,15 +173,16 @@ impl Genome {
         };
     }
 
-    fn registers(&self) -> [u64; 32] {
+    fn registers(&self) -> [u64; REGISTERS] {
         let (grain, low) = self.grain.parts();
         let whole = u64::from(self.memory.footprint);
         let power = 1 << whole.ilog2();
         let page = u64::from(PAGE_BYTES);
         let middle = REGION + page / 2;
         let second = if whole >= 2 * page { middle + page } else { middle };
-        let mut registers = [0; 32];
-        registers[2] = u64::from(super::sequence::version_1().layout.stack_top) - 4096;
+        let mut registers = [0; REGISTERS];
+        registers[usize::from(F0)..].copy_from_slice(&self.floats);
+        registers[2] = u64::from(newest().layout.stack_top) - 4096;
         registers[usize::from(STATE)] = 0x9e37_79b9_7f4a_7c15;
         registers[usize::from(FACTOR)] = 6_364_136_223_846_793_005;
         registers[usize::from(INCREMENT)] = 1_442_695_040_888_963_407;
@@ -216,6 +222,15 @@ impl Genome {
             registers: self.registers(),
             memory: self.memory,
         })
+    }
+}
+
+/// A number of one of the formats. Where the other is wanted, a single is a double that is no number, and a double no single.
+fn float(random: &mut impl Rng) -> u64 {
+    if random.random() {
+        double(random)
+    } else {
+        single(random)
     }
 }
 
@@ -289,16 +304,11 @@ fn draw_gene(random: &mut impl Rng, island: &Island) -> Gene {
     }
 }
 
-/// Whether a form is part of machine version 1, whose weights are searched. Floating point is not yet.
-pub fn is_searched(form: &millrace_jit::isa::Form) -> bool {
-    millrace_jit::machine::machine(1).is_some_and(|machine| machine.supports(form.extension))
-}
-
 /// A form of 32 bits, whose registers are free.
 fn form_of(random: &mut impl Rng, class: Class) -> &'static millrace_jit::isa::Form {
     let forms: Vec<_> = forms()
         .iter()
-        .filter(|form| form.op.class() == class && !form.is_compressed() && is_searched(form))
+        .filter(|form| form.op.class() == class && !form.is_compressed())
         .collect();
     forms.choose(random).expect("every class has such a form")
 }

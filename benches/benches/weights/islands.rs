@@ -63,6 +63,18 @@ const MEMORY: &[Piece] = &[
     Piece::Access(Class::Atomic),
 ];
 
+const FLOATS: &[Piece] = &[
+    Piece::Operation(Class::FloatBits),
+    Piece::Operation(Class::Float),
+    Piece::Operation(Class::FloatFused),
+    Piece::Operation(Class::FloatDivide),
+    Piece::Operation(Class::Csr),
+    Piece::Shuffle(Class::FloatBits),
+    Piece::Shuffle(Class::Float),
+    Piece::Shuffle(Class::FloatFused),
+    Piece::Shuffle(Class::FloatDivide),
+];
+
 /// Every kind.
 pub static ALL: &[Island] = &[
     island(
@@ -194,6 +206,71 @@ pub static ALL: &[Island] = &[
         12..=12,
     ),
     island(
+        "floating-point bits",
+        &[
+            Piece::Operation(Class::FloatBits),
+            Piece::Operation(Class::FloatBits),
+            Piece::Shuffle(Class::FloatBits),
+        ],
+        12..=12,
+    ),
+    island(
+        "floating-point sums and products",
+        &[
+            Piece::Operation(Class::Float),
+            Piece::Operation(Class::Float),
+            Piece::Shuffle(Class::Float),
+        ],
+        12..=12,
+    ),
+    island(
+        "fused multiplications",
+        &[
+            Piece::Operation(Class::FloatFused),
+            Piece::Operation(Class::FloatFused),
+            Piece::Shuffle(Class::FloatFused),
+        ],
+        12..=12,
+    ),
+    island(
+        "floating-point divisions",
+        &[
+            Piece::Operation(Class::FloatDivide),
+            Piece::Operation(Class::FloatDivide),
+            Piece::Shuffle(Class::FloatDivide),
+        ],
+        12..=12,
+    ),
+    island(
+        "floating-point registers",
+        &[
+            Piece::Operation(Class::Csr),
+            Piece::Operation(Class::Csr),
+            Piece::Shuffle(Class::Csr),
+        ],
+        12..=12,
+    ),
+    island("all floating point", FLOATS, 12..=12),
+    island(
+        "floating point in 256 KiB",
+        &[
+            Piece::Operation(Class::FloatBits),
+            Piece::Operation(Class::Float),
+            Piece::Operation(Class::FloatFused),
+            Piece::Operation(Class::FloatDivide),
+            Piece::Operation(Class::Csr),
+            Piece::Address,
+            Piece::Access(Class::Load),
+            Piece::Access(Class::Store),
+            Piece::Scramble,
+            Piece::Branch,
+            Piece::Switch,
+            Piece::Calls,
+            Piece::HostCall,
+        ],
+        12..=18,
+    ),
+    island(
         "everything but large memory",
         &[
             Piece::Operation(Class::Alu),
@@ -201,6 +278,8 @@ pub static ALL: &[Island] = &[
             Piece::Operation(Class::Div),
             Piece::Shuffle(Class::Alu),
             Piece::Shuffle(Class::Mul),
+            Piece::Operation(Class::Float),
+            Piece::Operation(Class::FloatFused),
             Piece::Address,
             Piece::Access(Class::Load),
             Piece::Access(Class::Store),
@@ -222,6 +301,8 @@ pub static ALL: &[Island] = &[
             Piece::Operation(Class::Mul),
             Piece::Operation(Class::Div),
             Piece::Shuffle(Class::Alu),
+            Piece::Operation(Class::Float),
+            Piece::Operation(Class::FloatFused),
             Piece::Chase,
             Piece::Chase,
             Piece::Address,

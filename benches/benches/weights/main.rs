@@ -112,9 +112,9 @@ impl Arguments {
 
     fn machine(&self) -> &'static Machine {
         if self.weight.is_empty() {
-            return sequence::version_1();
+            return sequence::newest();
         }
-        let mut weights: Weights = sequence::version_1().weights.clone();
+        let mut weights: Weights = sequence::newest().weights.clone();
         for text in &self.weight {
             let (name, value) = text.split_once('=').expect("a weight is given as CLASS=GAS");
             let weight = sequence::weight_mut(&mut weights, name);

@@ -10,7 +10,7 @@ use millrace_benches::toolchain::{self, Target};
 use millrace_jit::{Machine, Program, Tier};
 use serde_json::{Value, json};
 
-use super::sequence::{CLASSES, counting, version_1};
+use super::sequence::{CLASSES, counting, newest};
 
 /// A program's figures.
 pub struct Measured {
@@ -42,7 +42,7 @@ fn load(file: &Path, machine: &'static Machine) -> Arc<Program> {
 
 /// Counts and times a program in every tier of `tiers`. Counting is done with little work, and scaled to all of it.
 pub fn measure(named: &'static Named, file: &Path, tiers: &[Tier], rounds: u32) -> Measured {
-    let timed = load(file, version_1());
+    let timed = load(file, newest());
     let nanoseconds = |tier: &Tier| {
         let rounds = if *tier == Tier::Interpreter {
             rounds.min(2)

@@ -1,7 +1,7 @@
 //! A sequence as it runs: code, registers, memory. Everything that a replay needs, however it was generated.
 //!
 //! ```text
-//! prologue   lays out memory, then loads 31 registers, all as the page INITIAL says
+//! prologue   lays out memory, then loads 32 floating-point and 31 integer registers, all as the page INITIAL says
 //! ecall      START: the host reads clock and gas
 //! code       `turns` times in a loop, counted in x3
 //! ecall      STOP: the host reads both again; the run ends
@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use millrace_jit::image::{OwnedSegment, Permissions};
-use millrace_jit::isa::{self, Class};
+use millrace_jit::isa::{self, Class, F0};
 use millrace_jit::machine::{Machine, Weights};
 use millrace_jit::{Program, machine};
 use millrace_tests::asm::Text;
@@ -37,6 +37,8 @@ pub const START: u64 = 1;
 pub const STOP: u64 = 2;
 /// A host call that does nothing.
 const NOTHING: u64 = 7;
+/// x0 to x31, then f0 to f31, as operands of instructions are numbered.
+pub const REGISTERS: usize = 64;
 
 /// See the module's documentation.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,14 +47,14 @@ pub struct Sequence {
     pub code: Vec<u8>,
     /// Functions that it calls, behind the loop.
     pub functions: Vec<u8>,
-    /// x0 to x31 at the start; [`TURNS`] and [`NUMBER`] are set by whoever runs it.
-    pub registers: [u64; 32],
+    /// [`REGISTERS`] at the start; [`TURNS`] and [`NUMBER`] are set by whoever runs it.
+    pub registers: [u64; REGISTERS],
     /// What lies in the region.
     pub memory: Layout,
 }
 
 /// Bytes of the prologue, up to the code.
-const PROLOGUE_BYTES: u64 = 4 * (1 + memory::PROLOGUE_INSTRUCTIONS + 31 + 2);
+const PROLOGUE_BYTES: u64 = 4 * (1 + memory::PROLOGUE_INSTRUCTIONS + 32 + 31 + 2);
 /// Bytes behind the code of the loop, up to the functions.
 pub const EPILOGUE_BYTES: u64 = 4 * 5;
 
@@ -63,7 +65,10 @@ impl Sequence {
     fn text(&self) -> Vec<u8> {
         let mut text = Text::new(TEXT);
         text.op("lui", 31, 0, 0, INITIAL as i32);
-        memory::prologue(&mut text, 31, 32 * 8);
+        memory::prologue(&mut text, 31, REGISTERS as i32 * 8);
+        for register in F0..F0 + 32 {
+            text.op("fld", register, 31, 0, i32::from(register) * 8);
+        }
         for register in 1..32 {
             text.op("ld", register, 31, 0, i32::from(register) * 8);
         }
@@ -139,7 +144,8 @@ impl Sequence {
 
     /// What [`Self::json`] wrote, or `None`.
     pub fn from_json(value: &Value) -> Option<Self> {
-        let mut registers = [0; 32];
+        // A file from before there was floating point has 32.
+        let mut registers = [0; REGISTERS];
         for (register, text) in registers.iter_mut().zip(value["registers"].as_array()?) {
             *register = u64::from_str_radix(text.as_str()?.strip_prefix("0x")?, 16).ok()?;
         }
@@ -189,11 +195,11 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     (0..text.len()).step_by(2).map(digit).collect()
 }
 
-/// Machine version 1 with other weights. It lives as long as the process.
+/// The newest machine with other weights. It lives as long as the process.
 pub fn machine_with(weights: Weights) -> &'static Machine {
     Box::leak(Box::new(Machine {
         weights,
-        ..version_1().clone()
+        ..newest().clone()
     }))
 }
 
@@ -205,13 +211,13 @@ fn flat_machine_with(weights: Weights) -> &'static Machine {
     }))
 }
 
-/// Machine version 1.
-pub fn version_1() -> &'static Machine {
-    machine::machine(1).expect("version 1 is part of every build")
+/// The newest machine: programs of older ones cost the same there.
+pub fn newest() -> &'static Machine {
+    machine::machine(machine::NEWEST).expect("the newest version is part of the build")
 }
 
 /// The classes that have a weight, by the names of the table.
-pub const CLASSES: [(&str, Class); 11] = [
+pub const CLASSES: [(&str, Class); 16] = [
     ("alu", Class::Alu),
     ("mul", Class::Mul),
     ("clmul", Class::Clmul),
@@ -223,6 +229,11 @@ pub const CLASSES: [(&str, Class); 11] = [
     ("jalr", Class::Jalr),
     ("atomic", Class::Atomic),
     ("ecall", Class::Ecall),
+    ("float_bits", Class::FloatBits),
+    ("float", Class::Float),
+    ("float_fused", Class::FloatFused),
+    ("float_divide", Class::FloatDivide),
+    ("csr", Class::Csr),
 ];
 
 /// The weight of a class, by its name in the table.
@@ -239,13 +250,18 @@ pub fn weight_mut<'a>(weights: &'a mut Weights, name: &str) -> Option<&'a mut u3
         "jalr" => &mut weights.jalr,
         "atomic" => &mut weights.atomic,
         "ecall" => &mut weights.ecall,
+        "float_bits" => &mut weights.float_bits,
+        "float" => &mut weights.float,
+        "float_fused" => &mut weights.float_fused,
+        "float_divide" => &mut weights.float_divide,
+        "csr" => &mut weights.csr,
         _ => return None,
     })
 }
 
 /// A machine on which gas is the number of executed instructions of one class.
 pub fn counting(name: &str) -> &'static Machine {
-    let mut weights = version_1().weights.clone();
+    let mut weights = newest().weights.clone();
     for (class, _) in CLASSES {
         *weight_mut(&mut weights, class).expect("the names are those of the table") =
             u32::from(class == name);

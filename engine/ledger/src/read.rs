@@ -106,6 +106,22 @@ impl Ledger {
         })
     }
 
+    /// The height from which on every finalized block is there: 0, or, where the node began with an imported state, a later
+    /// one, before which there is genesis only.
+    ///
+    /// # Errors
+    /// As [`Self::header`].
+    pub fn begins_at(&self) -> Result<Height, LedgerError> {
+        guarded(|| {
+            let table = self.database.begin_read()?.open_table(tables::FINALIZED)?;
+            let first = table.range(1..)?.next().transpose()?;
+            Ok(match first {
+                Some((height, _)) if height.value() > 1 => height.value(),
+                _ => 0,
+            })
+        })
+    }
+
     /// The newest finalized block.
     ///
     /// # Errors

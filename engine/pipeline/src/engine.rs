@@ -118,8 +118,11 @@ fn start(
     let credits = Credits::new((capacity as u64).saturating_sub(waiting));
     let core = Core::new(Arc::clone(&spec), config.clone(), capacity, start);
     let (mailbox, inputs, receiver) = Mailbox::new(config.max_requests.max(1));
+    let accounts = core.head_accounts(&store).ok_or(OpenError::NoState {
+        height: core.facts().heights.settled,
+    })?;
     let shared = Arc::new(Shared {
-        accounts: RwLock::new(core.head_accounts(&store).expect("the newest states are held")),
+        accounts: RwLock::new(accounts),
         board: Board::new(core.facts()),
         pool: Pool::new(config.pool),
         config,

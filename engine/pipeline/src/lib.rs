@@ -14,8 +14,8 @@
 //!
 //! Reading order: [`api`] (the words), [`Engine`], [`admission`] (the one function that decides validity),
 //! [`builder`] and [`pressure`] (the proposer's policy), `tree`, `core` (the state machine without I/O), `driver`
-//! (its thread), `stages` and `execution` (what workers do), `journal` (what is durable when), `recovery`, and
-//! [`replay_check`] (the slow twin). The rules are those of `docs/spec/blocks.md`, rollback is in
+//! (its thread), `stages` and `execution` (what workers do), `journal` (what is durable when), `recovery`, [`checkpoint`] (what
+//! a new node begins with), and [`replay_check`] (the slow twin). The rules are those of `docs/spec/blocks.md`, rollback is in
 //! `docs/spec/rollback.md`, and why it is built like this in `docs/design/consensus-execution-pipelining.md`.
 //!
 //! Invariants:
@@ -36,6 +36,7 @@ pub mod admission;
 pub mod api;
 mod board;
 pub mod builder;
+pub mod checkpoint;
 pub mod config;
 mod core;
 mod driver;

@@ -74,6 +74,27 @@ pub enum OpenError {
         /// Where.
         height: Height,
     },
+    /// What led to the blocks that are there is not.
+    #[error(
+        "the ledger begins at height {begins}, above an imported state, and {} is of height {kept}: what lies between \
+         cannot be executed here; import the state again, into an empty data directory",
+        if *kept == 0 { "the only state there is" } else { "the newest state kept" }
+    )]
+    BeginsLater {
+        /// The first height of the ledger above genesis.
+        begins: Height,
+        /// The newest state.
+        kept: Height,
+    },
+    /// A state that the next block is validated against is not there.
+    #[error(
+        "the state at height {height}, against which the next block is validated, is not kept; import the state again, into an \
+         empty data directory, or delete the directory of states if the ledger begins with genesis"
+    )]
+    NoState {
+        /// Where.
+        height: Height,
+    },
     /// A block executes to another receipt than before.
     #[error(
         "Divergence at height {height}: stored {stored:?}, executed now {computed:?}; this build or this machine \
@@ -206,7 +227,14 @@ pub(crate) fn recover(
         store: &store,
         nodes: BTreeMap::new(),
     };
-    let kept = recovery.take_kept(block, genesis)?;
+    let begins = ledger.begins_at()?;
+    let kept = recovery.take_kept(block, genesis, begins)?;
+    if kept.height.saturating_add(1) < begins {
+        return Err(OpenError::BeginsLater {
+            begins,
+            kept: kept.height,
+        });
+    }
     let unexecuted = on_large_stack(spec, || recovery.replay(kept.height + 1, last.height))??;
     let chain = recovery.nodes.into_values().collect();
     Ok(Recovered {
@@ -245,7 +273,9 @@ const KEPT_TOGETHER: u64 = 256;
 
 impl Recovery<'_> {
     /// Begins with the newest state that the store kept of a block which the ledger has finalized and executed.
-    fn take_kept(&mut self, genesis: Block, at: BlockRef) -> Result<Commit, OpenError> {
+    ///
+    /// The ledger begins at a height, which is 0 where it has all.
+    fn take_kept(&mut self, genesis: Block, at: BlockRef, begins: Height) -> Result<Commit, OpenError> {
         let mut failed = None;
         let kept = self.store.newest_persisted(|commit| {
             let is_executed = self.is_executed(commit, &at);
@@ -279,10 +309,17 @@ impl Recovery<'_> {
         // Later blocks look back as far as the newest one settles.
         let first = block.header.settled_height;
         let mut before = first;
-        while before > 0 && self.finalized(before)?.1.body.transactions.is_empty() {
+        // What is before the ledger's beginning is settled, and whether it was empty does not matter any more.
+        while before > begins && self.finalized(before)?.1.body.transactions.is_empty() {
             before -= 1;
         }
         for height in first..=kept.height {
+            if (1..begins).contains(&height) {
+                return Err(OpenError::BeginsLater {
+                    begins,
+                    kept: kept.height,
+                });
+            }
             let (hash, block) = self.finalized(height)?;
             let receipt = self.ledger.receipt(&hash)?;
             if receipt.is_none() && height > 0 {

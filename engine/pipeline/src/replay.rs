@@ -123,6 +123,10 @@ impl Replay<'_> {
             what: "finalized block",
             height: 0,
         })?;
+        let begins = self.ledger.begins_at()?;
+        if begins > 1 {
+            return Err(OpenError::BeginsLater { begins, kept: 0 }.into());
+        }
         let expected = self.report.last.hash;
         if found != expected {
             return Err(OpenError::OtherGenesis { found, expected }.into());

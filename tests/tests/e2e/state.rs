@@ -93,8 +93,10 @@ fn states_are_checked_exported_and_imported() {
     assert!(last >= height && versions.len() as u64 == last + 1, "{report}");
     assert_eq!(newest["root"].as_str(), Some(&*root));
 
+    // The state alone, as a stream.
     let file = work.path().join("state");
-    let exported = json(&["state", "export", text(&data), "--out", text(&file), "--json"]);
+    let kept = data.join("state");
+    let exported = json(&["state", "export", text(&kept), "--out", text(&file), "--json"]);
     assert_eq!(exported["root"].as_str(), Some(&*root));
     let states = work.path().join("copy");
     let import = [
@@ -120,7 +122,7 @@ fn states_are_checked_exported_and_imported() {
     let exported = json(&[
         "state",
         "export",
-        text(&data),
+        text(&kept),
         "--out",
         text(&old),
         "--height",
@@ -131,12 +133,12 @@ fn states_are_checked_exported_and_imported() {
 
     // Nothing is overwritten, nothing believed.
     assert!(refused(&import).contains("not empty"));
-    let message = refused(&["state", "export", text(&data), "--out", text(&file)]);
+    let message = refused(&["state", "export", text(&kept), "--out", text(&file)]);
     assert!(message.contains("exists"), "{message}");
     let message = refused(&[
         "state",
         "export",
-        text(&data),
+        text(&kept),
         "--out",
         text(&work.path().join("x")),
         "--height",
@@ -176,4 +178,147 @@ fn states_are_checked_exported_and_imported() {
     let report = json(&["state", "check", text(&data), "--json"]);
     let versions = report["versions"].as_array().unwrap();
     assert!(versions.contains(newest), "{report}");
+}
+
+/// Files below a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_new_node_begins_with_an_exported_state() {
+    let work = tempfile::tempdir().unwrap();
+    let data = work.path().join("data");
+    chain(&data, 60);
+    let (height, _) = chain(&data, 20);
+    let file = work.path().join("chain");
+    let export = ["state", "export", text(&data), "--out", text(&file), "--json"];
+    let exported = json(&export);
+    let block = exported["block"]["hash"].as_str().unwrap().to_owned();
+    let last = exported["block"]["height"].as_u64().unwrap();
+    assert!(last >= height, "{exported}");
+    let spec = data.join("chain-spec.json");
+    let new = work.path().join("new");
+    let import = |file: &Path, to: &Path, block: &str, spec: &Path| {
+        let arguments = [
+            "state",
+            "import",
+            text(file),
+            text(to),
+            "--block",
+            block,
+            "--chain-spec",
+            text(spec),
+            "--json",
+        ];
+        run(&arguments)
+    };
+    let imported = import(&file, &new, &block, &spec);
+    assert!(
+        imported.status.success(),
+        "{}",
+        String::from_utf8_lossy(&imported.stderr)
+    );
+    let imported: Value = serde_json::from_slice(&imported.stdout).unwrap();
+    assert_eq!(imported, exported);
+
+    // It goes on where the old one stopped, and comes to the same.
+    let (after, root) = chain(&new, 40);
+    assert!(after > last, "{after}");
+    assert_eq!(
+        chain(&data, 40).1,
+        root,
+        "the same transactions on the same state"
+    );
+    let report = json(&["state", "check", text(&new), "--json"]);
+    let lowest = report["versions"][0]["height"].as_u64();
+    assert_eq!(lowest, exported["height"].as_u64(), "nothing before was executed");
+    // What was exported of the new one is of use as well; what it never had, it says so.
+    let second = work.path().join("second");
+    json(&["state", "export", text(&new), "--out", text(&second), "--json"]);
+    let third = work.path().join("third");
+    let message = refused(&[
+        "state",
+        "export",
+        text(&new),
+        "--out",
+        text(&third),
+        "--height",
+        "1",
+    ]);
+    assert!(message.contains("height"), "{message}");
+    std::fs::remove_dir_all(new.join("state")).unwrap();
+    let message = refused(&[
+        "dev",
+        "--data-dir",
+        text(&new),
+        "--plugin",
+        text(&solo_plugin()),
+        "--rpc-listen",
+        "127.0.0.1:0",
+        "--seed",
+        "7",
+        "--txs",
+        "1",
+        "--load",
+        "token",
+    ]);
+    assert!(message.contains("import the state again"), "{message}");
+
+    // Nothing that is wrong is taken, and nothing is left of it.
+    let elsewhere = work.path().join("elsewhere");
+    let wrong = |file: &Path, block: &str, spec: &Path| {
+        let output = import(file, &elsewhere, block, spec);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(!elsewhere.exists(), "{:?}", files(&elsewhere));
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            message.starts_with("millrace: ") && !message.contains("panicked"),
+            "{message}"
+        );
+        message
+    };
+    let other = format!("0x{}", "11".repeat(32));
+    assert!(wrong(&file, &other, &spec).contains("trusted"));
+    assert!(wrong(&file, &block, &file).contains("chain spec"));
+    let bytes = std::fs::read(&file).unwrap();
+    let state = bytes
+        .windows(16)
+        .position(|window| window == b"millrace-state/1")
+        .unwrap();
+    let forged = work.path().join("forged");
+    let said = |bytes: Vec<u8>| {
+        std::fs::write(&forged, bytes).unwrap();
+        wrong(&forged, &block, &spec)
+    };
+    assert!(said(bytes[state..].to_vec()).contains("a state alone"));
+    assert!(said(bytes[..state / 2].to_vec()).contains("ends within its blocks"));
+    assert!(said(bytes[..state].to_vec()).contains("stream"));
+    assert!(said(bytes[..bytes.len() - 9].to_vec()).contains("stream"));
+    assert!(said([&bytes[..], b"x"].concat()).contains("behind"));
+    // Id, genesis, height, root of the state; a value.
+    for at in [state + 16, state + 48, state + 80, state + 88, bytes.len() - 1] {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        said(bytes);
+    }
+    for at in (0..state).step_by(state / 40) {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        // Certificates are for whoever verifies consensus; the dev chain's are of the last bytes of each block.
+        std::fs::write(&forged, &bytes).unwrap();
+        let output = import(&forged, &elsewhere, &block, &spec);
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));
+        assert_eq!(output.status.success(), elsewhere.exists());
+        if elsewhere.exists() {
+            std::fs::remove_dir_all(&elsewhere).unwrap();
+        }
+    }
+    // Not into a place that is somebody's.
+    let message = String::from_utf8(import(&file, &data, &block, &spec).stderr).unwrap();
+    assert!(message.contains("not empty"), "{message}");
+    assert!(data.join("ledger.redb").exists());
 }

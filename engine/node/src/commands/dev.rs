@@ -33,7 +33,7 @@ const SEQUENCER_KEY: Domain = Domain::new("millrace/dev-sequencer/1");
 const GENESIS_TIMESTAMP_MS: u64 = 1_767_225_600_000;
 const CHAIN_ID: u64 = 4860;
 /// Name of the chain spec in a data directory.
-const SPEC_FILE: &str = "chain-spec.json";
+pub(super) const SPEC_FILE: &str = "chain-spec.json";
 
 /// Option A or B on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -398,7 +398,7 @@ fn root_at(node: &RunningNode, block: &Hash) -> Result<Option<Hash>, Failure> {
 }
 
 /// A chain in a directory keeps the spec that it began with; other flags are refused by name, not ignored.
-fn keep_spec(directory: &Path, spec: ChainSpec) -> Result<ChainSpec, Failure> {
+pub(super) fn keep_spec(directory: &Path, spec: ChainSpec) -> Result<ChainSpec, Failure> {
     let path = directory.join(SPEC_FILE);
     if !path.exists() {
         let text = serde_json::to_string_pretty(&spec)?;

@@ -29,7 +29,7 @@ use settings::Settings;
 /// it was asked.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 /// Name of the ledger's file in the data directory.
-const LEDGER_FILE: &str = "ledger.redb";
+pub const LEDGER_FILE: &str = "ledger.redb";
 /// In the data directory too: what states are kept in.
 pub const STATE_DIRECTORY: &str = "state";
 
