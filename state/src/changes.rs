@@ -56,24 +56,6 @@ impl Changes {
         &self.entries
     }
 
-    /// The writes of `older`, overwritten by those of `newer`.
-    pub(crate) fn merged(older: &Self, newer: &Self) -> Self {
-        let mut entries = Vec::with_capacity(older.len() + newer.len());
-        let mut rest = older.entries.as_slice();
-        for entry in &newer.entries {
-            let before = rest.partition_point(|(path, _)| *path < entry.0);
-            entries.extend_from_slice(&rest[..before]);
-            rest = &rest[before..];
-            rest = rest
-                .split_first()
-                .filter(|(first, _)| first.0 == entry.0)
-                .map_or(rest, |(_, tail)| tail);
-            entries.push(entry.clone());
-        }
-        entries.extend_from_slice(rest);
-        Self::from_sorted(entries)
-    }
-
     fn from_sorted(entries: Vec<Entry>) -> Self {
         debug_assert!(
             entries.is_sorted_by(|a, b| a.0 < b.0),

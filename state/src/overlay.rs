@@ -2,9 +2,11 @@
 //!
 //! An overlay holds the changes of the uncommitted versions up to its own, on top of a committed trie. A read goes
 //! through the layers from the newest down, then into the trie. The number of layers is logarithmic in the number
-//! of uncommitted versions: four neighbours of one rank are merged into one of the next rank. A new overlay drops
-//! the layers that have been committed meanwhile, so that a pipeline that is a few versions ahead of its roots
-//! never merges anything.
+//! of uncommitted versions: four neighbours of one rank are merged into one of the next rank, a step with each version
+//! that is inserted above, so that inserting one always takes about as long. A new overlay drops the layers that have been
+//! committed meanwhile, so that a pipeline that is a few versions ahead of its roots never merges anything.
+
+mod index;
 
 use std::sync::Arc;
 
@@ -13,9 +15,10 @@ use millrace_proof::Path;
 use crate::changes::{Changes, Value};
 use crate::log::Position;
 use crate::version::{Base, CommitCell, Contents};
+use index::{Merge, Writes};
 
 /// How many neighbours of one rank become one of the next.
-const MERGE_WIDTH: usize = 4;
+const MERGE_WIDTH: usize = 8;
 
 /// One uncommitted version's contents.
 pub(crate) struct Overlay {
@@ -29,11 +32,15 @@ pub(crate) struct Overlay {
 
 #[derive(Clone)]
 struct Layer {
-    changes: Arc<Changes>,
+    writes: Writes,
     /// The layer covers 4^rank versions.
     rank: u32,
     /// Where the trie of the newest version in this layer will appear.
     newest: Arc<CommitCell>,
+    /// The layer and its neighbours before it, [`MERGE_WIDTH`] in all, are being merged.
+    merge: Option<Arc<Merge>>,
+    /// It is one of these.
+    is_merging: bool,
 }
 
 impl Overlay {
@@ -44,15 +51,14 @@ impl Overlay {
             Contents::Overlay(overlay) => overlay.uncommitted(),
         };
         layers.push(Layer {
-            changes: changes.clone(),
+            writes: Writes::One(changes.clone()),
             rank: 0,
             newest: cell,
+            merge: None,
+            is_merging: false,
         });
-        while let Some(split) = merge_point(&layers) {
-            let merged = Layer::merged(&layers[split..]);
-            layers.truncate(split);
-            layers.push(merged);
-        }
+        go_on_merging(&mut layers);
+        begin_merging(&mut layers);
         Self {
             changes,
             base,
@@ -72,15 +78,18 @@ impl Overlay {
     /// What was written to a path by the layers from `first` on, if anything was.
     pub(crate) fn get(&self, first: usize, path: &Path) -> Option<Option<&Value>> {
         let layers = self.layers[first..].iter();
-        layers.rev().find_map(|layer| layer.changes.get(path))
+        layers.rev().find_map(|layer| layer.writes.get(path))
     }
 
     /// Everything written by the layers from `first` on.
     pub(crate) fn flattened(&self, first: usize) -> Arc<Changes> {
         match &self.layers[first..] {
             [] => Arc::default(),
-            [only] => only.changes.clone(),
-            layers => Layer::merged(layers).changes,
+            [only] => only.writes.flattened(),
+            layers => {
+                let writes: Vec<Writes> = layers.iter().map(|layer| layer.writes.clone()).collect();
+                Writes::merged(&writes).flattened()
+            }
         }
     }
 
@@ -97,30 +106,43 @@ impl Overlay {
     }
 }
 
-impl Layer {
-    /// `layers`, oldest first and not empty, as one of the next rank.
-    fn merged(layers: &[Self]) -> Self {
-        let newest = layers.last().expect("at least one layer is merged");
-        let changes = layers
-            .iter()
-            .rev()
-            .skip(1)
-            .fold(newest.changes.clone(), |newer, older| {
-                Arc::new(Changes::merged(&older.changes, &newer))
-            });
-        Self {
-            changes,
-            rank: newest.rank + 1,
-            newest: newest.newest.clone(),
-        }
+/// Goes a step further with each merge, and replaces layers that have become one.
+fn go_on_merging(layers: &mut Vec<Layer>) {
+    let mut end = layers.len();
+    while let Some(last) = end.checked_sub(1) {
+        end = last;
+        let Some(writes) = layers[last].merge.as_ref().and_then(|merge| merge.advance()) else {
+            continue;
+        };
+        // The first of them may have been committed and dropped since. That the merged writes have its own does no harm: the
+        // base has them too, or newer ones over them, which are among the merged ones then.
+        let first = (last + 1).saturating_sub(MERGE_WIDTH);
+        let merged = Layer {
+            writes,
+            rank: layers[last].rank + 1,
+            newest: layers[last].newest.clone(),
+            merge: None,
+            is_merging: false,
+        };
+        layers.splice(first..=last, [merged]);
+        end = first;
     }
 }
 
-/// From where the layers are to be merged into one, if they are.
-fn merge_point(layers: &[Layer]) -> Option<usize> {
-    let split = layers.len().checked_sub(MERGE_WIDTH)?;
-    let (first, last) = (layers.get(split)?, layers.last()?);
-    (first.rank == last.rank).then_some(split)
+/// Begins to merge neighbours of one rank where there are enough.
+fn begin_merging(layers: &mut [Layer]) {
+    for last in MERGE_WIDTH - 1..layers.len() {
+        let group = &mut layers[last + 1 - MERGE_WIDTH..=last];
+        let rank = group[0].rank;
+        if group.iter().any(|layer| layer.rank != rank || layer.is_merging) {
+            continue;
+        }
+        group.iter_mut().for_each(|layer| layer.is_merging = true);
+        let writes: Vec<Writes> = group.iter().map(|layer| layer.writes.clone()).collect();
+        // Done when half as many versions have been inserted as the layers cover: long before the next ones are due.
+        let steps = MERGE_WIDTH.saturating_pow(rank + 1) / 2;
+        layers[last].merge = Some(Arc::new(Merge::new(&writes, steps)));
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use millrace_jit::isa::{Form, Register, Syntax};
 use millrace_jit::{End, Trap, TrapKind};
 
-use crate::common::{CODE, DATA, DATA_LEN, Guest, RODATA, Ran, form};
+use crate::common::{CODE, DATA, DATA_LEN, Guest, RODATA, Ran, TEXT, form};
 
 /// Name, bytes, what rd becomes when they are `f8 f9 .. ff`, and when they are `71 72 .. 78`.
 const LOADS: &[(&str, u64, u64, u64)] = &[
@@ -235,4 +235,73 @@ fn a_store_that_faults_in_its_second_page_writes_nothing() {
 fn a_load_into_x0_still_faults() {
     let ran = Guest::new().op("ld", 0, 0, 0, 0).ecall().run();
     assert_eq!(access_fault(&ran), (0, 8, false));
+}
+
+/// Sums of a register and a constant that may or may not be folded into the access, up to the least constant there is. What
+/// native code reads beyond what it guards would be the host's.
+#[test]
+fn sums_with_any_constant_lead_where_they_say() {
+    const EDGES: [i64; 13] = [
+        i32::MIN as i64,
+        (i32::MIN + 4096) as i64,
+        -(64 << 10),
+        -(60 << 10),
+        -(56 << 10),
+        -(52 << 10),
+        -4096,
+        4096,
+        52 << 10,
+        56 << 10,
+        60 << 10,
+        64 << 10,
+        0x7fff_f000,
+    ];
+    for constant in EDGES {
+        for (displacement, in_two) in [(0, false), (-2048, false), (2047, false), (0, true), (2040, true)] {
+            for swapped in [false, true] {
+                let address = DATA + 0x800;
+                let root = address.wrapping_sub_signed(constant + i64::from(displacement));
+                let sum = if swapped { (10, 11) } else { (11, 10) };
+                let mut guest = Guest::new()
+                    .data(address, &HIGH)
+                    .register(11, if in_two { root.wrapping_sub(8) } else { root })
+                    .op("lui", 10, 0, 0, constant as i32)
+                    .op("add", 12, sum.0, sum.1, 0);
+                if in_two {
+                    guest = guest.op("addi", 12, 12, 0, 8);
+                }
+                let ran = guest
+                    .op("ld", 13, 12, 0, displacement)
+                    .op("sd", 0, 12, 11, displacement)
+                    .op("ld", 14, 12, 0, displacement)
+                    .ecall()
+                    .run();
+                assert_eq!(ran.outcome.end, End::Returned, "{constant:#x} {displacement}");
+                assert_eq!(ran.instance.registers()[13], u64::from_le_bytes(HIGH));
+                assert_eq!(ran.instance.registers()[14], ran.instance.registers()[11]);
+            }
+        }
+        // From what is mapped to what is not.
+        for (name, write) in [("ld", false), ("sd", true)] {
+            let register = DATA + 0x800;
+            let address = register.wrapping_add_signed(constant) & 0xffff_ffff;
+            if (RODATA..DATA + DATA_LEN).contains(&address) || (TEXT..TEXT + 4096).contains(&address) {
+                continue;
+            }
+            let ran = Guest::new()
+                .register(11, register)
+                .op("lui", 10, 0, 0, constant as i32)
+                .op("add", 12, 11, 10, 0)
+                .op(name, if write { 0 } else { 13 }, 12, if write { 13 } else { 0 }, 0)
+                .ecall()
+                .run();
+            match ran.outcome.end {
+                End::Trapped(Trap {
+                    kind: TrapKind::AccessFault { address: found, .. },
+                    ..
+                }) => assert_eq!(found & 0xffff_ffff, address, "{name} {constant:#x}"),
+                ref end => panic!("{name} {constant:#x}: {end:?}"),
+            }
+        }
+    }
 }

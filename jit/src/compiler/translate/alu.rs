@@ -10,7 +10,7 @@ use crate::isa::Op;
 use crate::runtime::layout;
 
 /// Most bytes of displacement that are folded into an access; with the access's own 12 bits they stay under 60 KiB.
-const MAX_DISPLACEMENT: i32 = 56 << 10;
+const MAX_DISPLACEMENT: u32 = 56 << 10;
 
 impl Translator<'_> {
     /// The value of an operation without side effects.
@@ -116,7 +116,7 @@ impl Translator<'_> {
             let sum = by.checked_add(i64::from(before))?;
             i32::try_from(sum)
                 .ok()
-                .filter(|sum| sum.abs() <= MAX_DISPLACEMENT)
+                .filter(|sum| sum.unsigned_abs() <= MAX_DISPLACEMENT)
         };
         let from_frame = if register == SP {
             self.frame_offset
