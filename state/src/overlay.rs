@@ -15,10 +15,10 @@ use millrace_proof::Path;
 use crate::changes::{Changes, Value};
 use crate::log::Position;
 use crate::version::{Base, CommitCell, Contents};
-use index::{Merge, Writes};
+use index::{Index, Merge};
 
 /// How many neighbours of one rank become one of the next.
-const MERGE_WIDTH: usize = 8;
+const MERGE_WIDTH: usize = 4;
 
 /// One uncommitted version's contents.
 pub(crate) struct Overlay {
@@ -32,7 +32,7 @@ pub(crate) struct Overlay {
 
 #[derive(Clone)]
 struct Layer {
-    writes: Writes,
+    writes: Arc<Index>,
     /// The layer covers 4^rank versions.
     rank: u32,
     /// Where the trie of the newest version in this layer will appear.
@@ -51,7 +51,7 @@ impl Overlay {
             Contents::Overlay(overlay) => overlay.uncommitted(),
         };
         layers.push(Layer {
-            writes: Writes::One(changes.clone()),
+            writes: Index::new(changes.clone()),
             rank: 0,
             newest: cell,
             merge: None,
@@ -87,8 +87,8 @@ impl Overlay {
             [] => Arc::default(),
             [only] => only.writes.flattened(),
             layers => {
-                let writes: Vec<Writes> = layers.iter().map(|layer| layer.writes.clone()).collect();
-                Writes::merged(&writes).flattened()
+                let writes: Vec<_> = layers.iter().map(|layer| Arc::clone(&layer.writes)).collect();
+                Index::merged(&writes).flattened()
             }
         }
     }
@@ -138,7 +138,7 @@ fn begin_merging(layers: &mut [Layer]) {
             continue;
         }
         group.iter_mut().for_each(|layer| layer.is_merging = true);
-        let writes: Vec<Writes> = group.iter().map(|layer| layer.writes.clone()).collect();
+        let writes: Vec<_> = group.iter().map(|layer| Arc::clone(&layer.writes)).collect();
         // Done when half as many versions have been inserted as the layers cover: long before the next ones are due.
         let steps = MERGE_WIDTH.saturating_pow(rank + 1) / 2;
         layers[last].merge = Some(Arc::new(Merge::new(&writes, steps)));

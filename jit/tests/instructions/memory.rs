@@ -292,7 +292,13 @@ fn sums_with_any_constant_lead_where_they_say() {
                 .register(11, register)
                 .op("lui", 10, 0, 0, constant as i32)
                 .op("add", 12, 11, 10, 0)
-                .op(name, if write { 0 } else { 13 }, 12, if write { 13 } else { 0 }, 0)
+                .op(
+                    name,
+                    if write { 0 } else { 13 },
+                    12,
+                    if write { 13 } else { 0 },
+                    0,
+                )
                 .ecall()
                 .run();
             match ran.outcome.end {

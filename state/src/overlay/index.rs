@@ -21,7 +21,7 @@ struct Place {
     at: u32,
 }
 
-/// Writes of several versions; of those to one path the newest.
+/// Writes of one version, or of several; of those to one path the newest.
 pub(super) struct Index {
     /// Oldest first.
     parts: Vec<Arc<Changes>>,
@@ -38,7 +38,7 @@ fn leading(path: &Path) -> u64 {
 /// An index that is being made of some sets of writes, a step at a time.
 struct Builder {
     /// Oldest first, each with the number of its first part.
-    sets: Vec<(Writes, u32)>,
+    sets: Vec<(Arc<Index>, u32)>,
     /// What of each set comes next.
     next: Vec<usize>,
     /// How many places there can be.
@@ -49,21 +49,14 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(sets: &[Writes]) -> Self {
-        let count = |set: &Writes| match set {
-            Writes::One(_) => 1,
-            Writes::Many(index) => index.parts.len(),
-        };
-        let mut parts = Vec::with_capacity(sets.iter().map(count).sum());
+    fn new(sets: &[Arc<Index>]) -> Self {
+        let mut parts = Vec::with_capacity(sets.iter().map(|set| set.parts.len()).sum());
         let mut numbered = Vec::with_capacity(sets.len());
         for set in sets {
-            numbered.push((set.clone(), parts.len() as u32));
-            match set {
-                Writes::One(changes) => parts.push(Arc::clone(changes)),
-                Writes::Many(index) => parts.extend(index.parts.iter().cloned()),
-            }
+            numbered.push((Arc::clone(set), parts.len() as u32));
+            parts.extend(set.parts.iter().cloned());
         }
-        let most = sets.iter().map(Writes::len).sum::<usize>();
+        let most = sets.iter().map(|set| set.places.len()).sum::<usize>();
         Self {
             next: vec![0; numbered.len()],
             sets: numbered,
@@ -91,38 +84,25 @@ impl Builder {
                 }
             }
             let Some((set, place)) = least else {
-                self.index.buckets[self.bucket + 1..].fill(self.index.places.len() as u32);
+                self.index.finish(self.bucket);
                 return true;
             };
             self.next[set] += 1;
             heads[set] = self.head(set);
             let last = self.index.places.last();
             if last.is_none_or(|last| self.index.compare(last, &place).is_ne()) {
-                let own = self.index.bucket_of(place.leading);
-                // Those in between have nothing.
-                while self.bucket < own {
-                    self.bucket += 1;
-                    self.index.buckets[self.bucket] = self.index.places.len() as u32;
-                }
-                self.index.places.push(place);
+                self.index.push(place, &mut self.bucket);
             }
         }
         false
     }
 
     fn head(&self, set: usize) -> Option<Place> {
-        let ((writes, first), at) = (&self.sets[set], self.next[set]);
-        match writes {
-            Writes::One(changes) => changes.entries().get(at).map(|(path, _)| Place {
-                leading: leading(path),
-                part: *first,
-                at: at as u32,
-            }),
-            Writes::Many(index) => index.places.get(at).map(|place| Place {
-                part: place.part + first,
-                ..*place
-            }),
-        }
+        let (index, first) = &self.sets[set];
+        index.places.get(self.next[set]).map(|place| Place {
+            part: place.part + first,
+            ..*place
+        })
     }
 }
 
@@ -132,12 +112,12 @@ pub(super) struct Merge {
     step: usize,
     /// `None` once it is done.
     builder: Mutex<Option<Builder>>,
-    merged: OnceLock<Writes>,
+    merged: OnceLock<Arc<Index>>,
 }
 
 impl Merge {
     /// Of `sets`, the oldest first, in about so many steps.
-    pub(super) fn new(sets: &[Writes], steps: usize) -> Self {
+    pub(super) fn new(sets: &[Arc<Index>], steps: usize) -> Self {
         let builder = Builder::new(sets);
         Self {
             step: builder.most / steps.max(1) + 1,
@@ -147,24 +127,57 @@ impl Merge {
     }
 
     /// Goes a step further, unless somebody else does, or it is done. Gives the merged writes once they are there.
-    pub(super) fn advance(&self) -> Option<Writes> {
+    pub(super) fn advance(&self) -> Option<Arc<Index>> {
         if self.merged.get().is_none()
             && let Ok(mut builder) = self.builder.try_lock()
             && builder.as_mut().is_some_and(|builder| builder.advance(self.step))
             && let Some(Builder { index, .. }) = builder.take()
         {
-            self.merged.get_or_init(|| Writes::Many(Arc::new(index)));
+            self.merged.get_or_init(|| Arc::new(index));
         }
         self.merged.get().cloned()
     }
 }
 
 impl Index {
-    /// The writes of `sets`, the oldest first.
-    fn of(sets: &[Writes]) -> Self {
+    /// Those of one version.
+    pub(super) fn new(changes: Arc<Changes>) -> Arc<Self> {
+        let mut index = Self {
+            places: Vec::with_capacity(changes.len()),
+            buckets: vec![0; changes.len().next_power_of_two() + 1],
+            parts: vec![Arc::clone(&changes)],
+        };
+        let mut bucket = 0;
+        for (at, (path, _)) in (0..).zip(changes.entries()) {
+            let leading = leading(path);
+            let place = Place { leading, part: 0, at };
+            index.push(place, &mut bucket);
+        }
+        index.finish(bucket);
+        Arc::new(index)
+    }
+
+    /// The writes of `sets`, the oldest first, as one.
+    pub(super) fn merged(sets: &[Arc<Self>]) -> Self {
         let mut builder = Builder::new(sets);
         builder.advance(usize::MAX);
         builder.index
+    }
+
+    /// Adds a place behind all others. `bucket` is the last that was begun.
+    fn push(&mut self, place: Place, bucket: &mut usize) {
+        let own = self.bucket_of(place.leading);
+        // Those in between have nothing.
+        while *bucket < own {
+            *bucket += 1;
+            self.buckets[*bucket] = self.places.len() as u32;
+        }
+        self.places.push(place);
+    }
+
+    /// Ends the buckets behind the last that was begun.
+    fn finish(&mut self, bucket: usize) {
+        self.buckets[bucket + 1..].fill(self.places.len() as u32);
     }
 
     /// By path. Nearly all that agree in their first bits are of one path.
@@ -178,7 +191,8 @@ impl Index {
         leading.checked_shr(64 - bits).unwrap_or(0) as usize
     }
 
-    fn get(&self, path: &Path) -> Option<Option<&Value>> {
+    /// What was written to a path, if anything was.
+    pub(super) fn get(&self, path: &Path) -> Option<Option<&Value>> {
         let wanted = leading(path);
         let bucket = self.bucket_of(wanted);
         let (from, to) = (
@@ -193,50 +207,15 @@ impl Index {
         Some(entry(&self.parts, &candidates[found.ok()?]).1.as_ref())
     }
 
-    fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.places.iter().map(|place| entry(&self.parts, place))
+    /// A copy of the writes.
+    pub(super) fn flattened(&self) -> Arc<Changes> {
+        let entries = self.places.iter().map(|place| entry(&self.parts, place));
+        Arc::new(entries.cloned().collect())
     }
 }
 
 fn entry<'p>(parts: &'p [Arc<Changes>], place: &Place) -> &'p Entry {
     &parts[place.part as usize].entries()[place.at as usize]
-}
-
-/// The writes of one version, or of several.
-#[derive(Clone)]
-pub(super) enum Writes {
-    One(Arc<Changes>),
-    Many(Arc<Index>),
-}
-
-impl Writes {
-    fn len(&self) -> usize {
-        match self {
-            Self::One(changes) => changes.len(),
-            Self::Many(index) => index.places.len(),
-        }
-    }
-
-    /// What was written to a path, if anything was.
-    pub(super) fn get(&self, path: &Path) -> Option<Option<&Value>> {
-        match self {
-            Self::One(changes) => changes.get(path),
-            Self::Many(index) => index.get(path),
-        }
-    }
-
-    /// The writes of `sets`, oldest first, as one.
-    pub(super) fn merged(sets: &[Self]) -> Self {
-        Self::Many(Arc::new(Index::of(sets)))
-    }
-
-    /// The same as changes: a copy where there are several.
-    pub(super) fn flattened(&self) -> Arc<Changes> {
-        match self {
-            Self::One(changes) => Arc::clone(changes),
-            Self::Many(index) => Arc::new(index.entries().cloned().collect()),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -276,15 +255,15 @@ mod tests {
             absent in proptest::collection::vec(path(), 20),
         ) {
             let expected: BTreeMap<Path, Option<u8>> = sets.iter().flatten().map(|(path, value)| (*path, *value)).collect();
-            let ones: Vec<Writes> = sets.iter().map(|set| Writes::One(Arc::new(changes(set)))).collect();
+            let ones: Vec<Arc<Index>> = sets.iter().map(|set| Index::new(Arc::new(changes(set)))).collect();
             // Merged at once, and part by part.
             let split = split.clamp(1, ones.len());
             let (first, rest) = ones.split_at(split);
-            let parts = [&[Writes::merged(first)], rest].concat();
+            let parts = [&[Arc::new(Index::merged(first))], rest].concat();
             let merge = Merge::new(&parts, steps);
             let slowly = (0..=steps).find_map(|_| merge.advance());
             prop_assert!(slowly.is_some());
-            for merged in [Writes::merged(&ones), Writes::merged(&parts)].into_iter().chain(slowly) {
+            for merged in [Index::merged(&ones), Index::merged(&parts)].into_iter().map(Arc::new).chain(slowly) {
                 prop_assert_eq!(&*merged.flattened(), &changes(&expected));
                 for path in sets.iter().flat_map(BTreeMap::keys).chain(&absent) {
                     let value = merged.get(path).map(|value| value.map(|value| value[0]));

@@ -301,9 +301,10 @@ impl Store {
                 Ok(committed)
             })
             .map_err(|error| match error {
-                WriteTrieError::Read(error) => error.into(),
+                WriteTrieError::Read(error) => CommitError::from(error),
                 WriteTrieError::Write(error) => error.into(),
             })
+            .inspect(|_| self.write().look_again(id))
     }
 
     /// Blocks until the committed version `id` will be found by the next start, if this store can keep versions at

@@ -12,6 +12,10 @@ pub(super) struct Tree {
     pub(super) versions: BTreeMap<VersionId, Arc<Version>>,
     /// The same versions in the order of their heights, so parents before children.
     pub(super) by_height: BTreeSet<(u64, VersionId)>,
+    /// What each reached when that was looked at last: since then it can only have come to reach less far back.
+    floors: BTreeMap<VersionId, Position>,
+    /// The same, lowest first.
+    by_floor: BTreeSet<(Position, VersionId)>,
     pub(super) finalized: Arc<Version>,
     /// What lies before this may have been forgotten.
     pub(super) floor: Position,
@@ -25,6 +29,8 @@ impl Tree {
         let mut tree = Self {
             versions: BTreeMap::new(),
             by_height: BTreeSet::new(),
+            floors: BTreeMap::new(),
+            by_floor: BTreeSet::new(),
             finalized: Arc::clone(&finalized),
             floor: Position::ZERO,
         };
@@ -34,8 +40,28 @@ impl Tree {
 
     /// All that the versions reach lies behind this.
     pub(super) fn lowest_floor(&self) -> Position {
-        let floors = self.versions.values().map(|version| version.floor());
-        floors.min().unwrap_or_default()
+        debug_assert_eq!(self.by_floor.len(), self.versions.len());
+        self.by_floor.first().map(|(floor, _)| *floor).unwrap_or_default()
+    }
+
+    /// Looks again at what a version reaches: it has been committed.
+    pub(super) fn look_again(&mut self, id: VersionId) {
+        if let Some(floor) = self.versions.get(&id).map(|version| version.floor()) {
+            self.set_floor(id, Some(floor));
+        }
+    }
+
+    fn set_floor(&mut self, id: VersionId, floor: Option<Position>) {
+        let before = match floor {
+            Some(floor) => self.floors.insert(id, floor),
+            None => self.floors.remove(&id),
+        };
+        if let Some(before) = before {
+            self.by_floor.remove(&(before, id));
+        }
+        if let Some(floor) = floor {
+            self.by_floor.insert((floor, id));
+        }
     }
 
     /// The highest committed version.
@@ -47,12 +73,14 @@ impl Tree {
 
     pub(super) fn add(&mut self, version: Arc<Version>) {
         self.by_height.insert((version.height, version.id));
+        self.set_floor(version.id, Some(version.floor()));
         self.versions.insert(version.id, version);
     }
 
     fn remove(&mut self, id: VersionId) -> Option<Arc<Version>> {
         let version = self.versions.remove(&id)?;
         self.by_height.remove(&(version.height, id));
+        self.set_floor(id, None);
         Some(version)
     }
 
