@@ -333,10 +333,10 @@ const V2_TABLE: Machine = Machine {
         Extension::Zicsr,
     ],
     weights: Weights {
-        float_bits: 10,
+        float_bits: 16,
         float: 44,
         float_fused: 63,
-        float_divide: 56,
+        float_divide: 63,
         csr: 4,
         ..V1_TABLE.weights
     },
