@@ -311,3 +311,32 @@ fn a_chunk_without_end_is_cut_short() {
     assert!(matches!(refused, Some(ImportError::Chunk { .. })), "{refused:?}");
     assert!(stream.given < 1 << 27, "{} bytes", stream.given);
 }
+
+/// Values out of order, or twice, which would share all bits of their paths.
+#[test]
+fn values_that_do_not_ascend_are_refused() {
+    let store = store(3, 5, false);
+    let (stream, counts, root) = exported(&store, CHUNK_BYTES);
+    assert_eq!((counts.chunks, counts.values), (1, 3));
+    // Behind the heading, depth, prefix and count.
+    let begin = 16 + 32 + 32 + 8 + 32 + 2 + 32 + 4;
+    let (head, mut rest) = stream.split_at(begin);
+    let mut leaves = Vec::new();
+    while !rest.is_empty() {
+        let len = u32::from_le_bytes(rest[32..36].try_into().unwrap()) as usize;
+        let (leaf, behind) = rest.split_at(36 + len);
+        leaves.push(leaf);
+        rest = behind;
+    }
+    let with = |order: &[usize]| {
+        let mut head = head.to_vec();
+        head[begin - 4..].copy_from_slice(&(order.len() as u32).to_le_bytes());
+        let order = order.iter().map(|at| leaves[*at]);
+        [head, order.collect::<Vec<_>>().concat()].concat()
+    };
+    imported(&with(&[0, 1, 2]), &root).unwrap();
+    for order in [&[1, 0, 2][..], &[0, 0, 1, 2], &[0, 1, 2, 2], &[2, 1, 0]] {
+        let error = imported(&with(order), &root).unwrap_err();
+        assert!(error.to_string().contains("do not ascend"), "{error}");
+    }
+}

@@ -224,8 +224,12 @@ impl Found {
         Ok(found)
     }
 
-    /// Leaves the version and its ancestors.
+    /// Leaves the version and its ancestors. Where it is not there, everything that it would drop is older than what is kept, or
+    /// the store did not go back after all.
     fn roll_back(&mut self, id: VersionId) {
+        if !self.versions.contains_key(&id) {
+            return;
+        }
         let mut left = BTreeMap::new();
         let mut next = Some(id);
         while let Some(id) = next

@@ -267,3 +267,106 @@ fn every_call_may_fail() {
     }
     println!("{count} failures");
 }
+
+/// A store on which heights 1 to `heights` were committed, made durable and final.
+fn chain(disk: &Disk, config: Config, heights: u64) -> Store {
+    let store = Store::open_in(Arc::new(disk.clone()), config, genesis(0)).unwrap();
+    for height in 1..=heights {
+        let parent = if height == 1 { GENESIS } else { id(height - 1, 0) };
+        store
+            .insert(parent, id(height, 0), height, changes(0, height, 0))
+            .unwrap();
+        store.commit(id(height, 0)).unwrap();
+        store.persist(id(height, 0)).unwrap();
+        store.set_finalized(id(height, 0)).unwrap();
+    }
+    store
+}
+
+#[test]
+fn what_reaches_into_what_was_forgotten_is_not_opened() {
+    let disk = Disk::default();
+    drop(chain(&disk, config(), HEIGHTS));
+    // However much is to be retained.
+    let whole = Config {
+        retention: u64::MAX,
+        ..config()
+    };
+    let store = Store::open_existing(Arc::new(disk), whole).unwrap();
+    let stats = store.stats();
+    assert!(
+        stats.log_oldest_height < stats.oldest_height,
+        "there are records of versions that cannot be read: {stats:?}"
+    );
+    let expected = Expected::new(0);
+    for commit in store.committed() {
+        expected.check_all(&store, commit.id);
+    }
+}
+
+#[test]
+fn going_back_is_durable_when_it_returns() {
+    let expected = Expected::new(0);
+    let config = Config {
+        retention: 100,
+        ..config()
+    };
+    for target in [1, 5, 11] {
+        let disk = Disk::default();
+        let store = chain(&disk, config.clone(), 12);
+        assert_eq!(store.roll_back(id(target, 0)).unwrap() as u64, 12 - target);
+        for image in 0..20 {
+            let mut random = ChaCha8Rng::seed_from_u64(target << 32 | image);
+            let disk = disk.crash(&mut random);
+            let store = Store::open_in(Arc::new(disk), config.clone(), genesis(0)).unwrap();
+            assert_eq!(store.stats().newest_height, target);
+            assert_eq!(store.finalized(), (id(target, 0), target));
+            expected.check_all(&store, id(target, 0));
+        }
+    }
+    // One that says that the store went back to what is not there leaves what is.
+    let disk = Disk::default();
+    let store = chain(&disk, config.clone(), 3);
+    let sequence = Said::write_roll_back(&store.shared.log, 2, &[1; 32]).unwrap();
+    store.shared.log.sync(sequence).unwrap();
+    drop(store);
+    let store = Store::open_in(Arc::new(disk), config, genesis(0)).unwrap();
+    expected.check_all(&store, id(3, 0));
+}
+
+/// A view keeps what it reads. Proofs are of what was committed later, and that may be gone.
+#[test]
+fn a_view_of_what_was_forgotten_reads_and_does_not_prove() {
+    let store = chain(&Disk::default(), config(), 2);
+    let fork = id(3, 1);
+    store.insert(id(2, 0), fork, 3, changes(0, 3, 1)).unwrap();
+    let view = store.view(fork).unwrap();
+    assert!(matches!(
+        view.prove(&[0; 32]),
+        Err(crate::ProveError::NotCommitted { .. })
+    ));
+    store.commit(fork).unwrap();
+    view.prove(&[0; 32]).unwrap();
+    let mut parent = id(2, 0);
+    for height in 3..=HEIGHTS {
+        let next = id(height, 0);
+        store.insert(parent, next, height, changes(0, height, 0)).unwrap();
+        store.commit(next).unwrap();
+        store.persist(next).unwrap();
+        store.set_finalized(next).unwrap();
+        parent = next;
+    }
+    assert!(store.view(fork).is_none());
+    assert!(matches!(
+        view.prove(&[0; 32]),
+        Err(crate::ProveError::Forgotten { .. })
+    ));
+    let all: Vec<_> = view.iter().map(Result::unwrap).collect();
+    let expected = Expected::new(0);
+    let expected: Vec<_> = expected.tries[&fork]
+        .1
+        .iter()
+        .map(|(p, v)| (*p, v.clone()))
+        .collect();
+    assert_eq!(all, expected);
+}
