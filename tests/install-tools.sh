@@ -29,6 +29,8 @@ want gcc-aarch64-linux-gnu
 want libc6-dev-arm64-cross
 # Without it the session of docs/profiling.md is not run.
 want linux-perf
+# Without it tests/confined.sh does not see what a node asks the kernel for.
+want strace
 
 if [ -z "$packages$optional" ]; then
     echo "install-tools: everything is there"

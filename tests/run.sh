@@ -14,6 +14,9 @@ cargo build --workspace --locked
 step "tests of the workspace"
 cargo test --workspace --locked
 
+step "a node without privileges, in a file system that is read only"
+tests/confined.sh
+
 step "native code on AArch64"
 if [ "${MILLRACE_LONG:-0}" != 0 ]; then tests/aarch64.sh; else tests/aarch64.sh --check; fi
 

@@ -7,7 +7,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
@@ -196,7 +196,7 @@ fn main() {
     let files = Gated(Directory::open(directory.path()).unwrap(), Arc::clone(&gate));
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let paths: Vec<Path> = (0..arguments.accounts).map(|_| random.random()).collect();
-    let mut expected: HashMap<Path, Value> = paths.iter().map(|path| (*path, value(&mut random))).collect();
+    let mut expected: BTreeMap<Path, Value> = paths.iter().map(|path| (*path, value(&mut random))).collect();
     let changes: Changes = expected
         .iter()
         .map(|(path, value)| (*path, Some(value.clone())))
