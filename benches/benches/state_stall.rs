@@ -191,7 +191,7 @@ fn commit_all(store: &Store, inserted: mpsc::Receiver<u64>, committed: &AtomicU6
 
 fn main() {
     let arguments = Arguments::parse();
-    let directory = tempfile::tempdir_in(".").unwrap();
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let gate = Arc::new(Gate::default());
     let files = Gated(Directory::open(directory.path()).unwrap(), Arc::clone(&gate));
     let mut random = ChaCha8Rng::seed_from_u64(1);

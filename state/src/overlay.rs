@@ -3,7 +3,7 @@
 //! An overlay holds the changes of the uncommitted versions up to its own, on top of a committed trie. A read goes
 //! through the layers from the newest down, then into the trie. The number of layers is logarithmic in the number
 //! of uncommitted versions: four neighbours of one rank are merged into one of the next rank, a step with each version
-//! that is inserted above, so that inserting one always takes about as long. A new overlay drops the layers that have been
+//! that is inserted above, or above a fork that was made since the merge began, so that inserting one always takes about as long. A new overlay drops the layers that have been
 //! committed meanwhile, so that a pipeline that is a few versions ahead of its roots never merges anything.
 
 mod index;

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use millrace_ledger::{Batch, Ledger, LedgerError};
+use millrace_types::certificate::MAX_CERTIFICATE_BYTES;
 use millrace_types::merkle::receipts_root;
 use millrace_types::settlement::{HeaderError, SettlementError, check_header, check_settlement};
 use millrace_types::{Block, ChainSpec, ExecutionReceipt, Hash, Header, Height, TransactionReceipt, codec};
@@ -155,6 +156,28 @@ pub enum CheckpointError {
         /// In the receipt.
         expected: Hash,
     },
+    /// More than its own rules give.
+    #[error(
+        "the checkpoint has {found} blocks, more than 4 x max_receipt_lag + 1 = {limit}; fetch it again, from somebody else"
+    )]
+    TooManyBlocks {
+        /// How many.
+        found: u64,
+        /// How many there may be.
+        limit: u64,
+    },
+    /// No node takes a block with such a certificate.
+    #[error(
+        "checkpoint, height {height}: a certificate of {found} bytes, more than {limit}; fetch the file again, from somebody else"
+    )]
+    CertificateTooLong {
+        /// Where.
+        height: Height,
+        /// Its bytes.
+        found: usize,
+        /// How many there may be.
+        limit: usize,
+    },
     /// Genesis follows from the chain spec.
     #[error(
         "the checkpoint has a block of height 0, which no file can give; fetch it again, from somebody else"
@@ -205,8 +228,8 @@ pub struct Vouched {
     pub genesis: Hash,
 }
 
-/// The most bytes of an encoded checkpoint: no chain needs as many for the few blocks that it has.
-const MAX_BYTES: usize = 1 << 31;
+/// The most bytes of an encoded checkpoint: more than any chain needs for the few blocks that it has.
+pub const MAX_BYTES: usize = 1 << 30;
 
 impl Checkpoint {
     /// That of the state at `height`, up to the first block that will do as F; by default that of the newest state with the
@@ -314,6 +337,10 @@ impl Checkpoint {
             });
         }
         let genesis_hash = genesis.hash();
+        let (found, limit) = (self.blocks.len() as u64, most_blocks(spec));
+        if found > limit {
+            return Err(CheckpointError::TooManyBlocks { found, limit });
+        }
         let hashes = self.verify_blocks(spec, (&genesis.header, genesis_hash))?;
         self.verify_executions(&genesis.header, &hashes)?;
         let state = self
@@ -332,6 +359,12 @@ impl Checkpoint {
             return Err(CheckpointError::TooShort { found, needed });
         }
         let newest = self.executions.last().map_or(0, |last| last.receipt.height);
+        let expected = self.header(last.height).map_or(0, |last| last.settled_height);
+        if newest != expected {
+            return Err(CheckpointError::NotSettled {
+                height: newest.min(expected) + 1,
+            });
+        }
         let settled = self.header(newest).map_or(0, |newest| newest.settled_height);
         if settled < self.height {
             return Err(CheckpointError::StateTooNew {
@@ -362,7 +395,12 @@ impl Checkpoint {
             return Err(CheckpointError::HasGenesis);
         }
         let mut parent = (first == 1).then_some(genesis);
-        for Certified { block, .. } in &self.blocks {
+        for Certified { block, certificate } in &self.blocks {
+            let (found, limit) = (certificate.len(), MAX_CERTIFICATE_BYTES);
+            if found > limit {
+                let height = block.header.height;
+                return Err(CheckpointError::CertificateTooLong { height, found, limit });
+            }
             let (header, hash) = (&block.header, block.hash());
             let height = header.height;
             if let Some((parent, parent_hash)) = parent {
@@ -469,6 +507,11 @@ impl Checkpoint {
         }
         Ok(ledger.commit(&batch)?)
     }
+}
+
+/// How many blocks there can be from x to F: each of four steps back is K at most.
+fn most_blocks(spec: &ChainSpec) -> u64 {
+    spec.max_receipt_lag.saturating_mul(4).saturating_add(1)
 }
 
 struct Reader<'a> {

@@ -76,15 +76,12 @@ pub enum OpenError {
     },
     /// What led to the blocks that are there is not.
     #[error(
-        "the ledger begins at height {begins}, above an imported state, and {} is of height {kept}: what lies between \
-         cannot be executed here; import the state again, into an empty data directory",
-        if *kept == 0 { "the only state there is" } else { "the newest state kept" }
+        "the ledger begins at height {begins}, above an imported state, and no state that is kept leads from there on: import \
+         the state again, into an empty data directory"
     )]
     BeginsLater {
         /// The first height of the ledger above genesis.
         begins: Height,
-        /// The newest state.
-        kept: Height,
     },
     /// A state that the next block is validated against is not there.
     #[error(
@@ -122,13 +119,13 @@ pub enum OpenError {
     /// The store holds states, of which none is of the ledger's chain.
     #[error(
         "none of the states kept is of a block that the ledger has finalized and executed; they belong to another ledger: \
-         delete the directory of states, and they are executed again"
+         bring that one back, or delete the directory of states, and this one's are executed again"
     )]
     OtherLedger,
     /// The store holds another state than the ledger's receipt commits to.
     #[error(
         "Divergence at height {height}: the receipt commits to the state root {stored}, the state kept has {found}; delete \
-         the directory of states, and they are executed again"
+         the directory of states, and they are executed again, or import the state again if the ledger began with one"
     )]
     StateRoot {
         /// Where.
@@ -230,10 +227,7 @@ pub(crate) fn recover(
     let begins = ledger.begins_at()?;
     let kept = recovery.take_kept(block, genesis, begins)?;
     if kept.height.saturating_add(1) < begins {
-        return Err(OpenError::BeginsLater {
-            begins,
-            kept: kept.height,
-        });
+        return Err(OpenError::BeginsLater { begins });
     }
     let unexecuted = on_large_stack(spec, || recovery.replay(kept.height + 1, last.height))??;
     let chain = recovery.nodes.into_values().collect();
@@ -287,7 +281,10 @@ impl Recovery<'_> {
         if let Some(error) = failed {
             return Err(error);
         }
-        let kept = kept.ok_or(OpenError::OtherLedger)?;
+        let kept = kept.ok_or(match begins {
+            0 | 1 => OpenError::OtherLedger,
+            _ => OpenError::BeginsLater { begins },
+        })?;
         if self.store.finalized().1 > kept.height {
             // The ledger was set back, to an older copy say.
             self.store.roll_back(kept.id)?;
@@ -315,10 +312,7 @@ impl Recovery<'_> {
         }
         for height in first..=kept.height {
             if (1..begins).contains(&height) {
-                return Err(OpenError::BeginsLater {
-                    begins,
-                    kept: kept.height,
-                });
+                return Err(OpenError::BeginsLater { begins });
             }
             let (hash, block) = self.finalized(height)?;
             let receipt = self.ledger.receipt(&hash)?;

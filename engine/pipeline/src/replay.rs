@@ -125,7 +125,7 @@ impl Replay<'_> {
         })?;
         let begins = self.ledger.begins_at()?;
         if begins > 1 {
-            return Err(OpenError::BeginsLater { begins, kept: 0 }.into());
+            return Err(OpenError::BeginsLater { begins }.into());
         }
         let expected = self.report.last.hash;
         if found != expected {

@@ -192,7 +192,10 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 fn a_new_node_begins_with_an_exported_state() {
     let work = tempfile::tempdir().unwrap();
     let data = work.path().join("data");
-    chain(&data, 60);
+    // So many blocks that something lies below what is exported, however far execution is behind.
+    for _ in 0..4 {
+        chain(&data, 30);
+    }
     let (height, _) = chain(&data, 20);
     let file = work.path().join("chain");
     let export = ["state", "export", text(&data), "--out", text(&file), "--json"];
@@ -317,6 +320,43 @@ fn a_new_node_begins_with_an_exported_state() {
             std::fs::remove_dir_all(&elsewhere).unwrap();
         }
     }
+    // No blocks are that long, and nobody waits for them.
+    let mut long = bytes[..16].to_vec();
+    long.extend([0xff; 8]);
+    assert!(said(long).contains("more than"));
+    // What is somebody's stays, whatever is wrong.
+    let theirs = work.path().join("theirs");
+    std::fs::create_dir_all(theirs.join("sub")).unwrap();
+    std::fs::write(theirs.join("sub/photo"), "x").unwrap();
+    std::os::unix::fs::symlink("/nowhere", work.path().join("link")).unwrap();
+    let root = exported["root"].as_str().unwrap();
+    std::fs::write(&forged, &bytes[state..bytes.len() - 9]).unwrap();
+    for file in [&forged, &file] {
+        for place in [&theirs, &work.path().join("link"), &work.path().join("a/b")] {
+            refused(&["state", "import", text(file), text(place), "--root", root]);
+            assert_eq!(import(file, place, &block, &spec).status.code(), Some(1));
+        }
+    }
+    assert_eq!(std::fs::read(theirs.join("sub/photo")).unwrap(), b"x");
+    assert!(work.path().join("link").is_symlink() && !work.path().join("a").exists());
+    // An empty directory is taken, and the state alone out of a file with blocks.
+    let empty = work.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    json(&[
+        "state",
+        "import",
+        text(&file),
+        text(&empty),
+        "--root",
+        root,
+        "--json",
+    ]);
+    json(&["state", "check", text(&empty), "--json"]);
+    let left = files(work.path());
+    assert!(
+        left.iter().all(|path| !text(path).contains("import")),
+        "nothing is left of what went wrong: {left:?}"
+    );
     // Not into a place that is somebody's.
     let message = String::from_utf8(import(&file, &data, &block, &spec).stderr).unwrap();
     assert!(message.contains("not empty"), "{message}");

@@ -147,7 +147,10 @@ impl Core {
             if finalized == Some(hash) {
                 return Ok(Place::Again);
             }
-            let finalized = finalized.unwrap_or(last.hash);
+            let Some(finalized) = finalized else {
+                // Below the beginning of a ledger that began with an imported state: final, and not known here.
+                return Ok(Place::Again);
+            };
             return Ok(Place::Fault(PluginFault::Conflicting {
                 block: hash,
                 height,

@@ -1,12 +1,12 @@
 //! Blocks, headers, receipts, settlements.
 
 use jsonrpsee::core::RpcResult;
-use millrace_pipeline::{BlockRef, LocatedTransaction, TransactionStatus};
+use millrace_pipeline::{BlockId, BlockRef, LocatedTransaction, StateError, TransactionStatus};
 use millrace_types::{Block, ExecutionReceipt, Hash, Height, merkle};
 
 use super::Methods;
 use crate::encoding::Bytes;
-use crate::error::{internal, ledger_error, limit_exceeded};
+use crate::error::{internal, ledger_error, limit_exceeded, state_error};
 use crate::reference::BlockReference;
 use crate::shapes::{
     BlockView, ExecutionReceiptView, LocatedTransactionView, LogView, ReceiptProofView, SealedHeader,
@@ -77,9 +77,15 @@ impl Methods {
         }
         let newest = self.engine.heights().finalized.height;
         let mut headers = Vec::new();
+        let reference = |height| BlockReference(BlockId::Height(height));
+        if (1..=newest).contains(&first) && self.resolve(reference(first))?.is_none() {
+            // A node that began with an imported state has nothing below; an empty list would say that there is nothing above.
+            return Err(state_error(&StateError::Unknown, reference(first)));
+        }
         for height in first..first.saturating_add(count).min(newest.saturating_add(1)) {
-            let reference = BlockReference(millrace_pipeline::BlockId::Height(height));
-            let Some(at) = self.resolve(reference)? else { break };
+            let Some(at) = self.resolve(reference(height))? else {
+                break;
+            };
             let Some(header) = self
                 .engine
                 .header(&at.hash)

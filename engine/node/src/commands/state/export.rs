@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use millrace_ledger::Ledger;
-use millrace_pipeline::checkpoint::Checkpoint;
+use millrace_pipeline::checkpoint::{Checkpoint, MAX_BYTES};
 use millrace_state::export::{CHUNK_BYTES, export};
 use millrace_state::{Config, Store, VersionId};
 
@@ -89,11 +89,16 @@ pub(super) fn run(
     let view = store
         .view(commit.id)
         .ok_or_else(|| failed(&"the state is not held"))?;
+    let blocks = checkpoint.as_ref().map(Checkpoint::encode);
+    if let Some(len) = blocks.as_ref().map(Vec::len).filter(|len| *len > MAX_BYTES) {
+        return Err(failed(&format!(
+            "the blocks that a node needs have {len} bytes, more than {MAX_BYTES}"
+        )));
+    }
     let writing = |error: std::io::Error| failed(&format!("{}: {error}", out.display()));
     let file = OpenOptions::new().write(true).create_new(true).open(out);
     let file = file.map_err(writing)?;
     let mut stream = BufWriter::with_capacity(1 << 20, file);
-    let blocks = checkpoint.as_ref().map(Checkpoint::encode);
     let headed = blocks.map_or(Ok(()), |blocks| {
         stream.write_all(MAGIC)?;
         stream.write_all(&(blocks.len() as u64).to_le_bytes())?;

@@ -1,16 +1,17 @@
 //! Reading a state, and the blocks that a node goes on from.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millrace_ledger::Ledger;
-use millrace_pipeline::checkpoint::{Checkpoint, Vouched};
+use millrace_pipeline::checkpoint::{Checkpoint, MAX_BYTES, Vouched};
 use millrace_state::export::{Counts, Heading, import};
-use millrace_state::files::{Directory, Files as _};
+use millrace_state::files::Directory;
 use millrace_state::{Commit, Config};
 use millrace_types::{ChainSpec, Hash};
+use tempfile::TempDir;
 
 use super::export::MAGIC;
 use super::{bar, told};
@@ -36,84 +37,147 @@ fn failed(error: &dyn std::fmt::Display) -> Failure {
 pub(super) fn run(file: &Path, directory: &Path, trusted: Trusted, json: bool) -> Result<(), Failure> {
     let reading = |error: std::io::Error| failed(&format!("{}: {error}", file.display()));
     let mut stream = BufReader::with_capacity(1 << 20, File::open(file).map_err(reading)?);
-    let blocks = blocks(&mut stream).map_err(reading)?;
+    let place = Place::new(directory)?;
     match trusted {
         Trusted::Root(root) => {
-            let (heading, counts) = import_state(&mut stream, directory, &root)?;
+            if let Some(length) = length_of_blocks(&mut stream).map_err(reading)? {
+                skip(&mut stream, length).map_err(reading)?;
+            }
+            let (heading, counts) = import_state(&mut stream, place.new_directory(), &root)?;
+            place.put()?;
             told(&commit(&heading), &counts, None, "imported", json);
         }
         Trusted::Block { block, spec } => {
             let spec = read_chain_spec(&spec).map_err(|error| failed(&error))?;
-            let blocks = blocks.ok_or_else(|| {
-                failed(&"the file has a state alone: a node needs the blocks too, which an export of a data directory has")
+            let length = length_of_blocks(&mut stream).map_err(reading)?.ok_or_else(|| {
+                failed(
+                    &"the file has a state alone: a node needs the blocks too, which an export of a data directory has",
+                )
             })?;
-            import_node(&mut stream, directory, &blocks, &block, spec, json)?;
+            let blocks = read_blocks(&mut stream, length).map_err(reading)?;
+            let checkpoint = Checkpoint::decode(&blocks).map_err(|error| failed(&error))?;
+            drop(blocks);
+            let vouched = checkpoint.verify(&spec, &block).map_err(|error| failed(&error))?;
+            let (heading, counts) =
+                import_node(&mut stream, place.new_directory(), &checkpoint, &vouched, spec)?;
+            place.put()?;
+            told(&commit(&heading), &counts, Some(&vouched.last), "imported", json);
         }
     }
     Ok(())
 }
 
-/// The checkpoint's bytes, if the file begins with one.
-fn blocks(stream: &mut Stream) -> std::io::Result<Option<Vec<u8>>> {
+/// Where the new directory comes: it is made beside the one that is named, and takes its place when it is whole. Nothing else
+/// is ever removed.
+struct Place<'a> {
+    directory: &'a Path,
+    parent: PathBuf,
+    work: TempDir,
+    new: PathBuf,
+}
+
+impl<'a> Place<'a> {
+    fn new(directory: &'a Path) -> Result<Self, Failure> {
+        let at = |error: std::io::Error| failed(&format!("{}: {error}", directory.display()));
+        match std::fs::symlink_metadata(directory) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(at(error)),
+            Ok(found) => {
+                let is_empty = found.is_dir() && std::fs::read_dir(directory).map_err(at)?.next().is_none();
+                if !is_empty {
+                    return Err(not_empty(directory));
+                }
+            }
+        }
+        let parent = match directory.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let work = tempfile::Builder::new()
+            .prefix(".millrace-import-")
+            .tempdir_in(&parent);
+        let work = work.map_err(|error| {
+            failed(&format!(
+                "{}: {error}; the directory is made there, so it has to exist and be writable",
+                parent.display()
+            ))
+        })?;
+        let new = work.path().join("new");
+        std::fs::create_dir(&new).map_err(at)?;
+        Ok(Self {
+            directory,
+            parent,
+            work,
+            new,
+        })
+    }
+
+    fn new_directory(&self) -> &Path {
+        &self.new
+    }
+
+    fn put(self) -> Result<(), Failure> {
+        let synced = File::open(&self.new).and_then(|directory| directory.sync_all());
+        let put = synced.and_then(|()| std::fs::rename(&self.new, self.directory));
+        put.and_then(|()| File::open(&self.parent)?.sync_all())
+            .and_then(|()| self.work.close())
+            .map_err(|error| {
+                failed(&format!(
+                    "putting the new directory in the place of {}: {error}; name one that nobody uses and that is no mount point",
+                    self.directory.display()
+                ))
+            })
+    }
+}
+
+/// Length of the checkpoint that the file begins with, if it does.
+fn length_of_blocks(stream: &mut Stream) -> std::io::Result<Option<u64>> {
     if !stream.fill_buf()?.starts_with(MAGIC) {
         return Ok(None);
     }
     let mut head = [0; MAGIC.len() + 8];
     stream.read_exact(&mut head)?;
     let length = u64::from_le_bytes(std::array::from_fn(|i| head[MAGIC.len() + i]));
+    if length > MAX_BYTES as u64 {
+        return Err(std::io::Error::new(
+            ErrorKind::InvalidData,
+            format!("it says that its blocks have {length} bytes, more than {MAX_BYTES}; fetch it again"),
+        ));
+    }
+    Ok(Some(length))
+}
+
+fn skip(stream: &mut Stream, length: u64) -> std::io::Result<()> {
+    stream.seek_relative(length.cast_signed())
+}
+
+/// The checkpoint's bytes. No more is kept than there is, whatever the length says.
+fn read_blocks(stream: &mut Stream, length: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    // No more is kept than there is, whatever the length says.
     stream.by_ref().take(length).read_to_end(&mut bytes)?;
     if bytes.len() as u64 != length {
         return Err(std::io::Error::new(
-            std::io::ErrorKind::UnexpectedEof,
+            ErrorKind::UnexpectedEof,
             format!("it ends within its blocks, of which there should be {length} bytes; fetch it again"),
         ));
     }
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
-/// A data directory that a node can start with: state, then ledger, which says that it is there.
+/// A data directory that a node can start with.
 fn import_node(
-    stream: &mut Stream,
-    directory: &Path,
-    blocks: &[u8],
-    trusted: &Hash,
-    spec: ChainSpec,
-    json: bool,
-) -> Result<(), Failure> {
-    let checkpoint = Checkpoint::decode(blocks).map_err(|error| failed(&error))?;
-    let vouched = checkpoint
-        .verify(&spec, trusted)
-        .map_err(|error| failed(&error))?;
-    let is_new = !directory.exists();
-    if !is_new {
-        let mut entries = std::fs::read_dir(directory)
-            .map_err(|error| failed(&format!("{}: {error}", directory.display())))?;
-        if entries.next().is_some() {
-            return Err(not_empty(directory));
-        }
-    }
-    let made = import_into(stream, directory, &checkpoint, &vouched, spec);
-    let (heading, counts) = made.map_err(|failure| thrown_away(directory, is_new, failure))?;
-    told(&commit(&heading), &counts, Some(&vouched.last), "imported", json);
-    Ok(())
-}
-
-fn import_into(
     stream: &mut Stream,
     directory: &Path,
     checkpoint: &Checkpoint,
     vouched: &Vouched,
     spec: ChainSpec,
 ) -> Result<(Heading, Counts), Failure> {
-    crate::node::create_data_directory(directory)?;
     let (heading, counts) = import_state(stream, &directory.join(STATE_DIRECTORY), &vouched.root)?;
     let is_of_block = heading.height == vouched.state.height && heading.id.0 == vouched.state.hash.0;
     if !is_of_block || heading.genesis.0 != vouched.genesis.0 {
         return Err(failed(
-            &"the state says that it is of another block, or of another chain, than the blocks do; fetch the file again, \
-              from somebody else",
+            &"the state says that it is of another block than the checkpoint, or of another genesis than the chain spec; fetch \
+              the file again, from somebody else, or give the chain's own spec",
         ));
     }
     let spec = keep_spec(directory, spec)?;
@@ -123,19 +187,14 @@ fn import_into(
 }
 
 fn import_state(stream: &mut Stream, directory: &Path, root: &Hash) -> Result<(Heading, Counts), Failure> {
-    let is_new = !directory.exists();
     let files =
         Directory::open(directory).map_err(|error| failed(&format!("{}: {error}", directory.display())))?;
-    let names = files.list().map_err(|error| failed(&error))?;
-    if !names.is_empty() {
-        return Err(not_empty(directory));
-    }
     let bar = bar("values");
     let imported = import(Arc::new(files), Config::default(), &root.0, stream, |counts| {
         bar.set_position(counts.values);
     });
     bar.finish_and_clear();
-    imported.map_err(|error| thrown_away(directory, is_new, failed(&error)))
+    imported.map_err(|error| failed(&error))
 }
 
 fn commit(heading: &Heading) -> Commit {
@@ -151,31 +210,4 @@ fn not_empty(directory: &Path) -> Failure {
         "{} is not empty; name a directory that is, or is not there",
         directory.display()
     ))
-}
-
-/// Removes what was made of a file that turned out to be wrong: what is verified so far is no state.
-fn thrown_away(directory: &Path, is_new: bool, failure: Failure) -> Failure {
-    let removed = if is_new {
-        std::fs::remove_dir_all(directory)
-    } else {
-        empty(directory)
-    };
-    match removed {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Failure::new(format!("{failure}; delete {}: {error}", directory.display()))
-        }
-        _ => failure,
-    }
-}
-
-fn empty(directory: &Path) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            std::fs::remove_dir_all(entry.path())?;
-        } else {
-            std::fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }
