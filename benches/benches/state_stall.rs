@@ -7,16 +7,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 
+#[path = "../../state/tests/common/gate.rs"]
+mod gate;
+
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use gate::{Gate, Gated};
 use millrace_benches::host;
 use millrace_benches::report::save_json;
-use millrace_state::files::{Contents, Directory, File, Files};
+use millrace_state::files::Directory;
 use millrace_state::{Changes, Config, Genesis, Path, Store, Value, VersionId};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -50,86 +53,6 @@ struct Arguments {
     /// What cargo passes to every bench
     #[arg(long, hide = true)]
     bench: bool,
-}
-
-/// What changes files waits while it is shut.
-#[derive(Debug, Default)]
-struct Gate {
-    is_shut: Mutex<bool>,
-    opened: Condvar,
-    waited: AtomicU64,
-}
-
-impl Gate {
-    fn pass(&self) {
-        let is_shut = self.is_shut.lock().unwrap();
-        if *is_shut {
-            self.waited.fetch_add(1, Ordering::Relaxed);
-        }
-        drop(self.opened.wait_while(is_shut, |is_shut| *is_shut).unwrap());
-    }
-
-    fn set(&self, is_shut: bool) {
-        *self.is_shut.lock().unwrap() = is_shut;
-        self.opened.notify_all();
-    }
-}
-
-#[derive(Debug)]
-struct Gated<T>(T, Arc<Gate>);
-
-impl Files for Gated<Directory> {
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.0.list()
-    }
-
-    fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
-        self.1.pass();
-        Ok(Box::new(Gated(self.0.create(name)?, Arc::clone(&self.1))))
-    }
-
-    fn open(&self, name: &str) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(Gated(self.0.open(name)?, Arc::clone(&self.1))))
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.1.pass();
-        self.0.remove(name)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.1.pass();
-        self.0.sync()
-    }
-}
-
-impl File for Gated<Box<dyn File>> {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read(bytes, offset)
-    }
-
-    fn contents(&self) -> io::Result<Contents> {
-        self.0.contents()
-    }
-
-    fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.1.pass();
-        self.0.write(bytes, offset)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.1.pass();
-        self.0.set_len(len)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.1.pass();
-        self.0.sync()
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
@@ -271,10 +194,7 @@ fn main() {
         }
         drop(to_commit);
     });
-    assert!(
-        gate.waited.load(Ordering::Relaxed) > 0,
-        "somebody met a disk that stood still"
-    );
+    assert!(gate.stopped() > 0, "somebody met a disk that stood still");
 
     let mut rows = Vec::new();
     println!(

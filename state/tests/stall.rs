@@ -2,97 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::io;
-use std::sync::{Arc, Condvar, Mutex};
+#[path = "common/gate.rs"]
+mod gate;
 
-use millrace_state::files::{File, Files, MemoryFiles};
+use std::sync::Arc;
+
+use gate::{Gate, Gated};
+use millrace_state::files::MemoryFiles;
 use millrace_state::{Changes, Config, Genesis, Path, Store, VersionId};
-
-/// Writes and syncs wait while it is shut.
-#[derive(Debug, Default)]
-struct Gate {
-    /// Whether it is shut, and how many wait.
-    state: Mutex<(bool, u32)>,
-    changed: Condvar,
-}
-
-impl Gate {
-    fn pass(&self) {
-        let mut state = self.state.lock().unwrap();
-        state.1 += 1;
-        self.changed.notify_all();
-        state = self.changed.wait_while(state, |(is_shut, _)| *is_shut).unwrap();
-        state.1 -= 1;
-    }
-
-    fn set(&self, is_shut: bool) {
-        self.state.lock().unwrap().0 = is_shut;
-        self.changed.notify_all();
-    }
-
-    /// Returns when somebody waits.
-    fn wait_for_waiting(&self) {
-        let state = self.state.lock().unwrap();
-        drop(
-            self.changed
-                .wait_while(state, |(_, waiting)| *waiting == 0)
-                .unwrap(),
-        );
-    }
-}
-
-#[derive(Debug)]
-struct Gated<T>(T, Arc<Gate>);
-
-impl Files for Gated<MemoryFiles> {
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.0.list()
-    }
-
-    fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
-        self.1.pass();
-        Ok(Box::new(Gated(self.0.create(name)?, Arc::clone(&self.1))))
-    }
-
-    fn open(&self, name: &str) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(Gated(self.0.open(name)?, Arc::clone(&self.1))))
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.1.pass();
-        self.0.remove(name)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.1.pass();
-        self.0.sync()
-    }
-}
-
-impl File for Gated<Box<dyn File>> {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read(bytes, offset)
-    }
-
-    fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.1.pass();
-        self.0.write(bytes, offset)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.1.pass();
-        self.0.set_len(len)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.1.pass();
-        self.0.sync()
-    }
-}
 
 fn id(height: u64) -> VersionId {
     VersionId([height as u8 + 1; 32])

@@ -215,17 +215,17 @@ pub enum CheckpointError {
     NotEmpty,
 }
 
-/// What a verified checkpoint vouches for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Vouched {
+/// A checkpoint that was verified, and what it vouches for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Vouched<'a> {
+    checkpoint: &'a Checkpoint,
+    genesis: Block,
     /// The block after which the state is.
     pub state: BlockRef,
     /// Root of the state.
     pub root: Hash,
     /// The last block.
     pub last: BlockRef,
-    /// Genesis of the chain, by its spec.
-    pub genesis: Hash,
 }
 
 /// The most bytes of an encoded checkpoint: more than any chain needs for the few blocks that it has.
@@ -326,7 +326,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// What is wrong first.
-    pub fn verify(&self, spec: &ChainSpec, trusted: &Hash) -> Result<Vouched, CheckpointError> {
+    pub fn verify(&self, spec: &ChainSpec, trusted: &Hash) -> Result<Vouched<'_>, CheckpointError> {
         let (genesis, _) = genesis(spec).map_err(Box::new)?;
         let last = self.last().ok_or(CheckpointError::Empty("blocks"))?;
         if last.hash != *trusted {
@@ -379,7 +379,8 @@ impl Checkpoint {
             },
             root: receipt.post_state_root,
             last,
-            genesis: genesis_hash,
+            checkpoint: self,
+            genesis,
         })
     }
 
@@ -478,19 +479,26 @@ impl Checkpoint {
         let mut headers = self.blocks.iter().map(|certified| &certified.block.header);
         headers.find(|header| header.height == height)
     }
+}
 
-    /// Writes it to a new ledger, behind genesis. It must have been verified.
+impl Vouched<'_> {
+    /// Hash of the chain's genesis block, by its spec.
+    #[must_use]
+    pub fn genesis(&self) -> Hash {
+        self.genesis.hash()
+    }
+
+    /// Writes the checkpoint to a new ledger, behind genesis.
     ///
     /// # Errors
     /// [`CheckpointError::NotEmpty`], or the ledger's.
-    pub fn write(&self, spec: &ChainSpec, ledger: &Ledger) -> Result<(), CheckpointError> {
+    pub fn write(&self, ledger: &Ledger) -> Result<(), CheckpointError> {
         if ledger.last_finalized()?.is_some() {
             return Err(CheckpointError::NotEmpty);
         }
-        let (genesis, _) = genesis(spec).map_err(Box::new)?;
         let mut batch = Batch::new();
-        batch.finalized(0, genesis.hash()).block(genesis);
-        for Certified { block, certificate } in &self.blocks {
+        batch.finalized(0, self.genesis()).block(self.genesis.clone());
+        for Certified { block, certificate } in &self.checkpoint.blocks {
             let (height, hash) = (block.header.height, block.hash());
             batch.block(block.clone()).finalized(height, hash);
             if !certificate.is_empty() {
@@ -500,7 +508,7 @@ impl Checkpoint {
         for Execution {
             receipt,
             transactions,
-        } in &self.executions
+        } in &self.checkpoint.executions
         {
             // What is above the state is executed again, and compared.
             batch.execution(receipt.clone(), transactions.clone());

@@ -102,7 +102,7 @@ fn a_node_goes_on_from_any_settled_height() {
             let new = tempfile::tempdir().unwrap();
             old.carry_state(&vouched.state.hash, &vouched.root, new.path());
             let ledger = Ledger::in_memory(&old.spec).unwrap();
-            decoded.write(&old.spec, &ledger).unwrap();
+            vouched.write(&ledger).unwrap();
             // Twice, the second time from what it has written itself.
             for from in [last.height, old.last.height] {
                 let mut chain = Chain::open(old.spec.clone(), ledger.clone(), kept_in(new.path()));
@@ -133,7 +133,8 @@ fn a_node_that_lost_its_imported_state_says_so() {
     let old = old(Commitment::ExecutionReceipts, 14);
     let checkpoint = Checkpoint::of(&old.ledger, None).unwrap();
     let ledger = Ledger::in_memory(&old.spec).unwrap();
-    checkpoint.write(&old.spec, &ledger).unwrap();
+    let vouched = checkpoint.verify(&old.spec, &old.last.hash).unwrap();
+    vouched.write(&ledger).unwrap();
     let begins = ledger.begins_at().unwrap();
     assert!(begins > 1);
     let opened = Engine::open(old.spec.clone(), ledger.clone(), EngineConfig::default());
@@ -154,10 +155,7 @@ fn a_node_that_lost_its_imported_state_says_so() {
             Err(MakeCheckpointError::Missing { .. } | MakeCheckpointError::NotSettled { .. })
         ));
     }
-    assert!(matches!(
-        checkpoint.write(&old.spec, &ledger),
-        Err(CheckpointError::NotEmpty)
-    ));
+    assert!(matches!(vouched.write(&ledger), Err(CheckpointError::NotEmpty)));
     let whole = Ledger::in_memory(&old.spec).unwrap();
     assert!(matches!(
         Checkpoint::of(&whole, None),

@@ -64,14 +64,18 @@ fn chain(directory: &Path, transactions: u32) -> (u64, String) {
     )
 }
 
+/// What is in a directory, by name.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    files.sort();
+    files
+}
+
 /// Log files of a directory of states, oldest first.
 fn logs(states: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(states).unwrap().flatten();
-    let mut logs: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
-        .collect();
-    logs.sort();
+    let mut logs = files(states);
+    logs.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
     logs
 }
 
@@ -178,14 +182,6 @@ fn states_are_checked_exported_and_imported() {
     let report = json(&["state", "check", text(&data), "--json"]);
     let versions = report["versions"].as_array().unwrap();
     assert!(versions.contains(newest), "{report}");
-}
-
-/// Files below a directory.
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(directory).unwrap().flatten();
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    files.sort();
-    files
 }
 
 #[test]

@@ -40,11 +40,11 @@ pub(super) fn run(directory: &Path, json: bool) -> Result<(), Failure> {
     Err(Failure::new(match newest {
         Some(version) => format!(
             "state check: damaged; what is at height {} is whole: delete the directory of states, and the node executes \
-             its blocks again from the ledger",
+             its blocks again from the ledger, or import a state again if it began with one",
             version.height
         ),
         None => "state check: damaged, and no version is whole: delete the directory of states, and the node executes its \
-                 blocks again from the ledger"
+                 blocks again from the ledger, or import a state again if it began with one"
             .to_owned(),
     }))
 }

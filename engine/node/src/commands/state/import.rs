@@ -58,8 +58,7 @@ pub(super) fn run(file: &Path, directory: &Path, trusted: Trusted, json: bool) -
             let checkpoint = Checkpoint::decode(&blocks).map_err(|error| failed(&error))?;
             drop(blocks);
             let vouched = checkpoint.verify(&spec, &block).map_err(|error| failed(&error))?;
-            let (heading, counts) =
-                import_node(&mut stream, place.new_directory(), &checkpoint, &vouched, spec)?;
+            let (heading, counts) = import_node(&mut stream, place.new_directory(), &vouched, spec)?;
             place.put()?;
             told(&commit(&heading), &counts, Some(&vouched.last), "imported", json);
         }
@@ -168,13 +167,12 @@ fn read_blocks(stream: &mut Stream, length: u64) -> std::io::Result<Vec<u8>> {
 fn import_node(
     stream: &mut Stream,
     directory: &Path,
-    checkpoint: &Checkpoint,
-    vouched: &Vouched,
+    vouched: &Vouched<'_>,
     spec: ChainSpec,
 ) -> Result<(Heading, Counts), Failure> {
     let (heading, counts) = import_state(stream, &directory.join(STATE_DIRECTORY), &vouched.root)?;
     let is_of_block = heading.height == vouched.state.height && heading.id.0 == vouched.state.hash.0;
-    if !is_of_block || heading.genesis.0 != vouched.genesis.0 {
+    if !is_of_block || heading.genesis.0 != vouched.genesis().0 {
         return Err(failed(
             &"the state says that it is of another block than the checkpoint, or of another genesis than the chain spec; fetch \
               the file again, from somebody else, or give the chain's own spec",
@@ -182,7 +180,7 @@ fn import_node(
     }
     let spec = keep_spec(directory, spec)?;
     let ledger = Ledger::open(&directory.join(LEDGER_FILE), &spec).map_err(|error| failed(&error))?;
-    checkpoint.write(&spec, &ledger).map_err(|error| failed(&error))?;
+    vouched.write(&ledger).map_err(|error| failed(&error))?;
     Ok((heading, counts))
 }
 
