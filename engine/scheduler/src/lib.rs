@@ -20,6 +20,7 @@
 //! - A claim that is dropped without being completed stops its stage for good: nothing behind a failure moves on.
 
 pub mod life;
+pub mod parallel;
 pub mod parking;
 pub mod ring;
 mod slot;
@@ -29,5 +30,5 @@ mod sync;
 mod models;
 
 pub use life::{Life, Status};
-pub use parking::Worker;
+pub use parking::{Crew, Worker};
 pub use ring::{Claim, Failure, Full, Publisher, Ring, Sequence, Stage, ring};

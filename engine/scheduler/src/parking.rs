@@ -20,58 +20,89 @@ struct Bed {
     thread: OnceLock<thread::Thread>,
 }
 
-/// All workers of one ring; at most [`MAX_WORKERS`].
 #[derive(Debug)]
-pub(crate) struct Beds {
+struct Beds {
     beds: Box<[Bed]>,
     taken: AtomicU32,
     closed: AtomicBool,
 }
 
-/// The most workers that one ring knows.
+/// All workers of one pool; at most [`MAX_WORKERS`]. Whoever makes work for them holds a clone.
+#[derive(Clone, Debug)]
+pub struct Crew(Arc<Beds>);
+
+/// The most workers that one crew knows.
 pub const MAX_WORKERS: usize = if cfg!(loom) { 2 } else { 256 };
 
-impl Beds {
-    pub(crate) fn new() -> Self {
+impl Default for Crew {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Crew {
+    /// A crew without workers.
+    #[must_use]
+    pub fn new() -> Self {
         let bed = || Bed {
             state: AtomicU32::new(AWAKE),
             thread: OnceLock::new(),
         };
-        Self {
+        Self(Arc::new(Beds {
             beds: (0..MAX_WORKERS).map(|_| bed()).collect(),
             taken: AtomicU32::new(0),
             closed: AtomicBool::new(false),
-        }
+        }))
+    }
+
+    /// Makes the calling thread a worker; `None` when there are [`MAX_WORKERS`].
+    #[must_use]
+    pub fn register(&self) -> Option<Worker> {
+        Worker::register(&self.0)
     }
 
     /// Wakes one parked worker, if there is one. Call after the work is visible.
-    pub(crate) fn wake_one(&self) {
+    pub fn wake_one(&self) {
         fence(Ordering::SeqCst);
-        let taken = self.taken.load(Ordering::Acquire) as usize;
-        for bed in &self.beds[..taken.min(MAX_WORKERS)] {
+        for bed in self.0.taken() {
             if bed.wake() {
                 return;
             }
         }
     }
 
-    /// Lets every worker end: parked ones wake, and none parks again.
-    pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
+    /// Wakes every parked worker. Call after what they wait for is visible.
+    pub fn wake_all(&self) {
         fence(Ordering::SeqCst);
-        let taken = self.taken.load(Ordering::Acquire) as usize;
-        for bed in &self.beds[..taken.min(MAX_WORKERS)] {
+        for bed in self.0.taken() {
             bed.wake();
         }
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
+    /// Lets every worker end: parked ones wake, and none parks again.
+    pub(crate) fn close(&self) {
+        self.0.closed.store(true, Ordering::SeqCst);
+        self.wake_all();
+    }
+}
+
+impl Beds {
+    fn taken(&self) -> &[Bed] {
+        let taken = self.taken.load(Ordering::Acquire) as usize;
+        &self.beds[..taken.min(MAX_WORKERS)]
+    }
+
+    fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
 }
 
 impl Bed {
     fn wake(&self) -> bool {
+        // Mostly nobody sleeps, and then nobody's word is written to.
+        if self.state.load(Ordering::Relaxed) != PARKED {
+            return false;
+        }
         let was_parked = self
             .state
             .compare_exchange(PARKED, AWAKE, Ordering::AcqRel, Ordering::Relaxed)
@@ -94,7 +125,7 @@ pub struct Worker {
 
 impl Worker {
     /// The calling thread, or `None` when [`MAX_WORKERS`] are registered.
-    pub(crate) fn register(beds: &Arc<Beds>) -> Option<Self> {
+    fn register(beds: &Arc<Beds>) -> Option<Self> {
         let mut index = beds.taken.load(Ordering::Acquire);
         loop {
             if index as usize >= MAX_WORKERS {
@@ -120,8 +151,8 @@ impl Worker {
         })
     }
 
-    /// Sleeps until `is_ready` may have become true or the ring is closed. Spurious returns are harmless: look again.
-    pub(crate) fn park_unless(&self, is_ready: impl Fn() -> bool) {
+    /// Sleeps until `is_ready` may have become true or the crew is closed. Spurious returns are harmless: look again.
+    pub fn park_unless(&self, is_ready: impl Fn() -> bool) {
         let bed = &self.beds.beds[self.index];
         bed.state.store(PARKED, Ordering::SeqCst);
         fence(Ordering::SeqCst);
@@ -134,7 +165,9 @@ impl Worker {
         }
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
+    /// Whether the crew was told to end.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
         self.beds.is_closed()
     }
 }

@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use std::ops::Deref;
 
 use crate::life::Status;
-use crate::parking::{Beds, Worker};
+use crate::parking::{Crew, Worker};
 use crate::slot::Slot;
 use crate::sync::{Arc, AtomicU64, Ordering};
 
@@ -59,7 +59,7 @@ struct Shared<T> {
     cursors: [AtomicU64; 4],
     /// Sequence << 2 | stage of the first claim that was dropped; [`NONE`] until then.
     failure: AtomicU64,
-    beds: Arc<Beds>,
+    crew: Crew,
 }
 
 /// Creates a ring with `capacity` slots: its one publisher, and the handle that workers share.
@@ -70,7 +70,7 @@ pub fn ring<T: Send + Sync>(capacity: NonZeroUsize) -> (Publisher<T>, Ring<T>) {
         published: AtomicU64::new(0),
         cursors: std::array::from_fn(|_| AtomicU64::new(0)),
         failure: AtomicU64::new(NONE),
-        beds: Arc::new(Beds::new()),
+        crew: Crew::new(),
     });
     (
         Publisher {
@@ -120,7 +120,7 @@ impl<T: Send + Sync> Publisher<T> {
             .advance(shared.incarnation(sequence), Status::Free, Status::Ordered);
         debug_assert_eq!(moved, Ok(()), "a slot behind the last stage is free");
         shared.published.store(sequence + 1, Ordering::Release);
-        shared.beds.wake_one();
+        shared.crew.wake_one();
         Ok(sequence)
     }
 }
@@ -242,7 +242,7 @@ impl<T: Send + Sync> Ring<T> {
     /// Makes the calling thread a worker of this ring; `None` when there are [`crate::parking::MAX_WORKERS`].
     #[must_use]
     pub fn register(&self) -> Option<Worker> {
-        Worker::register(&self.shared.beds)
+        self.shared.crew.register()
     }
 
     /// Claims the most urgent task, sleeping until there is one; `None` once the ring is closed and nothing is ready.
@@ -262,7 +262,7 @@ impl<T: Send + Sync> Ring<T> {
 
     /// Lets workers end once nothing is ready for them.
     pub fn close(&self) {
-        self.shared.beds.close();
+        self.shared.crew.close();
     }
 }
 
@@ -312,8 +312,8 @@ impl<T: Send + Sync> Claim<'_, T> {
         }
         shared.cursors[self.stage.index()].store((self.sequence + 1) << 1, Ordering::Release);
         // Two things may have become possible: the next stage on this task, this stage on the next task.
-        shared.beds.wake_one();
-        shared.beds.wake_one();
+        shared.crew.wake_one();
+        shared.crew.wake_one();
         std::mem::forget(self);
     }
 }
@@ -336,7 +336,7 @@ impl<T: Send + Sync> Drop for Claim<'_, T> {
             .shared
             .failure
             .compare_exchange(NONE, word, Ordering::AcqRel, Ordering::Relaxed);
-        self.ring.shared.beds.wake_one();
+        self.ring.shared.crew.wake_one();
     }
 }
 
