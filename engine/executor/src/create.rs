@@ -49,7 +49,7 @@ pub(crate) fn create_contract(
         gas,
         depth,
     } = creation;
-    if execution.journal.account(&address)?.code_hash.is_some() {
+    if execution.journal.code_hash(&address)?.is_some() {
         execution.journal.undo_to(checkpoint);
         return Ok(Err(AddressCollision));
     }
@@ -66,9 +66,7 @@ pub(crate) fn create_contract(
     };
     let result = run_frame(execution, checkpoint, request)?;
     if result.end == FrameEnd::Returned {
-        execution
-            .journal
-            .update_account(&address, |account| account.code_hash = Some(code_hash))?;
+        execution.journal.set_code(&address, code_hash);
         execution.journal.set_slot(code_path(&code_hash), Some(bytes));
     }
     Ok(Ok(result))

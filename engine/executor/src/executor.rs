@@ -9,7 +9,7 @@ use millrace_types::{Address, Amount, ChainSpec, Gas, SignedTransaction, Transac
 use crate::context::{BlockContext, Rules};
 use crate::error::ExecutionError;
 use crate::gas::schedule;
-use crate::journal::{account_value, credit, read_account, supply_exceeded};
+use crate::journal::Writes;
 use crate::program_cache::ProgramCache;
 use crate::read_only::{ReadOnlyCall, ReadOnlyOutcome};
 use crate::reader::{Changes, Overlay, StateReader};
@@ -104,8 +104,8 @@ impl Executor {
             diagnostics: Vec::with_capacity(transactions.len()),
         };
         for (index, transaction) in (0..).zip(transactions) {
-            let done = self.execute_transaction(block, index, transaction, &overlay)?;
-            overlay.apply(done.changes);
+            let done = execute_transaction(self.rules(block), index, transaction, &overlay)?;
+            overlay.apply(done.writes)?;
             output.add(done.receipt, done.burned, done.tip, done.diagnostics);
         }
         pay_proposer(&mut overlay, &block.proposer, output.tips)?;
@@ -125,7 +125,16 @@ impl Executor {
         transaction: &SignedTransaction,
         state: &dyn StateReader,
     ) -> Result<TransactionOutput, ExecutionError> {
-        execute_transaction(self.rules(block), index, transaction, state)
+        let done = execute_transaction(self.rules(block), index, transaction, state)?;
+        let mut overlay = Overlay::new(state);
+        overlay.apply(done.writes)?;
+        Ok(TransactionOutput {
+            receipt: done.receipt,
+            changes: overlay.into_changes(),
+            burned: done.burned,
+            tip: done.tip,
+            diagnostics: done.diagnostics,
+        })
     }
 
     /// Runs a contract as if `call.from` called it in `block`, and discards what it did to the state.
@@ -174,14 +183,5 @@ impl BlockOutput {
 
 /// Gives the block's tips to its proposer, in one write.
 fn pay_proposer(overlay: &mut Overlay<'_>, proposer: &Address, tips: Amount) -> Result<(), ExecutionError> {
-    if tips == 0 {
-        return Ok(());
-    }
-    let mut account = read_account(overlay, proposer)?;
-    if !credit(&mut account, tips) {
-        return Err(supply_exceeded(proposer));
-    }
-    let path = millrace_types::state::account_path(proposer);
-    overlay.apply(Changes::from([(path, account_value(&account))]));
-    Ok(())
+    overlay.apply(Writes::credit(proposer, tips))
 }

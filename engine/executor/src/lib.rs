@@ -48,7 +48,7 @@ pub use gas::{GasSchedule, charged_gas, intrinsic_gas, schedule};
 pub use genesis::genesis_changes;
 pub use millrace_jit::{CodeCache, Tier};
 pub use read_only::{ReadOnlyCall, ReadOnlyOutcome};
-pub use reader::{Changes, Overlay, StateReader};
+pub use reader::{Changes, StateReader};
 pub use spec_check::{MAX_CALL_DEPTH, SpecError, check_spec};
 pub use stack::{on_large_stack, required_stack_bytes};
 pub use transaction::{Diagnostics, TransactionOutput, most_cost};

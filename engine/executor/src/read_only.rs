@@ -58,7 +58,7 @@ pub(crate) fn call_read_only(
         return Err(ExecutionError::TooMuchValue { value: call.value });
     }
     let mut execution = Execution::new(rules, call.from, state);
-    let Some(code_hash) = execution.journal.account(&call.to)?.code_hash else {
+    let Some(code_hash) = execution.journal.code_hash(&call.to)? else {
         return Ok(ReadOnlyOutcome::failed(Failure::NoCode, None));
     };
     let gas = call.gas_limit.min(MAX_GAS);

@@ -3,32 +3,69 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use millrace_types::state::Path;
+use millrace_types::state::{Account, Path};
 
-use crate::error::ReadError;
+use crate::error::{ExecutionError, ReadError};
+use crate::journal::{AccountWrite, Writes, account_value, supply_exceeded};
 
 /// Values by path, as they are before the execution.
 ///
 /// Duties of an implementation: for the length of one execution, equal paths get equal answers; a value is answered
 /// whole; `None` means that the state holds nothing there, never that it is not known (that is
 /// [`ReadError::Unavailable`]). It is called from the thread that executes, several executions at a time.
-pub trait StateReader: Send + Sync {
+pub trait StateReader {
     /// The value under `path`.
     ///
     /// # Errors
     /// [`ReadError`] ends the execution at once; nothing of it counts.
     fn get(&self, path: &Path) -> Result<Option<Arc<[u8]>>, ReadError>;
+
+    /// The account under `path`, where nothing but accounts lies; the default account where there is none.
+    ///
+    /// # Errors
+    /// As [`Self::get`]; [`ExecutionError::CorruptState`] if what lies there is no account.
+    fn account(&self, path: &Path) -> Result<Account, ExecutionError> {
+        match self.get(path)? {
+            None => Ok(Account::default()),
+            Some(bytes) => borsh::from_slice(&bytes).map_err(|_| ExecutionError::CorruptState {
+                path: *path,
+                what: "no account record decodes from it",
+            }),
+        }
+    }
+
+    /// Whether accounts are answered as they may be before the execution, others being still under way. What the
+    /// execution needs of them is then checked when it counts.
+    fn is_guess(&self) -> bool {
+        false
+    }
 }
 
 impl<T: StateReader + ?Sized> StateReader for &T {
     fn get(&self, path: &Path) -> Result<Option<Arc<[u8]>>, ReadError> {
         (**self).get(path)
     }
+
+    fn account(&self, path: &Path) -> Result<Account, ExecutionError> {
+        (**self).account(path)
+    }
+
+    fn is_guess(&self) -> bool {
+        (**self).is_guess()
+    }
 }
 
 impl<T: StateReader + ?Sized> StateReader for Arc<T> {
     fn get(&self, path: &Path) -> Result<Option<Arc<[u8]>>, ReadError> {
         (**self).get(path)
+    }
+
+    fn account(&self, path: &Path) -> Result<Account, ExecutionError> {
+        (**self).account(path)
+    }
+
+    fn is_guess(&self) -> bool {
+        (**self).is_guess()
     }
 }
 
@@ -42,39 +79,62 @@ impl StateReader for BTreeMap<Path, Arc<[u8]>> {
 /// Values that an execution writes: `None` removes. A value may equal the one before.
 pub type Changes = BTreeMap<Path, Option<Arc<[u8]>>>;
 
-/// Changes on top of a state.
-pub struct Overlay<'a> {
+/// What transactions wrote so far, on top of a state.
+pub(crate) struct Overlay<'a> {
     base: &'a dyn StateReader,
-    changes: Changes,
+    slots: Changes,
+    accounts: BTreeMap<Path, Account>,
 }
 
 impl<'a> Overlay<'a> {
     /// Nothing changed yet.
-    #[must_use]
-    pub fn new(base: &'a dyn StateReader) -> Self {
+    pub(crate) fn new(base: &'a dyn StateReader) -> Self {
         Self {
             base,
-            changes: Changes::new(),
+            slots: Changes::new(),
+            accounts: BTreeMap::new(),
         }
     }
 
-    /// Lays `changes` on top.
-    pub fn apply(&mut self, changes: Changes) {
-        self.changes.extend(changes);
+    /// Lays what a transaction did on top.
+    ///
+    /// # Errors
+    /// Those of reading the accounts, and of balances that no supply reaches.
+    pub(crate) fn apply(&mut self, writes: Writes) -> Result<(), ExecutionError> {
+        self.slots.extend(writes.slots);
+        for AccountWrite { path, change, need } in writes.accounts {
+            if change.is_none() {
+                continue;
+            }
+            let before = self.account(&path)?;
+            debug_assert!(need.holds(&before), "what was seen is what is there");
+            let after = change.apply(&before).map_err(|_| supply_exceeded(&path))?;
+            self.accounts.insert(path, after);
+        }
+        Ok(())
     }
 
     /// Everything changed so far.
-    #[must_use]
-    pub fn into_changes(self) -> Changes {
-        self.changes
+    pub(crate) fn into_changes(self) -> Changes {
+        let mut changes = self.slots;
+        let accounts = self.accounts.iter();
+        changes.extend(accounts.map(|(path, account)| (*path, account_value(account))));
+        changes
     }
 }
 
 impl StateReader for Overlay<'_> {
     fn get(&self, path: &Path) -> Result<Option<Arc<[u8]>>, ReadError> {
-        match self.changes.get(path) {
+        match self.slots.get(path) {
             Some(value) => Ok(value.clone()),
             None => self.base.get(path),
+        }
+    }
+
+    fn account(&self, path: &Path) -> Result<Account, ExecutionError> {
+        match self.accounts.get(path) {
+            Some(account) => Ok(*account),
+            None => self.base.account(path),
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::error::{ExecutionError, NotAdmissible};
 use crate::execution::{Execution, FrameTrap, NoProgram};
 use crate::frame::{CallKind, FrameEnd, FrameRequest, FrameResult, run_frame, unpaid_frame};
 use crate::gas::{charged_gas, intrinsic_gas};
+use crate::journal::Writes;
 use crate::reader::{Changes, StateReader};
 
 /// What a transaction leaves behind.
@@ -41,6 +42,15 @@ pub struct TransactionOutput {
     pub tip: Amount,
     /// For logs and traces.
     pub diagnostics: Diagnostics,
+}
+
+/// The same with what it writes as differences: [`Overlay::apply`](crate::reader::Overlay::apply) makes changes of it.
+pub(crate) struct Executed {
+    pub(crate) receipt: TransactionReceipt,
+    pub(crate) writes: Writes,
+    pub(crate) burned: Amount,
+    pub(crate) tip: Amount,
+    pub(crate) diagnostics: Diagnostics,
 }
 
 /// What a receipt does not say. No part of consensus.
@@ -68,7 +78,7 @@ pub(crate) fn execute_transaction(
     index: u32,
     signed: &SignedTransaction,
     reader: &dyn StateReader,
-) -> Result<TransactionOutput, ExecutionError> {
+) -> Result<Executed, ExecutionError> {
     let hash = signed.hash();
     let transaction = &signed.transaction;
     let sender = transaction.sender();
@@ -101,24 +111,26 @@ fn begin(
     if let Err(reason) = check_constants(&execution.rules, transaction, intrinsic) {
         return Ok(Err(reason));
     }
-    let account = execution.journal.account(sender)?;
-    if account.nonce != transaction.nonce {
-        return Ok(Err(NotAdmissible::Nonce {
-            expected: account.nonce,
-            found: transaction.nonce,
-        }));
-    }
     let needed = most_cost(transaction).unwrap_or(Amount::MAX);
-    if account.balance < needed {
-        return Ok(Err(NotAdmissible::Unpayable {
-            balance: account.balance,
-            needed,
-        }));
+    let journal = &mut execution.journal;
+    if journal.is_guess() {
+        // Admission has seen to both: transactions of one sender need not wait for each other. It is checked when this
+        // one commits.
+        journal.assume(sender, transaction.nonce, needed);
+    } else {
+        let nonce = journal.nonce(sender)?;
+        if nonce != transaction.nonce {
+            return Ok(Err(NotAdmissible::Nonce {
+                expected: nonce,
+                found: transaction.nonce,
+            }));
+        }
+        if !journal.covers(sender, needed)? {
+            let balance = journal.balance(sender)?;
+            return Ok(Err(NotAdmissible::Unpayable { balance, needed }));
+        }
     }
-    execution.journal.update_account(sender, |account| {
-        account.nonce += 1;
-        account.balance -= needed;
-    })?;
+    journal.pay_in_advance(sender, needed)?;
     Ok(Ok(()))
 }
 
@@ -194,7 +206,7 @@ fn run_call(
     input: &[u8],
     gas: Gas,
 ) -> Result<End, ExecutionError> {
-    let Some(code_hash) = execution.journal.account(to)?.code_hash else {
+    let Some(code_hash) = execution.journal.code_hash(to)? else {
         return Ok(End::without_code(Outcome::Failed(Failure::NoCode)));
     };
     let code = match execution.program(&code_hash, gas)? {
@@ -300,7 +312,7 @@ fn settle(
     transaction: &Transaction,
     (gas_used, gas_limit): (Gas, Gas),
     end: End,
-) -> Result<TransactionOutput, ExecutionError> {
+) -> Result<Executed, ExecutionError> {
     let price = Amount::from(transaction.gas_price);
     let minimum = Amount::from(execution.rules.limits.min_gas_price);
     let gas_charged = charged_gas(gas_used, gas_limit);
@@ -327,9 +339,9 @@ fn settle(
         logs: output.logs,
         created: end.created,
     };
-    Ok(TransactionOutput {
+    Ok(Executed {
         receipt,
-        changes: output.changes,
+        writes: output.writes,
         burned: charged * minimum,
         tip: charged * (price - minimum),
         diagnostics,

@@ -97,7 +97,8 @@ impl Frame<'_, '_> {
         let address = read_address(call, address)?;
         check_writable(call, dst, 16)?;
         self.access_account(call, &address)?;
-        let balance = self.balance_of(&address)?;
+        let balance = self.execution.journal.balance(&address);
+        let balance = self.or_abandon(balance)?;
         write(call, dst, &balance.to_le_bytes())
     }
 
@@ -137,14 +138,14 @@ impl Frame<'_, '_> {
 
     /// The code to run, none if `gas` does not cover its first run, or the status that says why there is none to run.
     fn callee(&mut self, request: &CallRequest, gas: Gas) -> Step<Result<Option<Code>, u64>> {
-        if self.own_balance()? < request.value {
+        if !self.covers(request.value)? {
             return Ok(Err(status::INSUFFICIENT_BALANCE));
         }
         if self.is_deepest() {
             return Ok(Err(status::CALL_DEPTH));
         }
-        let account = self.execution.journal.account(&request.to);
-        let Some(code_hash) = self.or_abandon(account)?.code_hash else {
+        let code_hash = self.execution.journal.code_hash(&request.to);
+        let Some(code_hash) = self.or_abandon(code_hash)? else {
             return Ok(Err(status::NO_CODE));
         };
         let program = self.execution.program(&code_hash, gas);
@@ -219,7 +220,7 @@ impl Frame<'_, '_> {
         request: &CreateRequest,
     ) -> Step<(Address, Result<FrameResult, u64>)> {
         let none = Address::default();
-        if self.own_balance()? < request.value {
+        if !self.covers(request.value)? {
             return Ok((none, Err(status::INSUFFICIENT_BALANCE)));
         }
         if self.is_deepest() {
@@ -230,11 +231,9 @@ impl Frame<'_, '_> {
         let Ok(code) = rules.programs.load(&code_hash(bytes), bytes, rules.machine) else {
             return Ok((none, Err(status::INVALID_PROGRAM)));
         };
-        let count = self.execution.journal.update_account(&self.contract, |account| {
-            account.nonce += 1;
-            account.nonce - 1
-        });
+        let count = self.execution.journal.nonce(&self.contract);
         let count = self.or_abandon(count)?;
+        self.execution.journal.count(&self.contract);
         let address = Address::of_create(&self.contract, count);
         let creation = Creation {
             code,
@@ -295,14 +294,10 @@ impl Frame<'_, '_> {
         self.execution.count_entry()
     }
 
-    fn balance_of(&mut self, address: &Address) -> Step<Amount> {
-        let account = self.execution.journal.account(address);
-        Ok(self.or_abandon(account)?.balance)
-    }
-
-    fn own_balance(&mut self) -> Step<Amount> {
-        let contract = self.contract;
-        self.balance_of(&contract)
+    /// Whether the contract has so much.
+    fn covers(&mut self, value: Amount) -> Step<bool> {
+        let covers = self.execution.journal.covers(&self.contract, value);
+        self.or_abandon(covers)
     }
 
     fn is_deepest(&self) -> bool {

@@ -7,15 +7,19 @@
 //! Reads are kept too, so that one transaction reads a path from the state at most once. A write to a storage slot
 //! reads nothing: two transactions that only write the same slot do not depend on each other's reads.
 
+mod account;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use millrace_types::state::{Account, Path, account_path, code_path};
 use millrace_types::{Address, Amount, Hash, Log};
 
-use crate::error::ExecutionError;
+use crate::error::{ExecutionError, ReadError};
 use crate::genesis::encode_account;
-use crate::reader::{Changes, StateReader};
+use crate::reader::StateReader;
+pub(crate) use account::{AccountChange, AccountNeed};
+use account::{Entry, OutOfRange};
 
 /// A value by path that was read or written.
 #[derive(Clone)]
@@ -24,18 +28,12 @@ struct Slot {
     written: bool,
 }
 
-/// An account that was read or written.
-struct AccountEntry {
-    before: Account,
-    now: Account,
-}
-
 /// A transient slot's name: contract, key.
 type TransientKey = (Address, Vec<u8>);
 
 /// What a change replaced.
 enum Undo {
-    Account(Address, Account),
+    Account(Address, AccountChange),
     Slot(Path, Option<Slot>),
     Transient(TransientKey, Option<Arc<[u8]>>),
     WarmAccount(Address),
@@ -51,7 +49,7 @@ pub(crate) struct Checkpoint(usize);
 /// See the module's documentation.
 pub(crate) struct Journal<'a> {
     reader: &'a dyn StateReader,
-    accounts: BTreeMap<Address, AccountEntry>,
+    accounts: BTreeMap<Address, Entry>,
     slots: BTreeMap<Path, Slot>,
     transient: BTreeMap<TransientKey, Arc<[u8]>>,
     warm_accounts: BTreeSet<Address>,
@@ -64,8 +62,39 @@ pub(crate) struct Journal<'a> {
 
 /// What a transaction leaves behind.
 pub(crate) struct JournalOutput {
-    pub(crate) changes: Changes,
+    pub(crate) writes: Writes,
     pub(crate) logs: Vec<Log>,
+}
+
+/// What a transaction does to the state, and what it needs of the accounts that it did it on.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Writes {
+    /// Values of storage slots and code, by ascending path; `None` removes.
+    pub(crate) slots: Vec<(Path, Option<Arc<[u8]>>)>,
+    pub(crate) accounts: Vec<AccountWrite>,
+}
+
+impl Writes {
+    /// Units for one account.
+    pub(crate) fn credit(address: &Address, amount: Amount) -> Self {
+        let account = AccountWrite {
+            path: account_path(address),
+            change: AccountChange::credit(amount),
+            need: AccountNeed::default(),
+        };
+        Self {
+            slots: Vec::new(),
+            accounts: vec![account],
+        }
+    }
+}
+
+/// An account that a transaction changed or depended on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct AccountWrite {
+    pub(crate) path: Path,
+    pub(crate) change: AccountChange,
+    pub(crate) need: AccountNeed,
 }
 
 impl<'a> Journal<'a> {
@@ -97,13 +126,7 @@ impl<'a> Journal<'a> {
         while self.undo.len() > checkpoint.0 {
             let Some(undo) = self.undo.pop() else { break };
             match undo {
-                Undo::Account(address, account) => {
-                    let entry = self
-                        .accounts
-                        .get_mut(&address)
-                        .expect("a changed account was read first");
-                    entry.now = account;
-                }
+                Undo::Account(address, change) => self.entry(&address).change = change,
                 Undo::Slot(path, Some(slot)) => drop(self.slots.insert(path, slot)),
                 Undo::Slot(path, None) => drop(self.slots.remove(&path)),
                 Undo::Transient(key, Some(value)) => drop(self.transient.insert(key, value)),
@@ -119,57 +142,112 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// The account as it is now; the default account where there is none.
-    pub(crate) fn account(&mut self, address: &Address) -> Result<Account, ExecutionError> {
-        if let Some(entry) = self.accounts.get(address) {
-            return Ok(entry.now);
-        }
-        let account = read_account(self.reader, address)?;
-        self.accounts.insert(
-            *address,
-            AccountEntry {
-                before: account,
-                now: account,
-            },
-        );
-        Ok(account)
+    /// The balance now.
+    pub(crate) fn balance(&mut self, address: &Address) -> Result<Amount, ExecutionError> {
+        let before = self.before(address)?;
+        let balance = self.entry(address).balance(&before);
+        balance.map_err(|OutOfRange| self.out_of_range(address))
     }
 
-    /// Replaces the account by what `change` makes of it.
-    pub(crate) fn update_account<R>(
-        &mut self,
-        address: &Address,
-        change: impl FnOnce(&mut Account) -> R,
-    ) -> Result<R, ExecutionError> {
-        let before = self.account(address)?;
-        let mut now = before;
-        let result = change(&mut now);
-        if now != before {
-            let entry = self
-                .accounts
-                .get_mut(address)
-                .expect("the account was read above");
-            entry.now = now;
+    /// Whether the balance covers `amount`.
+    pub(crate) fn covers(&mut self, address: &Address, amount: Amount) -> Result<bool, ExecutionError> {
+        let before = self.before(address)?;
+        Ok(self.entry(address).covers(&before, amount))
+    }
+
+    /// The hash of the account's code now.
+    pub(crate) fn code_hash(&mut self, address: &Address) -> Result<Option<Hash>, ExecutionError> {
+        let before = self.before(address)?;
+        Ok(self.entry(address).code_hash(&before))
+    }
+
+    /// The nonce now.
+    pub(crate) fn nonce(&mut self, address: &Address) -> Result<u64, ExecutionError> {
+        let before = self.before(address)?;
+        Ok(self.entry(address).nonce(&before))
+    }
+
+    /// Uses a nonce and takes `amount`, which the caller knows to be covered.
+    pub(crate) fn pay_in_advance(&mut self, address: &Address, amount: Amount) -> Result<(), ExecutionError> {
+        self.count(address);
+        self.lose(address, amount)
+    }
+
+    /// Whether answers may turn out wrong, so that what admission guarantees is better taken for granted than looked at.
+    pub(crate) fn is_guess(&self) -> bool {
+        self.reader.is_guess()
+    }
+
+    /// Takes for granted that the account has this nonce and covers `amount`.
+    pub(crate) fn assume(&mut self, address: &Address, nonce: u64, amount: Amount) {
+        self.entry(address).assume(nonce, amount);
+    }
+
+    /// Adds 1 to the nonce.
+    pub(crate) fn count(&mut self, address: &Address) {
+        let change = self.entry(address).counting();
+        self.change(address, change);
+    }
+
+    /// Gives the account code.
+    pub(crate) fn set_code(&mut self, address: &Address, code_hash: Hash) {
+        let change = self.entry(address).with_code(code_hash);
+        self.change(address, change);
+    }
+
+    /// Gives `amount` to the account, which is not read for it. Total supply stays below 2^127, so an overflow means a
+    /// damaged state; it is found here or when the change is applied.
+    pub(crate) fn credit(&mut self, address: &Address, amount: Amount) -> Result<(), ExecutionError> {
+        let entry = self.entry(address);
+        let fits = entry.gaining(amount).and_then(|change| match &entry.before {
+            Some(before) => change.apply(before).map(|_| change),
+            None => Ok(change),
+        });
+        match fits {
+            Ok(change) => self.change(address, change),
+            Err(OutOfRange) => return Err(self.out_of_range(address)),
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self, address: &Address, amount: Amount) -> Result<(), ExecutionError> {
+        let change = self.entry(address).losing(amount);
+        let change = change.map_err(|OutOfRange| self.out_of_range(address))?;
+        self.change(address, change);
+        Ok(())
+    }
+
+    fn change(&mut self, address: &Address, to: AccountChange) {
+        let entry = self.entry(address);
+        let before = std::mem::replace(&mut entry.change, to);
+        if before != to {
             self.undo.push(Undo::Account(*address, before));
         }
-        Ok(result)
     }
 
-    /// Takes `amount` from the account if it has that much, and says whether it had.
-    pub(crate) fn debit(&mut self, address: &Address, amount: Amount) -> Result<bool, ExecutionError> {
-        self.update_account(address, |account| match account.balance.checked_sub(amount) {
-            Some(rest) => {
-                account.balance = rest;
-                true
-            }
-            None => false,
-        })
+    fn entry(&mut self, address: &Address) -> &mut Entry {
+        self.accounts
+            .entry(*address)
+            .or_insert_with(|| Entry::new(address))
     }
 
-    /// Gives `amount` to the account. Total supply stays below 2^127, so an overflow means a damaged state.
-    pub(crate) fn credit(&mut self, address: &Address, amount: Amount) -> Result<(), ExecutionError> {
-        let fits = self.update_account(address, |account| credit(account, amount))?;
-        fits.then_some(()).ok_or_else(|| supply_exceeded(address))
+    /// The account's record before the transaction; the default account where there is none.
+    fn before(&mut self, address: &Address) -> Result<Account, ExecutionError> {
+        let reader = self.reader;
+        let entry = self.entry(address);
+        match entry.before {
+            Some(before) => Ok(before),
+            None => Ok(*entry.before.insert(reader.account(&entry.path)?)),
+        }
+    }
+
+    /// A balance below zero comes of a guess, one beyond the supply of a guess or of damage.
+    fn out_of_range(&self, address: &Address) -> ExecutionError {
+        if self.is_guess() {
+            ReadError::Unavailable.into()
+        } else {
+            supply_exceeded(&account_path(address))
+        }
     }
 
     /// Moves `amount`, if `from` has it, and says whether it had.
@@ -179,9 +257,10 @@ impl<'a> Journal<'a> {
         to: &Address,
         amount: Amount,
     ) -> Result<bool, ExecutionError> {
-        if !self.debit(from, amount)? {
+        if !self.covers(from, amount)? {
             return Ok(false);
         }
+        self.lose(from, amount)?;
         self.credit(to, amount)?;
         Ok(true)
     }
@@ -275,35 +354,23 @@ impl<'a> Journal<'a> {
         self.undo.push(Undo::Log(bytes));
     }
 
-    /// Everything that stands. Accounts that are as they were are not in it; accounts that became empty are removed.
+    /// Everything that stands. Accounts that are as they were are in it for what the transaction needs of them.
     pub(crate) fn finish(self) -> JournalOutput {
-        let mut changes = Changes::new();
-        for (address, entry) in &self.accounts {
-            if entry.now != entry.before {
-                changes.insert(account_path(address), account_value(&entry.now));
-            }
-        }
-        for (path, slot) in self.slots {
-            if slot.written {
-                changes.insert(path, slot.value);
-            }
-        }
+        let slots = self.slots.into_iter().filter(|(_, slot)| slot.written);
+        let accounts = self.accounts.values().map(|entry| AccountWrite {
+            path: entry.path,
+            change: entry.change,
+            need: entry.need(),
+        });
         JournalOutput {
-            changes,
+            writes: Writes {
+                slots: slots.map(|(path, slot)| (path, slot.value)).collect(),
+                accounts: accounts
+                    .filter(|write| !write.change.is_none() || !write.need.is_none())
+                    .collect(),
+            },
             logs: self.logs,
         }
-    }
-}
-
-/// The account under `address` in a state; the default account where there is none.
-pub(crate) fn read_account(reader: &dyn StateReader, address: &Address) -> Result<Account, ExecutionError> {
-    let path = account_path(address);
-    match reader.get(&path)? {
-        None => Ok(Account::default()),
-        Some(bytes) => borsh::from_slice(&bytes).map_err(|_| ExecutionError::CorruptState {
-            path,
-            what: "no account record decodes from it",
-        }),
     }
 }
 
@@ -312,22 +379,10 @@ pub(crate) fn account_value(account: &Account) -> Option<Arc<[u8]>> {
     (*account != Account::default()).then(|| encode_account(account))
 }
 
-/// Adds to the balance and says whether it fits.
-#[must_use]
-pub(crate) fn credit(account: &mut Account, amount: Amount) -> bool {
-    match account.balance.checked_add(amount) {
-        Some(sum) => {
-            account.balance = sum;
-            true
-        }
-        None => false,
-    }
-}
-
-/// The damage that an overflowing balance shows.
-pub(crate) fn supply_exceeded(address: &Address) -> ExecutionError {
+/// The damage that a balance beyond the supply shows.
+pub(crate) fn supply_exceeded(path: &Path) -> ExecutionError {
     ExecutionError::CorruptState {
-        path: account_path(address),
+        path: *path,
         what: "its balance exceeds the total supply",
     }
 }

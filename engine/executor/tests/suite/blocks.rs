@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millrace_executor::host::number;
-use millrace_executor::{BlockContext, Changes, ExecutionError, ReadError, ReadOnlyCall, StateReader};
+use millrace_executor::{BlockContext, ExecutionError, ReadError, ReadOnlyCall, StateReader};
 use millrace_types::receipt::Failure;
 use millrace_types::state::{Account, Path, account_path};
 use millrace_types::{Address, Amount, Outcome, Payload, SignedTransaction};
@@ -383,17 +383,6 @@ fn a_context_is_that_of_its_header() {
         gas_limit: 1_234,
     };
     assert_eq!(BlockContext::of(&header), expected);
-}
-
-#[test]
-fn an_overlay_hides_what_it_removes() {
-    let mut base: BTreeMap<Path, Arc<[u8]>> = BTreeMap::new();
-    base.insert([1; 32], vec![1].into());
-    base.insert([2; 32], vec![2].into());
-    let mut overlay = millrace_executor::Overlay::new(&base);
-    overlay.apply(Changes::from([([1; 32], None), ([3; 32], Some(vec![3].into()))]));
-    let read = |byte| overlay.get(&[byte; 32]).unwrap().map(|value| value.to_vec());
-    assert_eq!([1, 2, 3, 4].map(read), [None, Some(vec![2]), Some(vec![3]), None]);
 }
 
 #[test]
