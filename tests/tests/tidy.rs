@@ -74,7 +74,10 @@ fn each_crate_knows_only_whom_it_may_know() {
         ("millrace-plugin-sdk", &["millrace-plugin-abi", "millrace-types"]),
         ("millrace-plugin-host", &["millrace-plugin-abi"]),
         ("millrace-plugin-solo", &["millrace-plugin-sdk"]),
-        ("millrace-executor", &["millrace-jit", "millrace-types"]),
+        (
+            "millrace-executor",
+            &["millrace-jit", "millrace-scheduler", "millrace-types"],
+        ),
         ("millrace-ledger", &["millrace-types"]),
         ("millrace-mempool", &["millrace-types"]),
         ("millrace-light-client", &["millrace-proof", "millrace-types"]),

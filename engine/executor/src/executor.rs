@@ -14,7 +14,7 @@ use crate::program_cache::ProgramCache;
 use crate::read_only::{ReadOnlyCall, ReadOnlyOutcome};
 use crate::reader::{Changes, Overlay, StateReader};
 use crate::spec_check::{SpecError, check_spec};
-use crate::transaction::{Diagnostics, TransactionOutput, execute_transaction};
+use crate::transaction::{Diagnostics, Executed, TransactionOutput, execute_transaction};
 
 /// Memory of the validated programs that are kept, their text counted as decoded.
 const PROGRAM_CACHE_BYTES: usize = 512 << 20;
@@ -94,19 +94,11 @@ impl Executor {
         state: &dyn StateReader,
     ) -> Result<BlockOutput, ExecutionError> {
         let mut overlay = Overlay::new(state);
-        let mut output = BlockOutput {
-            changes: Changes::new(),
-            receipts: Vec::with_capacity(transactions.len()),
-            gas_used: 0,
-            gas_charged: 0,
-            burned: 0,
-            tips: 0,
-            diagnostics: Vec::with_capacity(transactions.len()),
-        };
+        let mut output = BlockOutput::new(transactions.len());
         for (index, transaction) in (0..).zip(transactions) {
-            let done = execute_transaction(self.rules(block), index, transaction, &overlay)?;
-            overlay.apply(done.writes)?;
-            output.add(done.receipt, done.burned, done.tip, done.diagnostics);
+            let mut done = execute_transaction(self.rules(block), index, transaction, &overlay)?;
+            overlay.apply(std::mem::take(&mut done.writes))?;
+            output.add(done);
         }
         pay_proposer(&mut overlay, &block.proposer, output.tips)?;
         output.changes = overlay.into_changes();
@@ -155,7 +147,7 @@ impl Executor {
         crate::read_only::call_read_only(rules, call, state)
     }
 
-    fn rules<'a>(&'a self, block: &'a BlockContext) -> Rules<'a> {
+    pub(crate) fn rules<'a>(&'a self, block: &'a BlockContext) -> Rules<'a> {
         let versions = self.spec.versions_at(block.height);
         Rules {
             chain_id: self.spec.chain_id,
@@ -171,13 +163,27 @@ impl Executor {
 }
 
 impl BlockOutput {
-    fn add(&mut self, receipt: TransactionReceipt, burned: Amount, tip: Amount, diagnostics: Diagnostics) {
-        self.gas_used += receipt.gas_used;
-        self.gas_charged += receipt.gas_charged;
-        self.burned += burned;
-        self.tips += tip;
-        self.receipts.push(receipt);
-        self.diagnostics.push(diagnostics);
+    /// Of a block of which nothing is executed yet.
+    pub(crate) fn new(transactions: usize) -> Self {
+        Self {
+            changes: Changes::new(),
+            receipts: Vec::with_capacity(transactions),
+            gas_used: 0,
+            gas_charged: 0,
+            burned: 0,
+            tips: 0,
+            diagnostics: Vec::with_capacity(transactions),
+        }
+    }
+
+    /// Adds what the next transaction left, its writes apart.
+    pub(crate) fn add(&mut self, done: Executed) {
+        self.gas_used += done.receipt.gas_used;
+        self.gas_charged += done.receipt.gas_charged;
+        self.burned += done.burned;
+        self.tips += done.tip;
+        self.receipts.push(done.receipt);
+        self.diagnostics.push(done.diagnostics);
     }
 }
 

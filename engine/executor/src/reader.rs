@@ -25,19 +25,24 @@ pub trait StateReader {
     /// # Errors
     /// As [`Self::get`]; [`ExecutionError::CorruptState`] if what lies there is no account.
     fn account(&self, path: &Path) -> Result<Account, ExecutionError> {
-        match self.get(path)? {
-            None => Ok(Account::default()),
-            Some(bytes) => borsh::from_slice(&bytes).map_err(|_| ExecutionError::CorruptState {
-                path: *path,
-                what: "no account record decodes from it",
-            }),
-        }
+        decode_account(path, self.get(path)?.as_deref())
     }
 
     /// Whether accounts are answered as they may be before the execution, others being still under way. What the
     /// execution needs of them is then checked when it counts.
     fn is_guess(&self) -> bool {
         false
+    }
+}
+
+/// The account that lies under `path`.
+pub(crate) fn decode_account(path: &Path, bytes: Option<&[u8]>) -> Result<Account, ExecutionError> {
+    match bytes {
+        None => Ok(Account::default()),
+        Some(bytes) => borsh::from_slice(bytes).map_err(|_| ExecutionError::CorruptState {
+            path: *path,
+            what: "no account record decodes from it",
+        }),
     }
 }
 

@@ -132,7 +132,7 @@ fn a_nested_scenario_is_sound_at_every_gas_limit() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test's length is set from outside")]
-fn long_run() -> bool {
+pub fn long_run() -> bool {
     std::env::var("MILLRACE_LONG").is_ok()
 }
 

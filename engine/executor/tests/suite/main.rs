@@ -13,6 +13,7 @@ mod fees;
 mod gas;
 mod hashes;
 mod limits;
+mod parallel;
 mod partition;
 mod sample_contracts;
 mod spec;

@@ -7,7 +7,7 @@ use crate::common::world::{SENDERS, contract};
 use crate::common::{Script, World, elf, key};
 
 /// Senders are told apart by their place, contracts too.
-type Draw = (u8, u8, u8, Vec<(u8, u8, u64)>);
+pub type Draw = (u8, u8, u8, Vec<(u8, u8, u64)>);
 
 fn draws() -> impl Strategy<Value = Vec<Draw>> {
     let steps = prop::collection::vec((0..9u8, 0..4u8, 0..400_000u64), 0..6);
@@ -32,7 +32,7 @@ fn script(steps: &[(u8, u8, u64)]) -> Script {
     })
 }
 
-fn payload((_, kind, end, steps): &Draw) -> Payload {
+pub fn payload((_, kind, end, steps): &Draw) -> Payload {
     let script = script(steps);
     let input = match end {
         0 => script.reverting(0),

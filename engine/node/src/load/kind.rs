@@ -24,15 +24,15 @@ pub enum LoadKind {
     Hash,
 }
 
-static TOKEN: &[u8] = include_bytes!("../../../../contracts/artifacts/token.elf");
-static COUNTER: &[u8] = include_bytes!("../../../../contracts/artifacts/counter.elf");
-static HASH: &[u8] = include_bytes!("../../../../contracts/artifacts/hash.elf");
+pub static TOKEN: &[u8] = include_bytes!("../../../../contracts/artifacts/token.elf");
+pub static COUNTER: &[u8] = include_bytes!("../../../../contracts/artifacts/counter.elf");
+pub static HASH: &[u8] = include_bytes!("../../../../contracts/artifacts/hash.elf");
 
 const TOKEN_SUPPLY: u128 = 1 << 100;
 const TOKENS_EACH: u128 = 1 << 80;
 /// Selectors of the examples.
 const TOKEN_TRANSFER: u8 = 0x01;
-const COUNTER_INCREMENT: u8 = 0x01;
+pub const COUNTER_INCREMENT: u8 = 0x01;
 const HASH_GUEST_ROUNDS: u8 = 0x01;
 
 const DRAW: Domain = Domain::new("millrace/dev-load/1");
@@ -107,14 +107,14 @@ fn token_init() -> Vec<u8> {
     input
 }
 
-fn token_transfer(to: &Address, amount: u128) -> Vec<u8> {
+pub fn token_transfer(to: &Address, amount: u128) -> Vec<u8> {
     let mut input = vec![TOKEN_TRANSFER];
     input.extend_from_slice(&to.0);
     input.extend_from_slice(&amount.to_le_bytes());
     input
 }
 
-fn hash_rounds(rounds: u32, seed: &[u8; 32]) -> Vec<u8> {
+pub fn hash_rounds(rounds: u32, seed: &[u8; 32]) -> Vec<u8> {
     let mut input = vec![HASH_GUEST_ROUNDS];
     input.extend_from_slice(&rounds.to_le_bytes());
     input.extend_from_slice(seed);

@@ -5,7 +5,7 @@
 //! what is used and more (so what is charged never depends on order), and amounts never run out; so the state after
 //! all of it is one state, and its root one root.
 
-mod kind;
+pub mod kind;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -169,6 +169,18 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
         self.committed() as usize == self.slots.len() || self.is_cut.load(Ordering::SeqCst)
     }
 
+    /// Transactions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether it has no transactions.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     /// What became of it.
     pub fn summary(&self) -> Summary {
         Summary {
@@ -227,10 +239,10 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
 
     /// The first place that may not run yet.
     fn limit(&self) -> u32 {
-        (self.committed() + self.width.get().min(WINDOW)).min(self.len())
+        (self.committed() + self.width.get().min(WINDOW)).min(self.count())
     }
 
-    fn len(&self) -> u32 {
+    fn count(&self) -> u32 {
         u32::try_from(self.slots.len()).expect("checked when the batch was made")
     }
 
@@ -282,7 +294,7 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             self.gate.store(u64::from(committed) << 1, Ordering::SeqCst);
             // Whoever finished meanwhile found the gate busy and left: look again.
             fence(Ordering::SeqCst);
-            if committed == self.len() {
+            if committed == self.count() {
                 return self.crew.wake_all();
             }
             self.share_work();
@@ -298,7 +310,7 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
 
     /// Commits from `place` on, and says up to where.
     fn commit_from(&self, mut place: u32) -> u32 {
-        while place < self.len() {
+        while place < self.count() {
             let slot = &self.slots[place as usize];
             let (attempt, state) = slot.word.read();
             if state != State::Executed || !slot.word.advance(attempt, State::Executed, State::Checking) {
@@ -354,7 +366,7 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
         if readers.is_empty() {
             return;
         }
-        let end = (self.committed() + WINDOW).min(self.len());
+        let end = (self.committed() + WINDOW).min(self.count());
         for reader in (place + 1..end).filter(|reader| readers.contains(*reader)) {
             let slot = &self.slots[reader as usize];
             match slot.word.read() {

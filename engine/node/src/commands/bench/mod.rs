@@ -1,6 +1,7 @@
 //! `millrace bench`: how fast programs are on this machine, in every tier.
 
 mod measure;
+mod pipeline;
 mod table;
 
 use std::ffi::OsString;
@@ -19,6 +20,7 @@ use measure::{Guest, Measured, measure};
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
     Jit(JitArgs),
+    Pipeline(pipeline::PipelineArgs),
 }
 
 /// Time a program in every tier: the interpreter, tier 0 with what becomes hot compiled beside it, native code.
@@ -88,7 +90,10 @@ const REFUSED: u8 = 2;
 impl BenchCommand {
     /// Runs the command; gives the process's exit status.
     pub fn run(&self) -> ExitCode {
-        let Self::Jit(args) = self;
+        let args = match self {
+            Self::Jit(args) => args,
+            Self::Pipeline(args) => return args.run(),
+        };
         match args.measure() {
             Ok(rows) => args.show(&rows),
             Err((status, message)) => {
