@@ -58,6 +58,8 @@ pub struct Batch<K: Key, V: Value, O> {
     /// The lowest place that may be ready.
     cursor: AtomicU32,
     width: Width,
+    /// Workers that will ask for more without being woken.
+    awake: AtomicU32,
     /// Ended before its time: by [`Ticket::end_batch`], or by a ticket that was dropped.
     is_cut: AtomicBool,
     /// A ticket was dropped.
@@ -122,6 +124,7 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             gate: AtomicU64::new(0),
             cursor: AtomicU32::new(0),
             width: Width::new(workers),
+            awake: AtomicU32::new(0),
             is_cut: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
             crew,
@@ -159,9 +162,16 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
         }
     }
 
-    /// Whether [`Self::next`] may have something to execute, or the batch is over. For whoever is about to sleep.
+    /// Whether there may be something to do that no worker takes who is awake, or the batch is over. For whoever is about to
+    /// sleep. A worker that got a ticket counts as awake until it has ended it: then it has to ask [`Self::next`] again, or
+    /// wake another.
     pub fn has_news(&self) -> bool {
-        self.is_over() || self.cursor.load(Ordering::SeqCst) < self.limit()
+        if self.is_over() {
+            return true;
+        }
+        let (cursor, limit) = (self.cursor.load(Ordering::SeqCst), self.limit());
+        // One transaction is not worth a second worker: it would only take turns with the first.
+        cursor + 1 < limit || cursor < limit && self.awake.load(Ordering::SeqCst) == 0
     }
 
     /// Everything is committed, or the batch was cut.
@@ -225,6 +235,7 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             gate: AtomicU64::new(0),
             cursor: AtomicU32::new(0),
             width: Width::new(workers),
+            awake: AtomicU32::new(0),
             is_cut: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
             statistics: Statistics::default(),
@@ -247,6 +258,7 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
     }
 
     fn begin(&self, place: u32, attempt: u64, is_certain: bool) -> Ticket<'_, K, V, O> {
+        self.awake.fetch_add(1, Ordering::SeqCst);
         self.statistics.attempts.fetch_add(1, Ordering::Relaxed);
         let begin = |record: &mut Attempt<V, O>| {
             record.reads.clear();
@@ -416,6 +428,11 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             slot.word.set(attempt + 1, State::Ready);
             self.make_ready(place);
         }
+    }
+
+    /// A worker has ended its ticket.
+    fn rest(&self) {
+        self.awake.fetch_sub(1, Ordering::SeqCst);
     }
 
     fn cut(&self) {
@@ -592,6 +609,7 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
         batch.wake_waiters(place);
         batch.doubt(readers, place);
         batch.move_gate();
+        batch.rest();
     }
 
     /// Gives the attempt up until the transaction at `lower` has executed again.
@@ -622,6 +640,7 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
         ) {
             batch.wake_waiters(lower);
         }
+        batch.rest();
     }
 
     /// Gives the attempt up because it is stale already; it is tried again.
@@ -631,6 +650,7 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
         std::mem::forget(self);
         batch.make_ready(place);
         batch.move_gate();
+        batch.rest();
     }
 
     /// Gives the attempt up until everything below is committed.
@@ -643,6 +663,7 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
         // The gate may have arrived here meanwhile.
         fence(Ordering::SeqCst);
         batch.move_gate();
+        batch.rest();
     }
 
     /// Ends the whole batch with this output as its last: nothing behind it counts. Only a certain attempt may.
