@@ -2,7 +2,9 @@
 //!
 //! One writer, who replaces a small record; readers copy it. The lock is held for a copy only.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use millrace_types::Hash;
 
 use crate::api::{Counters, EngineStatus, Heights, PressureSnapshot, StopReason};
 
@@ -10,6 +12,8 @@ use crate::api::{Counters, EngineStatus, Heights, PressureSnapshot, StopReason};
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) heights: Heights,
+    /// The blocks from the finalized one's child to the head.
+    pub(crate) head_chain: Arc<[Hash]>,
     pub(crate) status: EngineStatus,
     pub(crate) pressure: PressureSnapshot,
     /// When the oldest block in flight came, in milliseconds since the epoch.
@@ -37,6 +41,11 @@ impl Board {
         facts.status = EngineStatus::Stopped {
             reason: reason.clone(),
         };
+    }
+
+    /// Heights, and the head chain above the finalized one.
+    pub(crate) fn chain(&self) -> (Heights, Arc<[Hash]>) {
+        self.read(|facts| (facts.heights, Arc::clone(&facts.head_chain)))
     }
 
     /// Reads a part of what it shows.

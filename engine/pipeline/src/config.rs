@@ -16,8 +16,13 @@ pub struct EngineConfig {
     pub queue_blocks: usize,
     /// Threads that execute blocks, compute roots and wait for the disk.
     pub workers: usize,
-    /// Unfinalized blocks kept at once, over all branches.
+    /// Unfinalized blocks kept at once, over all branches. Above that, side branches go first; a branch that is as long
+    /// grows no further.
     pub max_unfinalized_blocks: usize,
+    /// Executes proposals ahead of their turn, when nothing more urgent waits. Never without `pipelining`.
+    pub speculation: bool,
+    /// Proposals whose results are kept in memory until their turn comes, those that are at it counted.
+    pub max_speculative_blocks: usize,
     /// Requests of consensus that may wait for an answer.
     pub max_requests: usize,
     /// Distance between blocks that pressure asks for once shrinking does not help, until it is known what blocks take.
@@ -45,6 +50,8 @@ impl Default for EngineConfig {
             queue_blocks: 16,
             workers: 2,
             max_unfinalized_blocks: 256,
+            speculation: true,
+            max_speculative_blocks: 4,
             max_requests: 1024,
             pressure_delay_ms: 250,
             retention_blocks: 1024,
@@ -54,6 +61,17 @@ impl Default for EngineConfig {
             slow_execution_ms: 0,
             pool: PoolConfig::default(),
             event_buffer: 4096,
+        }
+    }
+}
+
+impl EngineConfig {
+    /// Blocks that may be executed ahead of their turn.
+    pub(crate) fn max_speculations(&self) -> usize {
+        if self.speculation && self.pipelining {
+            self.max_speculative_blocks
+        } else {
+            0
         }
     }
 }

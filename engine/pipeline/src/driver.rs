@@ -21,7 +21,7 @@ use crate::execution::account_after;
 use crate::journal::{Entry, Journal};
 use crate::mailbox::{Input, Request};
 use crate::reply::Reply;
-use crate::task::BlockTask;
+use crate::task::{BlockTask, version};
 use crate::tree::States;
 
 /// Milliseconds since the epoch.
@@ -44,7 +44,7 @@ pub(crate) struct Driver {
     pub(crate) journal: Journal,
     pub(crate) workers: Vec<JoinHandle<()>>,
     pub(crate) journal_thread: JoinHandle<()>,
-    /// Credits that recovery spent beyond what there are.
+    /// Credits that were spent beyond what there are: by recovery, and by finalizing a block with its ancestors.
     pub(crate) debt: u64,
     /// Whether an earlier build, too, waits for transactions.
     pub(crate) transactions_were_wanted: bool,
@@ -118,9 +118,12 @@ impl Driver {
                 if shared.busy.swap(false, Ordering::SeqCst) {
                     effects.push(Effect::WorkPossible);
                 }
+                if shared.import_refused.swap(false, Ordering::SeqCst) {
+                    shared.tell_credits();
+                }
             }
             Input::BodyDurable(hash) => self.core.on_body_durable(&hash, effects),
-            Input::Executed(executed) => self.core.on_executed(executed, now_ms(), world, effects),
+            Input::Left(left) => self.core.on_left(left, now_ms(), world, effects),
             Input::Fault(reason) => {
                 course.broken = true;
                 self.core.stop(reason, effects);
@@ -146,6 +149,11 @@ impl Driver {
                 self.core
                     .on_finalized(*block, Some(certificate), now_ms(), world, effects);
             }
+            Request::Import(block) => self.core.on_import(*block, now_ms(), world, effects),
+            Request::SetHead(hash, reply) => self.core.on_set_head(hash, reply, now_ms(), world, effects),
+            Request::FinalizeKnown(hash, certificate) => {
+                self.core.on_finalize(hash, certificate, now_ms(), world, effects);
+            }
             Request::Stop(reason) => {
                 course.closing |= reason == StopReason::Shutdown;
                 self.core.stop(reason, effects);
@@ -163,24 +171,31 @@ impl Driver {
             match effect {
                 Effect::AnswerBuild(reply, answer) => self.answer_build(reply, answer),
                 Effect::AnswerValidate(reply, answer) => reply.send(answer),
+                Effect::AnswerHead(reply, answer) => reply.send(answer),
+                Effect::WriteBody(block) => self.journal.push(Entry::Body(block)),
                 Effect::WriteFinalized {
-                    hash,
                     block,
+                    body,
                     certificate,
                 } => {
                     self.journal.push(Entry::Finalized {
-                        hash,
                         block,
+                        body,
                         certificate,
                     });
                 }
-                Effect::Execute { hash, block } => {
-                    let published = self.publisher.publish(BlockTask::new(hash, block));
-                    // The core counts what is in flight, and the ring has a slot more than it counts.
+                Effect::Execute(task) => {
+                    let published = self.publisher.publish(task);
+                    // The core counts tasks, and the ring has a slot more than it counts.
                     published
                         .map_err(|_| ())
-                        .expect("the ring has a slot for every block in flight");
+                        .expect("the ring has a slot for every task of the core");
                 }
+                Effect::Abandon(sequence) => {
+                    // One that is just leaving leaves as it would have.
+                    self.ring.abandon(sequence);
+                }
+                Effect::Discard(block) => self.shared.discard(&block),
                 Effect::Emit(event) => {
                     if let Event::Finalized { block, .. } = &event {
                         self.shared.under_way.remove_up_to(block.height);
@@ -189,7 +204,10 @@ impl Driver {
                 }
                 Effect::ReturnCredit if self.debt > 0 => self.debt -= 1,
                 Effect::ReturnCredit => self.shared.return_credit(),
-                Effect::HeadMoved { included } => self.shared.move_head(&self.core, &included),
+                Effect::SpendCredits(blocks) => {
+                    self.debt += blocks - self.shared.credits.spend_up_to(blocks);
+                }
+                Effect::HeadMoved { removed, added } => self.shared.move_head(&self.core, &removed, &added),
                 Effect::WorkPossible => self.shared.offer_work(),
             }
         }
@@ -228,9 +246,22 @@ impl Shared {
     /// Gives a credit back, and tells when somebody was refused for want of one.
     pub(crate) fn return_credit(&self) {
         if self.credits.give_back() {
-            self.events.publish(&Event::Credit {
-                available: self.credits.available(),
-            });
+            self.tell_credits();
+        }
+    }
+
+    /// Tells that there is room.
+    pub(crate) fn tell_credits(&self) {
+        self.events.publish(&Event::Credit {
+            available: self.credits.available(),
+        });
+    }
+
+    fn discard(&self, block: &Hash) {
+        match self.store.discard(version(block)) {
+            Ok(versions) => tracing::debug!(%block, versions, "states that do not count were dropped"),
+            // Finality dropped it, or it never came to be.
+            Err(reason) => tracing::trace!(%block, %reason, "no state to drop"),
         }
     }
 
@@ -241,21 +272,34 @@ impl Shared {
         }
     }
 
-    fn move_head(&self, core: &Core, included: &Block) {
+    /// `removed`: highest first; `added`: lowest first.
+    fn move_head(&self, core: &Core, removed: &[Arc<Block>], added: &[Arc<Block>]) {
         let Some(accounts) = core.head_accounts(&self.store) else {
             return tracing::error!("the state that the head settles is not held");
         };
-        self.set_accounts(accounts);
+        self.set_accounts(accounts.clone());
         let durable = self.board.read(|facts| facts.heights.finalized.height);
-        if included.header.height > durable {
-            self.under_way.insert(included);
+        let mut stale = 0;
+        for block in added {
+            if block.header.height > durable {
+                self.under_way.insert(block);
+            }
+            stale += self.pool.remove_finalized(&block.body.transactions).len();
         }
-        let stale = self.pool.remove_finalized(&included.body.transactions);
-        if !stale.is_empty() {
-            tracing::debug!(
-                dropped = stale.len(),
-                "pooled transactions lost their nonce to a finalized block"
-            );
+        if stale > 0 {
+            tracing::debug!(stale, "pooled transactions lost their nonce to a block");
+        }
+        if removed.is_empty() {
+            return;
+        }
+        let lost = removed.iter().rev();
+        let transactions = lost.flat_map(|block| block.body.transactions.iter().cloned());
+        let taken = self.pool.take_back(transactions.collect(), &accounts);
+        for (transaction, reason) in &taken.refused {
+            tracing::debug!(%transaction, %reason, "a transaction of a lost block is not pooled again");
+        }
+        for block in removed {
+            self.under_way.remove(block);
         }
     }
 }
@@ -279,12 +323,10 @@ impl World for Shared {
             .map_err(|error| StateFault(error.to_string()))
     }
 
-    fn is_stored(&self, block: &Hash) -> Result<bool, StateFault> {
-        Ok(self
-            .ledger
-            .header(block)
-            .map_err(|error| StateFault(error.to_string()))?
-            .is_some())
+    fn stored_height(&self, block: &Hash) -> Result<Option<Height>, StateFault> {
+        let header = self.ledger.header(block);
+        let header = header.map_err(|error| StateFault(error.to_string()))?;
+        Ok(header.map(|header| header.height))
     }
 
     fn candidates(

@@ -1,7 +1,7 @@
 //! The handle that everyone else holds: consensus, RPC, the node.
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -11,16 +11,16 @@ use millrace_ledger::Ledger;
 use millrace_mempool::Pool;
 use millrace_scheduler::ring;
 use millrace_state::Store;
-use millrace_types::{Block, ChainSpec};
+use millrace_types::{Block, ChainSpec, Hash};
 
 use crate::accounts::HeadAccounts;
 use crate::api::{
     BlockRef, BuildAnswer, BuildRefused, BuildRequest, EngineStatus, NotNow, PluginFault, PressureSnapshot,
-    StopReason, Submission, ValidateAnswer,
+    SetHeadAnswer, StopReason, Submission, ValidateAnswer,
 };
 use crate::board::Board;
 use crate::config::EngineConfig;
-use crate::core::Core;
+use crate::core::{Core, HEAD_TASKS};
 use crate::driver::{Driver, now_ms};
 use crate::events::Broadcast;
 use crate::journal::Journal;
@@ -66,6 +66,10 @@ pub(crate) struct Shared {
     pub(crate) transactions_wanted: AtomicBool,
     /// A build was declined because too many requests waited.
     pub(crate) busy: AtomicBool,
+    /// Likewise an import: tell when there is room.
+    pub(crate) import_refused: AtomicBool,
+    /// How often a block was executed.
+    pub(crate) executions: Arc<AtomicU64>,
 }
 
 /// Opening.
@@ -139,9 +143,12 @@ fn start(
         work_wanted: AtomicBool::new(false),
         transactions_wanted: AtomicBool::new(false),
         busy: AtomicBool::new(false),
+        import_refused: AtomicBool::new(false),
+        executions: Arc::default(),
     });
-    // One slot more than blocks in flight: a slot is freed an instant after its block is reported as executed.
-    let (publisher, ring) = ring(NonZeroUsize::MIN.saturating_add(capacity));
+    // One slot more than there are tasks: a slot is freed an instant after its task is reported to have left.
+    let slots = capacity + HEAD_TASKS + shared.config.max_speculations();
+    let (publisher, ring) = ring(NonZeroUsize::MIN.saturating_add(slots));
     let (journal, journal_thread) = Journal::start(shared.ledger.clone(), inputs.clone())?;
     let workshop = Workshop {
         ring: ring.clone(),
@@ -149,6 +156,7 @@ fn start(
         store: shared.store.clone(),
         journal: journal.clone(),
         inputs,
+        executions: Arc::clone(&shared.executions),
         slow_execution: Duration::from_millis(shared.config.slow_execution_ms),
     };
     let workers = stages::start(&workshop, shared.config.workers)?;
@@ -212,6 +220,10 @@ impl Engine {
     /// Hands over a block that consensus decided, with the proof of it. Blocks come in the order of their heights;
     /// one that came before is accepted again and changes nothing.
     pub fn submit_finalized(&self, block: Block, certificate: Vec<u8>) -> Submission {
+        self.submit(Request::Finalize(Box::new(block), certificate))
+    }
+
+    fn submit(&self, request: Request) -> Submission {
         if matches!(self.status(), EngineStatus::Stopped { .. }) {
             return Submission::Stopped;
         }
@@ -220,10 +232,42 @@ impl Engine {
             return Submission::Again;
         }
         // Bounded by credits, so it is never refused for the length of the queue.
-        self.shared()
-            .mailbox
-            .post_always(Request::Finalize(Box::new(block), certificate));
+        self.shared().mailbox.post_always(request);
         Submission::Accepted
+    }
+
+    /// Takes over a block that may become head: its parent is final, or was taken over before. [`Self::set_head`] tells
+    /// what was found about it. One that is known already is accepted again and changes nothing.
+    pub fn import_block(&self, block: Block) -> Submission {
+        if matches!(self.status(), EngineStatus::Stopped { .. }) {
+            return Submission::Stopped;
+        }
+        let shared = self.shared();
+        if shared.mailbox.post(Request::Import(Box::new(block))).is_ok() {
+            return Submission::Accepted;
+        }
+        shared.import_refused.store(true, Ordering::SeqCst);
+        // The queue may have been emptied before the flag was set: then nobody else tells.
+        if shared.mailbox.has_room() && shared.import_refused.swap(false, Ordering::SeqCst) {
+            shared.tell_credits();
+        }
+        Submission::Again
+    }
+
+    /// Makes a block the head of the chain, once it is valid: new transactions are judged by it, and it is executed with
+    /// its ancestors before it is final. Answered when its verdict is found; until then the head stays, and what the
+    /// verdict waits for is executed. A later call takes the place of one that waits.
+    pub fn set_head(&self, hash: Hash, reply: Reply<SetHeadAnswer>) {
+        if let Err(request) = self.shared().mailbox.post(Request::SetHead(hash, reply)) {
+            self.decline(*request);
+        }
+    }
+
+    /// Finalizes a block that was taken over, validated or announced before, and all its ancestors, with the proof of
+    /// it. Otherwise as [`Self::submit_finalized`]: each block is acknowledged by its own [`crate::Event::Finalized`],
+    /// and takes a credit; this call needs one, and what its ancestors take beyond what there is comes off later ones.
+    pub fn finalize(&self, hash: Hash, certificate: Vec<u8>) -> Submission {
+        self.submit(Request::FinalizeKnown(hash, certificate))
     }
 
     /// The newest finalized block that is durable here: what a plugin starts from.
@@ -277,7 +321,16 @@ impl Engine {
             }
             (Request::Validate(_, reply), None) => reply.send(ValidateAnswer::Busy),
             (Request::Validate(_, reply), Some(reason)) => reply.send(ValidateAnswer::Stopped(reason)),
-            (Request::Finalize(..) | Request::Announce(_) | Request::Stop(_), _) => {}
+            (Request::SetHead(_, reply), None) => reply.send(SetHeadAnswer::Busy),
+            (Request::SetHead(_, reply), Some(reason)) => reply.send(SetHeadAnswer::Stopped(reason)),
+            (
+                Request::Finalize(..)
+                | Request::FinalizeKnown(..)
+                | Request::Import(_)
+                | Request::Announce(_)
+                | Request::Stop(_),
+                _,
+            ) => {}
         }
     }
 }

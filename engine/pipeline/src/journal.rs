@@ -1,8 +1,8 @@
 //! The one writer of the ledger, on a thread of its own: what waits is made durable together.
 //!
-//! It takes finalized blocks and executions from a queue, as many as are there, writes them in one commit, and then
-//! reports them in the order of the queue. A block is queued before it is published to
-//! the ring, so its execution is queued after it: no receipt is durable before its body (protocol rule 18).
+//! It takes blocks and executions from a queue, as many as are there, writes them in one commit, and then reports them in
+//! the order of the queue. A block is queued before it is published to the ring for anything but speculation, so its
+//! execution is queued after it: no receipt is durable before its body (protocol rule 18).
 
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -11,8 +11,8 @@ use std::thread::{self, JoinHandle};
 use millrace_ledger::{Batch, Ledger, LedgerError};
 use millrace_types::{Block, ExecutionReceipt, Hash, TransactionReceipt};
 
-use crate::api::{PluginFault, StopReason};
-use crate::core::Executed;
+use crate::api::{BlockRef, PluginFault, StopReason};
+use crate::core::{Executed, Left};
 use crate::mailbox::{Input, Inputs};
 
 /// The most entries of one commit.
@@ -20,18 +20,25 @@ const GROUP: usize = 256;
 
 /// Something to be made durable.
 pub(crate) enum Entry {
-    /// A finalized block with its certificate. Reported as [`Input::BodyDurable`].
+    /// A block that is to be executed before it is final. Not reported.
+    Body(Arc<Block>),
+    /// A finalized block. Reported as [`Input::BodyDurable`].
     Finalized {
-        hash: Hash,
-        block: Arc<Block>,
-        certificate: Vec<u8>,
+        block: BlockRef,
+        /// Unless it was written before.
+        body: Option<Arc<Block>>,
+        /// Where the block has one of its own; one of a descendant covers it otherwise.
+        certificate: Option<Vec<u8>>,
     },
-    /// A block's execution. Reported as [`Input::Executed`], after `done` was signalled.
+    /// A task leaves the ring with a block's execution. Reported as [`Input::Left`], before `done` is signalled: so
+    /// tasks that leave after it are reported after it.
     Execution {
         receipt: ExecutionReceipt,
         receipts: Vec<TransactionReceipt>,
         done: mpsc::SyncSender<()>,
     },
+    /// A task leaves the ring, and there is nothing to write. Reported as [`Input::Left`].
+    Left { hash: Hash },
     /// The last entry.
     Close,
 }
@@ -86,22 +93,28 @@ fn commit(ledger: &Ledger, group: &[Entry]) -> Result<(), LedgerError> {
     let mut batch = Batch::new();
     for entry in group {
         match entry {
+            Entry::Body(block) => {
+                batch.block(Block::clone(block));
+            }
             Entry::Finalized {
-                hash,
                 block,
+                body,
                 certificate,
             } => {
-                batch
-                    .block(Block::clone(block))
-                    .certificate(*hash, certificate.clone())
-                    .finalized(block.header.height, *hash);
+                if let Some(body) = body {
+                    batch.block(Block::clone(body));
+                }
+                if let Some(certificate) = certificate {
+                    batch.certificate(block.hash, certificate.clone());
+                }
+                batch.finalized(block.height, block.hash);
             }
             Entry::Execution {
                 receipt, receipts, ..
             } => {
                 batch.execution(receipt.clone(), receipts.clone());
             }
-            Entry::Close => {}
+            Entry::Left { .. } | Entry::Close => {}
         }
     }
     ledger.commit(&batch)
@@ -109,21 +122,25 @@ fn commit(ledger: &Ledger, group: &[Entry]) -> Result<(), LedgerError> {
 
 fn report(entry: Entry, inputs: &Inputs) {
     match entry {
-        Entry::Finalized { hash, .. } => inputs.send(Input::BodyDurable(hash)),
+        Entry::Finalized { block, .. } => inputs.send(Input::BodyDurable(block.hash)),
         Entry::Execution {
             receipt,
             receipts,
             done,
         } => {
             let transactions = u32::try_from(receipts.len()).unwrap_or(u32::MAX);
+            inputs.send(Input::Left(Left {
+                hash: receipt.block_hash,
+                executed: Some(Executed {
+                    receipt,
+                    transactions,
+                }),
+            }));
             // The worker that waits may be gone; then nobody needs to know.
             let _ = done.send(());
-            inputs.send(Input::Executed(Executed {
-                receipt,
-                transactions,
-            }));
         }
-        Entry::Close => {}
+        Entry::Left { hash } => inputs.send(Input::Left(Left { hash, executed: None })),
+        Entry::Body(_) | Entry::Close => {}
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::mpsc;
 
 use millrace_types::{Block, Hash};
 
-use crate::api::{BuildAnswer, BuildRequest, StopReason, ValidateAnswer};
-use crate::core::Executed;
+use crate::api::{BuildAnswer, BuildRequest, SetHeadAnswer, StopReason, ValidateAnswer};
+use crate::core::Left;
 use crate::reply::Reply;
 
 /// A request to the ordering thread.
@@ -20,6 +20,12 @@ pub(crate) enum Request {
     Announce(Box<Block>),
     /// [`crate::Engine::submit_finalized`], a credit spent.
     Finalize(Box<Block>, Vec<u8>),
+    /// [`crate::Engine::import_block`].
+    Import(Box<Block>),
+    /// [`crate::Engine::set_head`].
+    SetHead(Hash, Reply<SetHeadAnswer>),
+    /// [`crate::Engine::finalize`], a credit spent.
+    FinalizeKnown(Hash, Vec<u8>),
     /// [`crate::Engine::stop`] and [`crate::Engine::report_plugin_fault`].
     Stop(StopReason),
 }
@@ -31,8 +37,8 @@ pub(crate) enum Input {
     Request(Request),
     /// From the journal: body and certificate of a finalized block are durable.
     BodyDurable(Hash),
-    /// From the journal: a block's receipt is durable.
-    Executed(Executed),
+    /// From the journal: a task has left the ring, and what it had to make durable is.
+    Left(Left),
     /// From a stage or the journal: it goes no further.
     Fault(StopReason),
 }
@@ -130,6 +136,11 @@ impl Credits {
                 return false;
             }
         }
+    }
+
+    /// Spends as many as there are, up to `wanted`; answers how many.
+    pub(crate) fn spend_up_to(&self, wanted: u64) -> u64 {
+        (0..wanted).take_while(|_| self.take_one()).count() as u64
     }
 
     /// Gives one back; `true` when a submission was refused since the last time this was so.

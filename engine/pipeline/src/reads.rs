@@ -2,6 +2,7 @@
 //! waits for consensus or execution, and none shows what is not durable.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use millrace_executor::{BlockContext, ExecutionError, ReadOnlyCall, ReadOnlyOutcome, on_large_stack};
 use millrace_ledger::{Ledger, LedgerError};
@@ -44,7 +45,11 @@ impl Engine {
     /// What was counted since the engine was opened.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.shared().board.read(|facts| facts.counters)
+        let shared = self.shared();
+        Counters {
+            executions: shared.executions.load(Ordering::Relaxed),
+            ..shared.board.read(|facts| facts.counters)
+        }
     }
 
     /// What happens from now on, in order.
@@ -64,7 +69,7 @@ impl Engine {
     /// # Errors
     /// When the ledger cannot be read; so for all look-ups.
     pub fn resolve(&self, id: BlockId) -> Result<Option<BlockRef>, LedgerError> {
-        let heights = self.heights();
+        let (heights, head_chain) = self.shared().board.chain();
         let at = |height| {
             Ok(self
                 .shared()
@@ -79,7 +84,10 @@ impl Engine {
             BlockId::Tag(Tag::Settled) => at(heights.settled),
             BlockId::Tag(Tag::Safe) => at(heights.safe),
             // A height that is stored but not acknowledged yet is not finalized for anyone.
-            BlockId::Height(height) if height > heights.finalized.height => Ok(None),
+            BlockId::Height(height) if height > heights.finalized.height => {
+                let hash = on_head_chain(&heights, &head_chain, height);
+                Ok(hash.map(|hash| BlockRef { height, hash }))
+            }
             BlockId::Height(height) => at(height),
             BlockId::Hash(hash) => {
                 let header = self.shared().ledger.header(&hash)?;
@@ -115,13 +123,27 @@ impl Engine {
         self.shared().ledger.certificate(hash)
     }
 
-    /// Whether a block is on the finalized chain.
+    /// Whether a block is final: on the finalized chain, body and certificate durable.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub fn is_finalized(&self, block: &BlockRef) -> Result<bool, LedgerError> {
+        Ok(block.height <= self.heights().finalized.height
+            && self.shared().ledger.finalized_hash(block.height)? == Some(block.hash))
+    }
+
+    /// Whether a block is on the finalized chain, or above it on the head chain.
     ///
     /// # Errors
     /// As [`Self::resolve`].
     pub fn is_canonical(&self, block: &BlockRef) -> Result<bool, LedgerError> {
-        Ok(block.height <= self.heights().finalized.height
-            && self.shared().ledger.finalized_hash(block.height)? == Some(block.hash))
+        let (heights, head_chain) = self.shared().board.chain();
+        let at_its_height = if block.height > heights.finalized.height {
+            on_head_chain(&heights, &head_chain, block.height)
+        } else {
+            self.shared().ledger.finalized_hash(block.height)?
+        };
+        Ok(at_its_height == Some(block.hash))
     }
 
     /// A block's execution receipt, once it is durable here. Genesis has none.
@@ -157,7 +179,7 @@ impl Engine {
         self.shared().ledger.header(&hash)
     }
 
-    /// A transaction in a stored block; on the finalized chain if it is there.
+    /// A transaction in a stored block; on the finalized chain or the head chain if it is there.
     ///
     /// # Errors
     /// As [`Self::resolve`].
@@ -194,9 +216,11 @@ impl Engine {
     /// # Errors
     /// As [`Self::resolve`].
     pub fn transaction_status(&self, hash: &Hash) -> Result<TransactionStatus, LedgerError> {
-        if let Some(located) = self.transaction(hash)? {
+        let located = self.transaction(hash)?;
+        if let Some(located) = located.as_ref().filter(|located| located.canonical) {
             return self.status_of(located);
         }
+        // One that lost its block may be on its way into another one.
         let shared = self.shared();
         match shared.pool.status(hash, &shared.accounts()) {
             Some(None) => return Ok(TransactionStatus::Pooled),
@@ -206,21 +230,20 @@ impl Engine {
         }
         // What became durable between the first look and the last.
         match self.transaction(hash)? {
-            Some(located) => self.status_of(located),
+            Some(located) => self.status_of(&located),
             None => Ok(TransactionStatus::Unknown),
         }
     }
 
-    fn status_of(&self, located: LocatedTransaction) -> Result<TransactionStatus, LedgerError> {
-        let LocatedTransaction {
-            block,
-            index,
-            canonical,
-            ..
-        } = located;
+    fn status_of(&self, located: &LocatedTransaction) -> Result<TransactionStatus, LedgerError> {
+        let (block, index, canonical) = (located.block, located.index, located.canonical);
         let receipts = self.shared().ledger.transaction_receipts(&block.hash)?;
         let Some(receipt) = receipts.and_then(|list| list.into_iter().nth(index as usize)) else {
-            return Ok(TransactionStatus::Finalized { block, index });
+            return Ok(TransactionStatus::Included {
+                block,
+                index,
+                canonical,
+            });
         };
         let settled_by = if canonical {
             self.settled_by(block.height)?
@@ -303,6 +326,12 @@ impl Engine {
             .settled_by(height)?
             .filter(|by| *by <= self.heights().finalized.height))
     }
+}
+
+/// The block of the head chain at a height above the finalized one.
+fn on_head_chain(heights: &Heights, head_chain: &[Hash], height: Height) -> Option<Hash> {
+    let above = height.checked_sub(heights.finalized.height)?.checked_sub(1)?;
+    head_chain.get(usize::try_from(above).ok()?).copied()
 }
 
 /// Why a read-only call was not run.

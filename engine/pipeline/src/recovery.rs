@@ -27,7 +27,7 @@ use crate::config::EngineConfig;
 use crate::core::Start;
 use crate::execution::{self, ExecuteError};
 use crate::task::version;
-use crate::tree::{Node, Standing};
+use crate::tree::Node;
 
 /// Why an engine did not open.
 #[derive(Debug, thiserror::Error)]
@@ -429,17 +429,9 @@ impl Recovery<'_> {
             height
         };
         let settled = block.header.settled_height;
-        let standing = Standing::Valid(Arc::new(summarize(&block)));
-        self.nodes.insert(
-            height,
-            Node {
-                hash,
-                block,
-                standing,
-                receipt,
-                last_non_empty,
-            },
-        );
+        let summary = summarize(&block);
+        let node = Node::of_finalized(hash, block, summary, receipt, last_non_empty);
+        self.nodes.insert(height, node);
         self.nodes = self.nodes.split_off(&settled);
         Ok(())
     }

@@ -4,10 +4,15 @@
 //! hands it on. Prepare has nothing to do yet: transactions arrive decoded and their signatures were checked at
 //! admission.
 //!
-//! A stage that fails drops its claim: nothing behind it moves any more, and the ordering thread is told why.
+//! A stage that fails drops its claim: nothing behind it moves any more, and the ordering thread is told why. Speculation
+//! and abandoned tasks are the exception: nobody waits for what they find, and the block that they were at is executed
+//! again if it counts one day.
+//!
+//! Every task leaves the ring by one entry of the journal, so the ordering thread hears of all of them in their order.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -20,7 +25,7 @@ use crate::api::StopReason;
 use crate::execution;
 use crate::journal::{Entry, Journal};
 use crate::mailbox::{Input, Inputs};
-use crate::task::{BlockTask, version};
+use crate::task::{BlockTask, Purpose, version};
 
 /// What workers work with.
 #[derive(Clone)]
@@ -30,6 +35,8 @@ pub(crate) struct Workshop {
     pub(crate) store: Store,
     pub(crate) journal: Journal,
     pub(crate) inputs: Inputs,
+    /// How often a block was executed, speculation counted.
+    pub(crate) executions: Arc<AtomicU64>,
     /// Development switch: every block's execution takes this much longer.
     pub(crate) slow_execution: Duration,
 }
@@ -73,11 +80,18 @@ impl Workshop {
         };
         while let Some(claim) = self.ring.wait_for_work(&worker, &Stage::ALL) {
             if claim.is_abandoned() {
+                if claim.stage() == Stage::Persist {
+                    self.journal.push(Entry::Left { hash: claim.hash });
+                }
                 claim.complete();
                 continue;
             }
             match self.run(&claim) {
                 Ok(()) => claim.complete(),
+                Err(error) if claim.stage() < Stage::Persist && is_unwanted(&claim) => {
+                    tracing::debug!(%error, "work on a block that does not count came to nothing");
+                    claim.complete();
+                }
                 Err(error) => self.inputs.send(Input::Fault(StopReason::NodeFault {
                     what: error.to_string(),
                 })),
@@ -103,47 +117,77 @@ impl Workshop {
     }
 
     fn execute(&self, task: &BlockTask) -> Result<(), StageError> {
+        if task.work.is_executed() {
+            return Ok(());
+        }
         if !self.slow_execution.is_zero() {
             thread::sleep(self.slow_execution);
         }
+        self.executions.fetch_add(1, Ordering::Relaxed);
         let outcome = execution::execute(&self.executor, &self.store, task.hash, &task.block)?;
-        task.outcome.set(outcome).expect("a block is executed once");
+        let set = task.work.outcome.set(outcome);
+        set.expect("a block is executed once");
         Ok(())
     }
 
     fn root(&self, task: &BlockTask) -> Result<(), StageError> {
-        let outcome = task
-            .outcome
-            .get()
-            .expect("a block is executed before its root is computed");
+        if task.work.is_rooted() {
+            return Ok(());
+        }
+        let Some(outcome) = task.work.outcome.get() else {
+            assert_eq!(
+                task.purpose,
+                Purpose::Speculation,
+                "what counts is executed before its root is computed"
+            );
+            return Ok(());
+        };
         let receipt = execution::root(&self.store, task.hash, &task.block, outcome)?;
-        task.receipt.set(receipt).expect("a root is computed once");
+        let set = task.work.receipt.set(receipt);
+        set.expect("a root is computed once");
         Ok(())
     }
 
     /// Receipt, then state record; then finality moves in the store, which drops what is no longer needed.
     fn persist(&self, task: &BlockTask) -> Result<(), StageError> {
-        let receipt = task
-            .receipt
-            .get()
-            .expect("a root is computed before it is kept")
-            .clone();
-        let outcome = task.outcome.get().expect("a block is executed before it is kept");
+        let is_new = task.purpose > Purpose::Speculation && !task.work.is_durable();
+        if is_new {
+            self.keep_receipt(task)?;
+        } else {
+            self.journal.push(Entry::Left { hash: task.hash });
+        }
+        if task.purpose == Purpose::Final {
+            let keep = |error: String| StageError::Keep(task.hash, error);
+            self.store
+                .persist(version(&task.hash))
+                .map_err(|error| keep(error.to_string()))?;
+            self.store
+                .set_finalized(version(&task.hash))
+                .map_err(|error| keep(error.to_string()))?;
+        }
+        tracing::debug!(height = task.height(), block = %task.hash, purpose = ?task.purpose, "executed");
+        Ok(())
+    }
+
+    fn keep_receipt(&self, task: &BlockTask) -> Result<(), StageError> {
+        let receipt = task.work.receipt.get();
+        let outcome = task.work.outcome.get();
         let (done, durable) = mpsc::sync_channel(1);
         self.journal.push(Entry::Execution {
-            receipt,
-            receipts: outcome.receipts.clone(),
+            receipt: receipt.expect("a root is computed before it is kept").clone(),
+            receipts: outcome
+                .expect("a block is executed before it is kept")
+                .receipts
+                .clone(),
             done,
         });
         durable.recv().map_err(|_| StageError::JournalEnded)?;
-        let keep = |error: String| StageError::Keep(task.hash, error);
-        self.store
-            .persist(version(&task.hash))
-            .map_err(|error| keep(error.to_string()))?;
-        self.store
-            .set_finalized(version(&task.hash))
-            .map_err(|error| keep(error.to_string()))?;
-        tracing::debug!(height = task.height(), block = %task.hash, "executed");
+        task.work.set_durable();
         Ok(())
     }
+}
+
+/// Whether nobody waits for what a stage finds.
+fn is_unwanted(claim: &Claim<'_, BlockTask>) -> bool {
+    claim.is_abandoned() || claim.purpose == Purpose::Speculation
 }

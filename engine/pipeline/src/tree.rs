@@ -5,9 +5,9 @@
 //! moves; what is below s(F) is the ledger's.
 //!
 //! Invariants: a node's parent is in the tree, but for the lowest; verdicts never change once found; heights grow by
-//! one along a branch.
+//! one along a branch; a node with a receipt has its state in the store, and so have its ancestors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use millrace_types::state::Account;
@@ -15,6 +15,7 @@ use millrace_types::{Address, Block, ExecutionReceipt, Hash, Height};
 
 use crate::admission::{Branch, Invalid, Spending, StateFault, Summary};
 use crate::api::BlockRef;
+use crate::task::Work;
 
 /// What is known of a block's validity.
 #[derive(Clone, Debug)]
@@ -37,9 +38,41 @@ pub(crate) struct Node {
     pub(crate) receipt: Option<ExecutionReceipt>,
     /// Height of the newest block with transactions among this one and its ancestors.
     pub(crate) last_non_empty: Height,
+    /// What is done of it ahead of its receipt.
+    pub(crate) work: Option<Arc<Work>>,
+    /// Its body is in the ledger, or on the way there.
+    pub(crate) is_written: bool,
 }
 
 impl Node {
+    /// A block that is finalized and executed, and durable.
+    pub(crate) fn of_finalized(
+        hash: Hash,
+        block: Arc<Block>,
+        summary: Summary,
+        receipt: Option<ExecutionReceipt>,
+        last_non_empty: Height,
+    ) -> Self {
+        Self {
+            hash,
+            block,
+            standing: Standing::Valid(Arc::new(summary)),
+            receipt,
+            last_non_empty,
+            work: None,
+            is_written: true,
+        }
+    }
+
+    /// Its changes are in the store.
+    pub(crate) fn has_state(&self) -> bool {
+        self.receipt.is_some() || self.work.as_ref().is_some_and(|work| work.is_executed())
+    }
+
+    pub(crate) fn is_valid(&self) -> bool {
+        matches!(self.standing, Standing::Valid(_))
+    }
+
     pub(crate) fn height(&self) -> Height {
         self.block.header.height
     }
@@ -120,12 +153,14 @@ impl Tree {
             standing,
             receipt: None,
             last_non_empty,
+            work: None,
+            is_written: false,
         };
         self.nodes.entry(hash).or_insert(node);
     }
 
-    /// Makes a child of the finalized block final. Answers what was removed because it conflicts.
-    pub(crate) fn finalize(&mut self, hash: &Hash) -> Vec<Hash> {
+    /// Makes a child of the finalized block final. Answers what was removed because it conflicts, parents first.
+    pub(crate) fn finalize(&mut self, hash: &Hash) -> Vec<Node> {
         let node = &self.nodes[hash];
         assert_eq!(
             node.parent(),
@@ -168,10 +203,10 @@ impl Tree {
         })
     }
 
-    /// Removes the oldest unfinalized block without children that is neither `spare` nor an ancestor of it.
-    pub(crate) fn evict(&mut self, spare: &Hash) -> Option<Hash> {
-        let spared = self.unfinalized_ancestors(spare);
-        let parents: Vec<Hash> = self.nodes.values().map(Node::parent).collect();
+    /// Removes the oldest unfinalized block without children that is neither one of `spared` nor an ancestor of one.
+    pub(crate) fn evict(&mut self, spared: &[Hash]) -> Option<Node> {
+        let spared: Vec<Hash> = spared.iter().flat_map(|tip| self.unfinalized_to(tip)).collect();
+        let parents: BTreeSet<Hash> = self.nodes.values().map(Node::parent).collect();
         let victim = self
             .nodes
             .values()
@@ -179,22 +214,86 @@ impl Tree {
             .filter(|node| !spared.contains(&node.hash) && !parents.contains(&node.hash))
             .min_by_key(|node| (node.height(), node.hash))?
             .hash;
-        self.nodes.remove(&victim);
-        Some(victim)
+        self.nodes.remove(&victim)
     }
 
-    fn unfinalized_ancestors(&self, tip: &Hash) -> Vec<Hash> {
+    /// The blocks above finality that lead to `tip`, which is the last of them; none if it is final or not here.
+    pub(crate) fn unfinalized_to(&self, tip: &Hash) -> Vec<Hash> {
+        self.path(tip, |node| node.height() > self.finalized.height)
+    }
+
+    /// The blocks above `height` that lead to `tip`, which is the last of them.
+    pub(crate) fn above(&self, height: Height, tip: &Hash) -> Vec<Hash> {
+        self.path(tip, |node| node.height() > height)
+    }
+
+    fn path(&self, tip: &Hash, wanted: impl Fn(&Node) -> bool) -> Vec<Hash> {
         let mut found = Vec::new();
         let mut at = self.nodes.get(tip);
-        while let Some(node) = at.filter(|node| node.height() > self.finalized.height) {
+        while let Some(node) = at.filter(|node| wanted(node)) {
             found.push(node.hash);
             at = self.nodes.get(&node.parent());
         }
+        found.reverse();
         found
     }
 
+    /// Whether `block` is `tip` or an ancestor of it.
+    pub(crate) fn leads_to(&self, block: &Hash, tip: &Hash) -> bool {
+        let Some(height) = self.nodes.get(block).map(Node::height) else {
+            return false;
+        };
+        let mut at = self.nodes.get(tip);
+        while let Some(node) = at.filter(|node| node.height() > height) {
+            at = self.nodes.get(&node.parent());
+        }
+        at.is_some_and(|node| node.hash == *block)
+    }
+
+    /// What lies between two blocks of the tree: from `from` down to where the branches meet, highest first, and from
+    /// there up to `to`, lowest first.
+    pub(crate) fn between(&self, from: &Hash, to: &Hash) -> (Vec<&Node>, Vec<&Node>) {
+        let (mut down, mut up) = (Vec::new(), Vec::new());
+        let (mut a, mut b) = (self.nodes.get(from), self.nodes.get(to));
+        while let (Some(left), Some(right)) = (a, b) {
+            if left.hash == right.hash {
+                break;
+            }
+            if left.height() >= right.height() {
+                down.push(left);
+                a = self.nodes.get(&left.parent());
+            }
+            if right.height() >= left.height() {
+                up.push(right);
+                b = self.nodes.get(&right.parent());
+            }
+        }
+        up.reverse();
+        (down, up)
+    }
+
+    /// `root` and everything that descends from it, parents first.
+    pub(crate) fn descendants(&self, root: &Hash) -> Vec<Hash> {
+        let mut by_height: Vec<&Node> = self.nodes.values().collect();
+        by_height.sort_unstable_by_key(|node| (node.height(), node.hash));
+        let mut found = BTreeSet::from([*root]);
+        let mut ordered = vec![*root];
+        for node in by_height {
+            if found.contains(&node.parent()) && found.insert(node.hash) {
+                ordered.push(node.hash);
+            }
+        }
+        ordered
+    }
+
+    /// The lowest height that is kept.
+    pub(crate) fn lowest(&self) -> Height {
+        let heights = self.nodes.values().map(Node::height);
+        heights.min().unwrap_or(self.finalized.height)
+    }
+
     /// Removes blocks that neither lead to the finalized block nor descend from it.
-    fn remove_conflicting(&mut self) -> Vec<Hash> {
+    fn remove_conflicting(&mut self) -> Vec<Node> {
         let mut by_height: Vec<(Height, Hash)> = self
             .nodes
             .values()
@@ -209,8 +308,7 @@ impl Tree {
                 std::cmp::Ordering::Greater => !self.nodes.contains_key(&self.nodes[&hash].parent()),
             };
             if conflicts {
-                self.nodes.remove(&hash);
-                removed.push(hash);
+                removed.extend(self.nodes.remove(&hash));
             }
         }
         removed

@@ -125,7 +125,7 @@ pub(crate) const METHODS: &[(&str, &[Parameter])] = &[
         "millrace_subscribe",
         &[Parameter::required::<Topic>(
             "topic",
-            "\"finalized\", \"executed\" or \"settled\"",
+            "\"finalized\", \"executed\", \"settled\" or \"head\"",
         )],
     ),
     (

@@ -98,6 +98,12 @@ pub struct DevArgs {
     /// Finalized blocks that may wait for execution; at least K + 2 are allowed to.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=4096))]
     queue_blocks: u64,
+    /// Execute proposals ahead of their turn, when nothing more urgent waits; never without pipelining.
+    #[arg(long, value_enum, default_value = "on")]
+    speculation: Switch,
+    /// Proposals whose results are kept until their turn comes.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=64))]
+    max_speculative_blocks: u64,
     /// Where the RPC listens.
     #[arg(long, env = "MILLRACE_RPC__LISTEN", default_value = "127.0.0.1:4860")]
     rpc_listen: std::net::SocketAddr,
@@ -212,6 +218,8 @@ impl DevArgs {
                 tier: tier.tier(),
                 slow_execution_ms: self.slow_execution,
                 queue_blocks: usize::try_from(self.queue_blocks).expect("at most 4096"),
+                speculation: self.speculation == Switch::On,
+                max_speculative_blocks: usize::try_from(self.max_speculative_blocks).expect("at most 64"),
                 ..EngineConfig::default()
             },
         })

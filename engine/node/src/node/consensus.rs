@@ -9,10 +9,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use millrace_ledger::{Batch, Ledger};
-use millrace_pipeline::{self as pipeline, Event, PressureSnapshot, Submission};
+use millrace_pipeline::{self as pipeline, Event, HeadCause, PressureSnapshot, Submission};
 use millrace_plugin_host::{
-    BlockBytes, BuildAnswer, BuildRequest, Engine, PluginFailure, PluginHandle, PressureValues,
-    PressureWriter, Reply, Submitted, Verdict,
+    BlockBytes, BuildAnswer, BuildRequest, Engine, ForkChoice, HeadAnswer, PluginFailure, PluginHandle,
+    PressureValues, PressureWriter, Reply, Submitted, Verdict,
 };
 use millrace_types::{Address, Block, Hash, codec};
 
@@ -165,11 +165,7 @@ impl Engine for Bridge {
                 return Submitted::Invalid(why);
             }
         };
-        match self.engine.submit_finalized(block, certificate) {
-            Submission::Accepted => Submitted::Accepted,
-            Submission::Again => Submitted::Again,
-            Submission::Stopped => Submitted::Stopped,
-        }
+        submitted(self.engine.submit_finalized(block, certificate))
     }
 
     fn kv_get(&self, key: Vec<u8>, reply: Reply<Option<Vec<u8>>>) {
@@ -191,6 +187,65 @@ impl Engine for Bridge {
     fn plugin_failed(&self, failure: &PluginFailure) {
         tracing::error!(%failure, "consensus plugin failed");
         self.engine.report_plugin_fault(failure.to_string());
+    }
+
+    fn fork_choice(&self) -> Option<&dyn ForkChoice> {
+        Some(self)
+    }
+}
+
+impl ForkChoice for Bridge {
+    fn import_block(&self, block: Vec<u8>) -> Submitted {
+        match self.decode(&block) {
+            Ok(block) => submitted(self.engine.import_block(block)),
+            // It comes from anybody on the network: refusing it is all.
+            Err(why) => Submitted::Invalid(why),
+        }
+    }
+
+    fn set_head(&self, hash: [u8; 32], reply: Reply<HeadAnswer>) {
+        let answer = move |answer: pipeline::SetHeadAnswer| {
+            use pipeline::{HeadRefused, SetHeadAnswer as Answer};
+            match answer {
+                Answer::Moved { head } => reply.complete(HeadAnswer::Moved {
+                    hash: head.hash.0,
+                    height: head.height,
+                }),
+                Answer::Invalid { block, reason } => reply.complete(HeadAnswer::Invalid {
+                    hash: block.0,
+                    reason: reason.to_string(),
+                }),
+                Answer::Superseded => reply.complete(HeadAnswer::Superseded),
+                // For ever: asking again is of no use.
+                Answer::Refused(
+                    why @ (HeadRefused::BelowFinality { .. } | HeadRefused::Conflicting { .. }),
+                ) => reply.complete(HeadAnswer::Invalid {
+                    hash,
+                    reason: why.to_string(),
+                }),
+                // "Not yet" is never "no": dropping the reply says "aborted".
+                Answer::Refused(
+                    why @ (HeadRefused::Unknown { .. }
+                    | HeadRefused::TooLong { .. }
+                    | HeadRefused::Early { .. }),
+                ) => tracing::warn!(%why, "the plugin's head is not taken now"),
+                Answer::Busy => tracing::warn!("the plugin's head is not taken now: too many requests wait"),
+                Answer::Stopped(_) | Answer::Aborted => {}
+            }
+        };
+        self.engine.set_head(Hash(hash), pipeline::Reply::new(answer));
+    }
+
+    fn finalize(&self, hash: [u8; 32], certificate: Vec<u8>) -> Submitted {
+        submitted(self.engine.finalize(Hash(hash), certificate))
+    }
+}
+
+fn submitted(submission: Submission) -> Submitted {
+    match submission {
+        Submission::Accepted => Submitted::Accepted,
+        Submission::Again => Submitted::Again,
+        Submission::Stopped => Submitted::Stopped,
     }
 }
 
@@ -244,7 +299,11 @@ impl Feeder {
                     .credit(self.engine.credits(), self.engine.pressure().credits_gas);
                 self.plugin.work();
             }
-            Event::Executed { .. } | Event::Stopped { .. } => {}
+            // A head that follows finality by itself, or that the plugin asked for, is no news to it.
+            Event::HeadMoved(moved) if moved.cause == HeadCause::Finality && !moved.removed.is_empty() => {
+                self.plugin.head_moved(moved.head.hash.0, moved.head.height);
+            }
+            Event::HeadMoved(_) | Event::Executed { .. } | Event::Stopped { .. } => {}
         }
     }
 

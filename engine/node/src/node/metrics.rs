@@ -18,10 +18,10 @@ const REQUEST_SECONDS_NAME: &str = "millrace_rpc_request_seconds";
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Counters with their meaning.
-const COUNTERS: [(&str, &str); 9] = [
+const COUNTERS: [(&str, &str); 13] = [
     (
         "millrace_transactions_executed_total",
-        "Transactions of finalized blocks that were executed",
+        "Transactions of blocks that were executed and whose receipts are durable",
     ),
     (
         "millrace_submissions_refused_total",
@@ -29,7 +29,7 @@ const COUNTERS: [(&str, &str); 9] = [
     ),
     (
         "millrace_blocks_executed_total",
-        "Finalized blocks that were executed",
+        "Blocks that were executed and whose receipts are durable, on any branch",
     ),
     (
         "millrace_gas_charged_total",
@@ -38,6 +38,19 @@ const COUNTERS: [(&str, &str); 9] = [
     (
         "millrace_builds_declined_total",
         "Block requests of consensus that were declined for the moment",
+    ),
+    (
+        "millrace_reorgs_total",
+        "Moves of the head that left a block behind",
+    ),
+    ("millrace_reorged_blocks_total", "Blocks that they left behind"),
+    (
+        "millrace_speculations_total",
+        "Blocks executed ahead of their turn",
+    ),
+    (
+        "millrace_speculations_dropped_total",
+        "Of these, blocks whose results were dropped before they counted",
     ),
     ("millrace_rpc_requests_total", "Calls, by method and outcome"),
     (
@@ -55,14 +68,15 @@ const COUNTERS: [(&str, &str); 9] = [
 ];
 
 /// Gauges with their meaning.
-const GAUGES: [(&str, &str); 14] = [
+const GAUGES: [(&str, &str); 15] = [
+    ("millrace_head_height", "The block that new work builds on"),
     (
         "millrace_finalized_height",
         "Newest finalized block that is durable here",
     ),
     (
         "millrace_executed_height",
-        "Newest block whose receipt is durable here",
+        "Newest block of the head chain whose receipt is durable here",
     ),
     (
         "millrace_settled_height",
@@ -123,7 +137,7 @@ pub fn install() -> Result<PrometheusHandle, Failure> {
         metrics::describe_gauge!(name, meaning);
     }
     metrics::describe_histogram!(REQUEST_SECONDS_NAME, "Seconds that calls took, by method");
-    for (name, _) in &COUNTERS[..5] {
+    for (name, _) in &COUNTERS[..9] {
         metrics::counter!(*name).increment(0);
     }
     Ok(handle)
@@ -145,7 +159,8 @@ pub fn page(handle: &PrometheusHandle, engine: &Engine, code_cache: Option<&Code
     let (pressure, pool) = (engine.pressure(), engine.pool());
     let is_stopped = matches!(engine.status(), EngineStatus::Stopped { .. });
     let states = engine.states();
-    let gauges: [(&str, f64); 14] = [
+    let gauges: [(&str, f64); 15] = [
+        ("millrace_head_height", heights.head.height as f64),
         ("millrace_finalized_height", heights.finalized.height as f64),
         ("millrace_executed_height", heights.executed.height as f64),
         ("millrace_settled_height", heights.settled as f64),
@@ -177,6 +192,12 @@ pub fn page(handle: &PrometheusHandle, engine: &Engine, code_cache: Option<&Code
         ("millrace_blocks_executed_total", counters.blocks_executed),
         ("millrace_gas_charged_total", counters.gas_charged),
         ("millrace_builds_declined_total", counters.builds_declined),
+        ("millrace_reorgs_total", counters.reorgs),
+        ("millrace_speculations_total", counters.speculations),
+        (
+            "millrace_speculations_dropped_total",
+            counters.speculations_dropped,
+        ),
     ];
     for (name, total) in totals {
         metrics::counter!(name).absolute(total);

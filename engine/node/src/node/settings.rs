@@ -140,6 +140,12 @@ pub struct EngineFile {
     pub queue_blocks: Option<usize>,
     /// States kept, in blocks.
     pub retention_blocks: Option<u64>,
+    /// Executes proposals ahead of their turn.
+    pub speculation: Option<bool>,
+    /// Such proposals at once.
+    pub max_speculative_blocks: Option<usize>,
+    /// Unfinalized blocks kept at once.
+    pub max_unfinalized_blocks: Option<usize>,
 }
 
 /// `[execution]`.
@@ -292,35 +298,7 @@ impl File {
             })?),
         };
         let spec = read_chain_spec(&base.join(&self.chain_spec))?;
-        let mut engine = EngineConfig::default();
-        if let Some(pipelining) = self.engine.pipelining {
-            engine.pipelining = pipelining;
-        }
-        if let Some(blocks) = self.engine.queue_blocks {
-            if !(1..=4096).contains(&blocks) {
-                return Err(value("engine.queue_blocks", blocks.to_string(), "from 1 to 4096"));
-            }
-            engine.queue_blocks = blocks;
-        }
-        if let Some(blocks) = self.engine.retention_blocks {
-            if !(16..=1_000_000).contains(&blocks) {
-                return Err(value(
-                    "engine.retention_blocks",
-                    blocks.to_string(),
-                    "from 16 to 1000000",
-                ));
-            }
-            engine.retention_blocks = blocks;
-        }
-        let least = spec.max_receipt_lag + 2;
-        if engine.retention_blocks < least {
-            let allowed = format!("at least {least}: the chain spec's max_receipt_lag and 2");
-            return Err(value(
-                "engine.retention_blocks",
-                engine.retention_blocks.to_string(),
-                &allowed,
-            ));
-        }
+        let mut engine = self.engine.resolve(&spec, &value)?;
         let rpc = self.rpc.resolve(&spec.limits, &value)?;
         let profile = profile.or_else(|| self.execution.profile_plan(base));
         let kind = profile.as_ref().map(|plan| plan.kind);
@@ -350,6 +328,62 @@ impl File {
             rpc,
             engine,
         })
+    }
+}
+
+impl EngineFile {
+    fn resolve(
+        &self,
+        spec: &ChainSpec,
+        value: &dyn Fn(&'static str, String, &str) -> SettingsError,
+    ) -> Result<EngineConfig, SettingsError> {
+        let mut engine = EngineConfig::default();
+        if let Some(pipelining) = self.pipelining {
+            engine.pipelining = pipelining;
+        }
+        if let Some(blocks) = self.queue_blocks {
+            if !(1..=4096).contains(&blocks) {
+                return Err(value("engine.queue_blocks", blocks.to_string(), "from 1 to 4096"));
+            }
+            engine.queue_blocks = blocks;
+        }
+        if let Some(blocks) = self.retention_blocks {
+            if !(16..=1_000_000).contains(&blocks) {
+                return Err(value(
+                    "engine.retention_blocks",
+                    blocks.to_string(),
+                    "from 16 to 1000000",
+                ));
+            }
+            engine.retention_blocks = blocks;
+        }
+        let least = spec.max_receipt_lag + 2;
+        if engine.retention_blocks < least {
+            let allowed = format!("at least {least}: the chain spec's max_receipt_lag and 2");
+            return Err(value(
+                "engine.retention_blocks",
+                engine.retention_blocks.to_string(),
+                &allowed,
+            ));
+        }
+        if let Some(speculation) = self.speculation {
+            engine.speculation = speculation;
+        }
+        if let Some(blocks) = self.max_speculative_blocks {
+            if !(1..=64).contains(&blocks) {
+                let found = blocks.to_string();
+                return Err(value("engine.max_speculative_blocks", found, "from 1 to 64"));
+            }
+            engine.max_speculative_blocks = blocks;
+        }
+        if let Some(blocks) = self.max_unfinalized_blocks {
+            if !(16..=4096).contains(&blocks) {
+                let found = blocks.to_string();
+                return Err(value("engine.max_unfinalized_blocks", found, "from 16 to 4096"));
+            }
+            engine.max_unfinalized_blocks = blocks;
+        }
+        Ok(engine)
     }
 }
 

@@ -5,10 +5,23 @@ use std::sync::Arc;
 use millrace_types::certificate::MAX_CERTIFICATE_BYTES;
 use millrace_types::{Block, Hash};
 
-use super::{Core, Effect, Executed, InFlight, World};
-use crate::admission::{self, Invalid, StateFault, Verdict};
-use crate::api::{Event, PluginFault, StopReason, ValidateAnswer};
-use crate::tree::Standing;
+use super::{Awaiting, Core, Effect, Executed, InFlight, Left, World};
+use crate::admission::{self, Invalid, StateFault};
+use crate::api::{
+    BlockRef, Event, HeadCause, HeadRefused, PluginFault, SetHeadAnswer, StopReason, ValidateAnswer,
+};
+use crate::task::Purpose;
+use crate::tree::{Node, Standing};
+
+/// What makes a block final.
+enum Proof {
+    /// A certificate of its own.
+    Certificate(Vec<u8>),
+    /// That of a descendant.
+    Descendant,
+    /// It was found in the ledger as finalized.
+    Stored,
+}
 
 /// What a submitted block is to the finalized chain.
 enum Place {
@@ -36,11 +49,48 @@ impl Core {
             return effects.push(Effect::ReturnCredit);
         }
         match self.place(&hash, &block, certificate.as_deref(), world) {
-            Ok(Place::Next) => self.take_over(hash, block, certificate, now_ms, world, effects),
+            Ok(Place::Next) => {
+                let proof = certificate.map_or(Proof::Stored, Proof::Certificate);
+                if let Some(hash) = self.take_in(hash, block, effects) {
+                    self.take_over(&hash, proof, now_ms, world, effects);
+                    self.dispatch(now_ms, world, effects);
+                }
+            }
             Ok(Place::Again) => effects.push(Effect::ReturnCredit),
             Ok(Place::Fault(fault)) => self.stop(StopReason::PluginFault(fault), effects),
             Err(fault) => self.node_fault(&fault, effects),
         }
+    }
+
+    /// [`crate::Engine::finalize`], a credit spent: the block and its ancestors, which are in the tree.
+    pub(crate) fn on_finalize(
+        &mut self,
+        hash: Hash,
+        certificate: Vec<u8>,
+        now_ms: u64,
+        world: &dyn World,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.is_stopped() {
+            return effects.push(Effect::ReturnCredit);
+        }
+        match self.place_known(&hash, &certificate, world) {
+            Ok(Place::Next) => {}
+            Ok(Place::Again) => return effects.push(Effect::ReturnCredit),
+            Ok(Place::Fault(fault)) => return self.stop(StopReason::PluginFault(fault), effects),
+            Err(fault) => return self.node_fault(&fault, effects),
+        }
+        let mut branch = self.tree.unfinalized_to(&hash);
+        branch.pop();
+        effects.push(Effect::SpendCredits(branch.len() as u64));
+        for ancestor in &branch {
+            self.take_over(ancestor, Proof::Descendant, now_ms, world, effects);
+            if self.is_stopped() {
+                return;
+            }
+        }
+        self.take_over(&hash, Proof::Certificate(certificate), now_ms, world, effects);
+        self.dispatch(now_ms, world, effects);
     }
 
     /// Body and certificate of a finalized block are durable. Blocks come in order.
@@ -51,83 +101,89 @@ impl Core {
         }
     }
 
-    /// The receipt of a finalized block is durable. Blocks come in order, and after [`Self::on_body_durable`].
-    pub(crate) fn on_executed(
-        &mut self,
-        executed: Executed,
-        now_ms: u64,
-        world: &dyn World,
-        effects: &mut Vec<Effect>,
-    ) {
-        let front = self
-            .in_flight
-            .pop_front()
-            .expect("only blocks in flight are executed");
-        let Executed {
-            receipt,
-            transactions,
-        } = executed;
-        assert_eq!(
-            front.block.hash, receipt.block_hash,
-            "blocks are executed in the order of finality"
-        );
-        let its_turn_ms = front.since_ms.max(self.last_executed_ms);
-        self.ladder.note_service(now_ms.saturating_sub(its_turn_ms));
-        self.last_executed_ms = now_ms;
-        self.executed = front.block;
-        self.counters.blocks_executed += 1;
-        self.counters.transactions_executed += u64::from(transactions);
-        self.counters.gas_charged += receipt.gas_charged;
-        metrics::counter!("millrace_transactions_executed_total").increment(u64::from(transactions));
-        metrics::gauge!("millrace_executed_height").set(front.block.height as f64);
-        if let Some(node) = self.tree.get_mut(&receipt.block_hash) {
-            node.receipt = Some(receipt.clone());
+    /// A task has left the ring: what it had to make durable is. Tasks come in order, and after
+    /// [`Self::on_body_durable`] of their blocks.
+    pub(crate) fn on_left(&mut self, left: Left, now_ms: u64, world: &dyn World, effects: &mut Vec<Effect>) {
+        let task = self.take_left(&left);
+        match left.executed {
+            Some(executed) => self.note_execution(&task, executed, now_ms, effects),
+            None if task.purpose == Purpose::Final => {}
+            None => self.keep_or_discard(&task, effects),
         }
-        effects.push(Effect::ReturnCredit);
-        // What recovery found was acknowledged when it was taken over.
-        if !self.config.pipelining && receipt.height > self.acknowledged.height {
-            self.acknowledge(&receipt.block_hash, effects);
+        if task.purpose == Purpose::Final {
+            effects.push(Effect::ReturnCredit);
+            // What recovery found was acknowledged when it was taken over.
+            if !self.config.pipelining && task.block.height > self.acknowledged.height {
+                self.acknowledge(&task.block.hash, effects);
+            }
         }
-        effects.push(Effect::Emit(Event::Executed {
-            receipt,
-            transactions,
-        }));
-        self.admit_awaiting(now_ms, world, effects);
+        self.advance_executed(effects);
+        self.dispatch(now_ms, world, effects);
         self.retry_waiting(world, effects);
+        self.speculate(now_ms, effects);
         self.observe(self.head);
         effects.push(Effect::WorkPossible);
         self.tell_stopped(effects);
     }
 
+    /// A block's receipt is durable.
+    fn note_execution(
+        &mut self,
+        task: &InFlight,
+        executed: Executed,
+        now_ms: u64,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Executed {
+            receipt,
+            transactions,
+        } = executed;
+        let its_turn_ms = task.since_ms.max(self.last_executed_ms);
+        self.ladder.note_service(now_ms.saturating_sub(its_turn_ms));
+        self.last_executed_ms = now_ms;
+        self.counters.blocks_executed += 1;
+        self.counters.transactions_executed += u64::from(transactions);
+        self.counters.gas_charged += receipt.gas_charged;
+        metrics::counter!("millrace_transactions_executed_total").increment(u64::from(transactions));
+        self.kept.retain(|kept| *kept != receipt.block_hash);
+        if let Some(node) = self.tree.get_mut(&receipt.block_hash) {
+            node.work = None;
+            node.receipt = Some(receipt);
+        } else if task.purpose == Purpose::Head && task.block.height >= self.tree.lowest() {
+            // It left the tree while its receipt was written.
+            effects.push(Effect::Discard(task.block.hash));
+        }
+    }
+
     /// Admits finalized blocks, as far as execution allows, and sends them on.
     pub(super) fn admit_awaiting(&mut self, now_ms: u64, world: &dyn World, effects: &mut Vec<Effect>) {
         while let Some(next) = self.awaiting.front().copied() {
-            if self.is_stopped() || self.in_flight.len() >= self.capacity {
+            if self.is_stopped() || self.count(Purpose::Final) >= self.capacity {
                 return;
             }
             let hash = next.block.hash;
-            match self.judge_finalized(&hash, world, effects) {
+            match self.judge_again(&hash, world, effects) {
                 Ok(Standing::Valid(_)) => {}
                 Ok(Standing::Waiting) => return,
                 Ok(Standing::Invalid(reason)) => return self.stop_for_invalid(&hash, reason, effects),
                 Err(fault) => return self.node_fault(&fault, effects),
             }
             self.awaiting.pop_front();
-            self.in_flight.push_back(InFlight {
-                since_ms: next.since_ms.min(now_ms),
-                ..next
-            });
-            self.counters.max_in_flight = self.counters.max_in_flight.max(self.in_flight.len() as u64);
-            self.head = hash;
-            let node = self.tree.get(&hash).expect("a finalized block is in the tree");
-            let (block, settled) = (Arc::clone(&node.block), node.settled_height());
-            self.tree.prune_below(settled);
-            effects.push(Effect::Execute {
-                hash,
-                block: Arc::clone(&block),
-            });
-            effects.push(Effect::HeadMoved { included: block });
+            self.publish(&hash, Purpose::Final, next.since_ms.min(now_ms), effects);
+            let finals = self.count(Purpose::Final) as u64;
+            self.counters.max_in_flight = self.counters.max_in_flight.max(finals);
+            if !self.tree.leads_to(&hash, &self.head) {
+                self.move_head(hash, HeadCause::Finality, effects);
+            }
+            self.admitted_settled = self.tree.get(&hash).map_or(0, Node::settled_height);
+            self.prune();
         }
+    }
+
+    /// Forgets what no later verdict and no acknowledgement looks at.
+    fn prune(&mut self) {
+        self.tree
+            .prune_below(self.admitted_settled.min(self.acknowledged.height));
     }
 
     fn place(
@@ -157,14 +213,8 @@ impl Core {
                 finalized,
             }));
         }
-        let size = certificate.map_or(0, <[u8]>::len);
-        if size > MAX_CERTIFICATE_BYTES {
-            let (size, limit) = (size as u64, MAX_CERTIFICATE_BYTES as u64);
-            return Ok(Place::Fault(PluginFault::CertificateTooLong {
-                block: hash,
-                size,
-                limit,
-            }));
+        if let Some(fault) = too_long(&hash, certificate.unwrap_or_default()) {
+            return Ok(Place::Fault(fault));
         }
         if block.header.parent_hash == last.hash && height == last.height + 1 {
             return Ok(Place::Next);
@@ -183,23 +233,38 @@ impl Core {
         }))
     }
 
-    /// The next finalized block: it counts from now on, is written at once, and executed when it is admitted.
-    fn take_over(
-        &mut self,
-        hash: Hash,
-        block: Block,
-        certificate: Option<Vec<u8>>,
-        now_ms: u64,
-        world: &dyn World,
-        effects: &mut Vec<Effect>,
-    ) {
+    /// What finalizing a block by its hash is to the finalized chain.
+    fn place_known(&self, hash: &Hash, certificate: &[u8], world: &dyn World) -> Result<Place, StateFault> {
+        let last = self.tree.finalized();
+        if let Some(node) = self.tree.get(hash) {
+            return Ok(match too_long(hash, certificate) {
+                Some(fault) => Place::Fault(fault),
+                None if node.height() > last.height => Place::Next,
+                None => Place::Again,
+            });
+        }
+        let Some(height) = world.stored_height(hash)?.filter(|height| *height <= last.height) else {
+            return Ok(Place::Fault(PluginFault::UnknownBlock { block: *hash }));
+        };
+        Ok(match world.finalized_hash(height)? {
+            Some(finalized) if finalized != *hash => Place::Fault(PluginFault::Conflicting {
+                block: *hash,
+                height,
+                finalized,
+            }),
+            _ => Place::Again,
+        })
+    }
+
+    /// Puts a submitted block into the tree; `None` when its body is not the header's, which stops the engine.
+    fn take_in(&mut self, hash: Hash, block: Block, effects: &mut Vec<Effect>) -> Option<Hash> {
         // What is in the tree was checked when it came there.
         if self.tree.get(&hash).is_none()
             && let Err(reason) = admission::check_commitments(&block, &self.spec)
         {
             let (height, reason) = (block.header.height, Box::new(reason));
             let block = hash;
-            return self.stop(
+            self.stop(
                 StopReason::ConsensusViolation {
                     block,
                     height,
@@ -207,61 +272,90 @@ impl Core {
                 },
                 effects,
             );
+            return None;
         }
         self.tree.insert(hash, Arc::new(block), Standing::Waiting);
+        Some(hash)
+    }
+
+    /// The next finalized block, which is in the tree: it counts from now on, is written at once, and executed when it is
+    /// admitted.
+    fn take_over(
+        &mut self,
+        hash: &Hash,
+        proof: Proof,
+        now_ms: u64,
+        world: &dyn World,
+        effects: &mut Vec<Effect>,
+    ) {
         // A block that breaks the rules is not written. One that only differs from this node's own execution is: both
         // results are kept, and whoever mends this node finds the chain's.
-        match self.judge_finalized(&hash, world, effects) {
+        let standing = match self.judge_again(hash, world, effects) {
             Ok(Standing::Invalid(reason)) if !reason.contradicts_execution() => {
-                return self.stop_for_invalid(&hash, reason, effects);
+                return self.stop_for_invalid(hash, reason, effects);
             }
-            Ok(_) => {}
+            Ok(standing) => standing,
             Err(fault) => return self.node_fault(&fault, effects),
+        };
+        self.leave_losing_head(hash, &standing, effects);
+        let removed = self.tree.finalize(hash);
+        for node in &removed {
+            self.answer_waiting(&node.hash, &ValidateAnswer::Conflicting, effects);
         }
-        for removed in self.tree.finalize(&hash) {
-            self.answer_waiting(&removed, &ValidateAnswer::Conflicting, effects);
-        }
-        let node = self.tree.get(&hash).expect("it was just finalized");
+        self.forget_removed(&removed, effects);
+        let node = self.tree.get_mut(hash).expect("it was just finalized");
         let block = node.reference();
-        match certificate {
-            Some(certificate) => {
-                let block = Arc::clone(&node.block);
-                effects.push(Effect::WriteFinalized {
-                    hash,
-                    block,
-                    certificate,
-                });
-            }
+        let body = (!std::mem::replace(&mut node.is_written, true)).then(|| Arc::clone(&node.block));
+        self.refuse_losing_wanted(block, effects);
+        match proof {
             // Durable already, without pipelining too: consensus must not order another block in its place.
-            None => self.acknowledge(&hash, effects),
+            Proof::Stored => self.acknowledge(hash, effects),
+            proof => effects.push(Effect::WriteFinalized {
+                block,
+                body,
+                certificate: match proof {
+                    Proof::Certificate(certificate) => Some(certificate),
+                    Proof::Descendant | Proof::Stored => None,
+                },
+            }),
         }
-        self.awaiting.push_back(InFlight {
+        self.awaiting.push_back(Awaiting {
             block,
             since_ms: now_ms,
         });
         self.admit_awaiting(now_ms, world, effects);
     }
 
-    /// The standing of a finalized block, found now if it can be.
-    fn judge_finalized(
-        &mut self,
-        hash: &Hash,
-        world: &dyn World,
-        effects: &mut Vec<Effect>,
-    ) -> Result<Standing, StateFault> {
-        let node = self.tree.get(hash).expect("a finalized block is in the tree");
-        if matches!(node.standing, Standing::Waiting) {
-            let block = Arc::clone(&node.block);
-            let verdict = self.judge(&block, world)?;
-            if let Verdict::Invalid(reason) = &verdict {
-                tracing::warn!(block = %hash, %reason, "a finalized block is invalid");
-            }
-            self.record(*hash, verdict, effects);
+    /// Moves the head away from a branch that loses against `hash`, the next finalized block, before it is forgotten.
+    fn leave_losing_head(&mut self, hash: &Hash, standing: &Standing, effects: &mut Vec<Effect>) {
+        let is_kept = self.tree.leads_to(hash, &self.head) || self.tree.leads_to(&self.head, hash);
+        if is_kept {
+            return;
         }
-        Ok(self
-            .tree
-            .get(hash)
-            .map_or(Standing::Waiting, |node| node.standing.clone()))
+        let to = match standing {
+            Standing::Valid(_) => *hash,
+            // Valid, since the head descends from it.
+            Standing::Waiting | Standing::Invalid(_) => self.tree.finalized().hash,
+        };
+        self.move_head(to, HeadCause::Finality, effects);
+    }
+
+    /// A head that is wanted behind finality, or on a branch that lost, is not to be had any more.
+    fn refuse_losing_wanted(&mut self, finalized: BlockRef, effects: &mut Vec<Effect>) {
+        let Some(block) = self.wanted.as_ref().map(|wanted| wanted.hash) else {
+            return;
+        };
+        let refused = match self.tree.get(&block).map(Node::height) {
+            Some(height) if height >= finalized.height => return,
+            Some(height) => HeadRefused::BelowFinality {
+                block,
+                height,
+                finalized,
+            },
+            None => HeadRefused::Conflicting { block, finalized },
+        };
+        tracing::error!(reason = %refused, "head refused");
+        self.answer_wanted(SetHeadAnswer::Refused(refused), effects);
     }
 
     fn stop_for_invalid(&mut self, hash: &Hash, reason: Invalid, effects: &mut Vec<Effect>) {
@@ -323,5 +417,17 @@ impl Core {
             }));
             self.settled = settled;
         }
+        self.renew_head_chain();
+        self.prune();
     }
+}
+
+/// The fault of a certificate that passes the bound.
+fn too_long(block: &Hash, certificate: &[u8]) -> Option<PluginFault> {
+    let (size, limit) = (certificate.len() as u64, MAX_CERTIFICATE_BYTES as u64);
+    (size > limit).then_some(PluginFault::CertificateTooLong {
+        block: *block,
+        size,
+        limit,
+    })
 }

@@ -5,20 +5,29 @@
 //!
 //! ```text
 //!   validate, announce ─▶ Waiting ──▶ Valid | Invalid          unfinalized blocks (`validate.rs`)
+//!   import_block, set_head ─▶ the head moves                   fork choice (`head.rs`)
 //!   build ─▶ Built | NotNow | Refused                          proposals (`propose.rs`)
 //!   submit_finalized ─▶ awaiting ──▶ in flight ──▶ executed    finalized blocks (`finalize.rs`)
 //!                          │ written at once          │
 //!                          └─▶ acknowledged ◀─────────┘ (when `pipelining = off`, not before)
 //! ```
 //!
+//! What enters execution when, and for what, is decided in one place (`dispatch.rs`).
+//!
 //! Invariants:
 //! - finalized blocks leave `awaiting` and enter execution in the order of their heights, each admitted first;
 //! - a block is in flight, or awaiting, for every credit that is spent;
+//! - the head is valid, and the newest admitted finalized block or a descendant of it;
+//! - every task that is put into the ring is reported once, in order;
 //! - once stopped, nothing new is taken; what is in flight is finished.
 
+mod dispatch;
 mod finalize;
+mod head;
 mod propose;
 mod validate;
+
+pub(crate) use dispatch::HEAD_TASKS;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -31,14 +40,14 @@ use millrace_types::{Address, Block, ChainSpec, ExecutionReceipt, Hash, Height, 
 use crate::accounts::HeadAccounts;
 use crate::admission::{self, Branch, Invalid, KnownSignatures, Parent, Pending, StateFault, Verdict};
 use crate::api::{
-    BlockRef, BuildAnswer, Counters, EngineStatus, Event, Heights, PressureSnapshot, StopReason,
-    ValidateAnswer,
+    BlockRef, BuildAnswer, Counters, EngineStatus, Event, Heights, PressureSnapshot, SetHeadAnswer,
+    StopReason, TurnedAway, ValidateAnswer,
 };
 use crate::board::Facts;
 use crate::config::EngineConfig;
 use crate::pressure::{Bounds, Ladder};
 use crate::reply::Reply;
-use crate::task::version;
+use crate::task::{BlockTask, Purpose, Work, version};
 use crate::tree::{Node, Standing, States, Tree};
 
 /// What the core looks things up in. Answers are this node's, at this moment.
@@ -46,8 +55,8 @@ pub(crate) trait World: States + KnownSignatures {
     /// The finalized block at `height` according to the ledger.
     fn finalized_hash(&self, height: Height) -> Result<Option<Hash>, StateFault>;
 
-    /// Whether the ledger has a block.
-    fn is_stored(&self, block: &Hash) -> Result<bool, StateFault>;
+    /// The height of a block that the ledger has.
+    fn stored_height(&self, block: &Hash) -> Result<Option<Height>, StateFault>;
 
     /// Transactions of the pool, most wanted first, each sender's in the order of nonces, for a block that extends
     /// `branch` and settles `settled_height`.
@@ -67,29 +76,54 @@ pub(crate) enum Effect {
     AnswerBuild(Reply<BuildAnswer>, BuildAnswer),
     /// Answer a validation.
     AnswerValidate(Reply<ValidateAnswer>, ValidateAnswer),
-    /// Make a finalized block and its certificate durable, then report [`Core::on_body_durable`].
+    /// Answer a request for another head.
+    AnswerHead(Reply<SetHeadAnswer>, SetHeadAnswer),
+    /// Make a block durable that is executed before it is final.
+    WriteBody(Arc<Block>),
+    /// Make a finalized block durable, then report [`Core::on_body_durable`].
     WriteFinalized {
-        hash: Hash,
-        block: Arc<Block>,
-        certificate: Vec<u8>,
+        block: BlockRef,
+        /// Unless it was written before.
+        body: Option<Arc<Block>>,
+        certificate: Option<Vec<u8>>,
     },
-    /// Execute an admitted, finalized block, then report [`Core::on_executed`].
-    Execute { hash: Hash, block: Arc<Block> },
+    /// Put a task into the ring, and report [`Core::on_left`] when it leaves. Tasks are counted from 0.
+    Execute(BlockTask),
+    /// Nobody waits any more for the task of this number.
+    Abandon(u64),
+    /// Drop the state after a block that does not count, and of those that follow it.
+    Discard(Hash),
     /// Tell subscribers.
     Emit(Event),
     /// A finalized block needs its slot no longer.
     ReturnCredit,
-    /// The state that new transactions are judged by has changed; this block's transactions left the pool.
-    HeadMoved { included: Arc<Block> },
+    /// Finalized blocks need slots that nobody spent credits for.
+    SpendCredits(u64),
+    /// The state that new transactions are judged by has changed; transactions of added blocks leave the pool, those of
+    /// removed ones come back.
+    HeadMoved {
+        removed: Vec<Arc<Block>>,
+        added: Vec<Arc<Block>>,
+    },
     /// A declined build may succeed now.
     WorkPossible,
 }
 
-/// A finalized block on its way.
+/// A finalized block that is not admitted yet.
 #[derive(Clone, Copy, Debug)]
-struct InFlight {
+struct Awaiting {
     block: BlockRef,
     since_ms: u64,
+}
+
+/// A task in the ring.
+#[derive(Debug)]
+struct InFlight {
+    block: BlockRef,
+    purpose: Purpose,
+    since_ms: u64,
+    work: Arc<Work>,
+    is_abandoned: bool,
 }
 
 /// A validation that waits for execution.
@@ -115,17 +149,33 @@ pub(crate) struct Core {
     ladder: Ladder,
     stopped: Option<StopReason>,
     is_stop_told: bool,
-    /// Newest finalized block that is admitted: what the pool and new transactions are judged by.
+    /// What the pool and new transactions are judged by: the newest finalized block that is admitted, or a descendant of
+    /// it that fork choice named.
     head: Hash,
     /// Newest finalized block that consensus was told is durable.
     acknowledged: BlockRef,
     /// s(acknowledged).
     settled: Height,
+    /// s of the newest finalized block that is admitted.
+    admitted_settled: Height,
+    /// Newest block of the head chain whose receipt is durable.
     executed: BlockRef,
+    /// The head chain above `acknowledged`, as readers see it.
+    head_chain: Arc<[Hash]>,
     /// Finalized, not admitted yet.
-    awaiting: VecDeque<InFlight>,
-    /// Finalized, admitted, in the ring.
+    awaiting: VecDeque<Awaiting>,
+    /// Tasks in the ring, in their order.
     in_flight: VecDeque<InFlight>,
+    /// How many tasks have left the ring: the number of the first that is in it.
+    left: u64,
+    /// The head that is to be set once its verdict is found.
+    wanted: Option<head::Wanted>,
+    /// Imports that were not taken, oldest first.
+    turned_away: VecDeque<(Hash, TurnedAway)>,
+    /// Blocks to be executed ahead of their turn.
+    proposals: VecDeque<Hash>,
+    /// Blocks that were, and whose results wait for their turn; oldest first.
+    kept: VecDeque<Hash>,
     waiting: Vec<Waiting>,
     /// When the newest block was executed.
     last_executed_ms: u64,
@@ -159,9 +209,16 @@ impl Core {
             head: newest.hash,
             acknowledged: newest,
             settled,
+            admitted_settled: settled,
             executed: newest,
+            head_chain: Arc::default(),
             awaiting: VecDeque::new(),
             in_flight: VecDeque::new(),
+            left: 0,
+            wanted: None,
+            turned_away: VecDeque::new(),
+            proposals: VecDeque::new(),
+            kept: VecDeque::new(),
             waiting: Vec::new(),
             last_executed_ms: 0,
             work_at_ms: None,
@@ -187,6 +244,7 @@ impl Core {
                 ));
             }
         }
+        self.answer_wanted(SetHeadAnswer::Stopped(reason.clone()), effects);
         self.stopped = Some(reason);
         self.tell_stopped(effects);
     }
@@ -252,7 +310,7 @@ impl Core {
     /// What readers see.
     pub(crate) fn facts(&self) -> Facts {
         let heights = Heights {
-            head: self.acknowledged,
+            head: self.shown_head(),
             finalized: self.acknowledged,
             // A receipt may be durable an instant before its block is acknowledged.
             executed: self.executed,
@@ -265,15 +323,17 @@ impl Core {
                 reason: reason.clone(),
             },
         };
+        let finals = self.in_flight.iter();
+        let oldest = finals.filter(|task| task.purpose == Purpose::Final);
         Facts {
             heights,
+            head_chain: Arc::clone(&self.head_chain),
             status,
             pressure: self.pressure(),
-            oldest_since_ms: self
-                .in_flight
-                .front()
-                .or(self.awaiting.front())
-                .map(|block| block.since_ms),
+            oldest_since_ms: oldest
+                .map(|task| task.since_ms)
+                .chain(self.awaiting.iter().map(|block| block.since_ms))
+                .next(),
             counters: self.counters,
         }
     }
@@ -293,7 +353,7 @@ impl Core {
             min_interval_ms: allowance.min_interval_ms,
             no_block: self.no_block,
             executed_height: self.executed.height,
-            persisted_height: self.executed.height,
+            persisted_height: self.executed.height.min(self.acknowledged.height),
             settled_height: self.settled,
             finalized_height: self.acknowledged.height,
             oldest_in_flight_ms: 0,
@@ -391,6 +451,14 @@ impl Core {
 pub(crate) struct Executed {
     pub(crate) receipt: ExecutionReceipt,
     pub(crate) transactions: u32,
+}
+
+/// A task has left the ring.
+#[derive(Clone, Debug)]
+pub(crate) struct Left {
+    pub(crate) hash: Hash,
+    /// What it made durable.
+    pub(crate) executed: Option<Executed>,
 }
 
 /// An account that is not there has nothing.

@@ -139,9 +139,11 @@ impl Core {
         }
         let parent = request.parent;
         let Some(node) = self.tree.get(&parent) else {
-            return Err(match world.is_stored(&parent) {
-                Ok(true) => BuildRefused::Conflicting { parent }.into(),
-                Ok(false) => BuildRefused::UnknownParent { parent }.into(),
+            return Err(match world.stored_height(&parent) {
+                Ok(Some(height)) if height <= self.tree.finalized().height => {
+                    BuildRefused::Conflicting { parent }.into()
+                }
+                Ok(_) => BuildRefused::UnknownParent { parent }.into(),
                 Err(fault) => NoBlock::Fault(fault),
             });
         };

@@ -21,7 +21,9 @@ impl Core {
         effects: &mut Vec<Effect>,
     ) {
         let hash = block.hash();
-        match self.validate(hash, block, now_ms, world, effects) {
+        let answer = self.validate(hash, block, now_ms, world, effects);
+        self.propose(hash);
+        match answer {
             Ok(Some(answer)) => {
                 if let Some(reply) = reply {
                     effects.push(Effect::AnswerValidate(reply, answer));
@@ -35,6 +37,7 @@ impl Core {
                 }
             }
         }
+        self.speculate(now_ms, effects);
     }
 
     /// Tries again what waited for execution, parents first.
@@ -54,7 +57,7 @@ impl Core {
     }
 
     /// The answer, or `None` when the block waits in the tree for its verdict.
-    fn validate(
+    pub(super) fn validate(
         &mut self,
         hash: Hash,
         block: Block,
@@ -82,10 +85,14 @@ impl Core {
             return Ok(None);
         }
         if self.tree.unfinalized() >= self.config.max_unfinalized_blocks {
-            match self.tree.evict(&block.header.parent_hash) {
-                Some(evicted) => self.answer_waiting(&evicted, &ValidateAnswer::Busy, effects),
-                None => return Ok(Some(ValidateAnswer::Busy)),
-            }
+            let wanted = self.wanted.as_ref().map(|wanted| wanted.hash);
+            let spared = [Some(block.header.parent_hash), Some(self.head), wanted];
+            let spared: Vec<Hash> = spared.into_iter().flatten().collect();
+            let Some(evicted) = self.tree.evict(&spared) else {
+                return Ok(Some(ValidateAnswer::Busy));
+            };
+            self.answer_waiting(&evicted.hash, &ValidateAnswer::Busy, effects);
+            self.forget_removed(&[evicted], effects);
         }
         let verdict = self.judge(&block, world)?;
         self.tree.insert(hash, Arc::new(block), Standing::Waiting);
@@ -119,12 +126,17 @@ impl Core {
             None if world.finalized_hash(block.header.height)? == Some(*hash) => {
                 Ok(Some(ValidateAnswer::Valid))
             }
-            None if world.is_stored(&parent)? => Ok(Some(ValidateAnswer::Conflicting)),
+            None if world
+                .stored_height(&parent)?
+                .is_some_and(|height| height <= self.tree.finalized().height) =>
+            {
+                Ok(Some(ValidateAnswer::Conflicting))
+            }
             None => Ok(Some(ValidateAnswer::Pending(Pending::UnknownParent { parent }))),
         }
     }
 
-    fn wait_for_verdict(
+    pub(super) fn wait_for_verdict(
         &mut self,
         hash: Hash,
         reply: Option<Reply<ValidateAnswer>>,

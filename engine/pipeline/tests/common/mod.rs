@@ -1,14 +1,15 @@
 //! A consensus of one: builds, validates and finalizes block after block, as a single sequencer would.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod model;
 pub mod spec;
 
 use std::time::Duration;
 
 use millrace_ledger::Ledger;
 use millrace_pipeline::{
-    BlockRef, BuildAnswer, BuildRequest, Engine, EngineConfig, EngineStatus, Event, NotNow, Reply,
-    StopReason, Submission, Subscription, ValidateAnswer,
+    BlockRef, BuildAnswer, BuildRequest, Engine, EngineConfig, EngineStatus, Event, HeadMove, NotNow, Reply,
+    SetHeadAnswer, StopReason, Submission, Subscription, ValidateAnswer,
 };
 use millrace_types::{Address, Block, ChainSpec, Hash};
 
@@ -109,6 +110,73 @@ impl Chain {
             height: block.header.height,
             hash: block.hash(),
         };
+    }
+
+    pub fn import(&self, block: &Block) {
+        assert_eq!(self.engine.import_block(block.clone()), Submission::Accepted);
+    }
+
+    pub fn set_head(&self, hash: Hash) -> SetHeadAnswer {
+        let (reply, answer) = Reply::channel();
+        self.engine.set_head(hash, reply);
+        answer.recv_timeout(PATIENCE).expect("a head is answered")
+    }
+
+    /// Sets the head to a block that is valid.
+    pub fn move_to(&self, hash: Hash) {
+        let answer = self.set_head(hash);
+        assert!(
+            matches!(answer, SetHeadAnswer::Moved { head } if head.hash == hash),
+            "{answer:?}"
+        );
+    }
+
+    /// Finalizes a block that is known, with its ancestors.
+    pub fn finalize_known(&mut self, block: BlockRef) {
+        loop {
+            match self.engine.finalize(block.hash, block.hash.0.to_vec()) {
+                Submission::Accepted => break,
+                Submission::Again => {
+                    self.wait_for(|event| matches!(event, Event::Credit { .. }));
+                }
+                Submission::Stopped => panic!("stopped: {:?}", self.engine.status()),
+            }
+        }
+        self.head = block;
+    }
+
+    pub fn wait_until_finalized(&mut self, height: u64) {
+        while self.engine.heights().finalized.height < height {
+            self.wait_for(|event| matches!(event, Event::Finalized { .. }));
+        }
+    }
+
+    /// Waits until this very block is the newest executed one.
+    pub fn wait_until_executed_to(&mut self, hash: Hash) {
+        while self.engine.heights().executed.hash != hash {
+            self.wait_for(|event| matches!(event, Event::Executed { .. }));
+        }
+    }
+
+    /// Moves of the head that were told so far.
+    pub fn moves(&mut self) -> Vec<HeadMove> {
+        while let Ok(event) = self.events.try_recv() {
+            self.seen.push(event);
+        }
+        let moves = self.seen.iter().filter_map(|event| match event {
+            Event::HeadMoved(moved) => Some(moved.clone()),
+            _ => None,
+        });
+        moves.collect()
+    }
+
+    /// Answered in turn: everything that was asked before has been taken in.
+    pub fn settle_requests(&self) {
+        let request = BuildRequest {
+            parent: Hash([0xee; 32]),
+            ..self.request()
+        };
+        assert!(matches!(self.build(request), BuildAnswer::Refused(_)));
     }
 
     /// Receives events up to one that is wanted.

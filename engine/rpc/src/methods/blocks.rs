@@ -52,7 +52,7 @@ impl Methods {
         };
         let finalized = self
             .engine
-            .is_canonical(&at)
+            .is_finalized(&at)
             .map_err(|fault| ledger_error(&fault))?;
         let executed = at.height == 0 || self.receipt_of(&at.hash)?.is_some();
         let receipts = body
@@ -238,14 +238,15 @@ impl Methods {
             TransactionStatus::Held { reason } => TransactionStatusView::Held {
                 reason: reason.into(),
             },
-            TransactionStatus::Finalized { block, index } => TransactionStatusView::Included {
+            TransactionStatus::Included {
+                block,
+                index,
+                canonical,
+            } => TransactionStatusView::Included {
                 block_hash: block.hash,
                 height: block.height,
                 index,
-                canonical: self
-                    .engine
-                    .is_canonical(&block)
-                    .map_err(|fault| ledger_error(&fault))?,
+                canonical,
             },
             TransactionStatus::Executed {
                 block,

@@ -14,7 +14,7 @@ use jsonrpsee::server::{PendingSubscriptionSink, SubscriptionMessage, Subscripti
 use millrace_pipeline::{Engine, EngineStatus, Event, Subscription};
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use crate::shapes::{EventView, Notification, Topic};
+use crate::shapes::{BlockRefView, EventView, Notification, Topic};
 
 /// Tells subscribers what happens.
 pub(super) struct Announcer {
@@ -63,7 +63,7 @@ impl Announcer {
                 Ok(Event::Stopped { reason }) => return numbered.end(reason.to_string()).await,
                 Ok(Event::Lagged { missed }) => return Err(lagged("this node", *missed).into()),
                 Ok(event) => {
-                    if let Some(view) = view_of(event, topic) {
+                    for view in views_of(event, topic) {
                         numbered.send(view).await?;
                     }
                 }
@@ -123,29 +123,45 @@ impl Numbered {
     }
 }
 
-fn view_of(event: &Event, topic: Topic) -> Option<EventView> {
+/// What a topic's subscribers are told of an event.
+fn views_of(event: &Event, topic: Topic) -> Vec<EventView> {
     match (event, topic) {
-        (Event::Finalized { block, transactions }, Topic::Finalized) => Some(EventView::Finalized {
+        (Event::Finalized { block, transactions }, Topic::Finalized) => vec![EventView::Finalized {
             height: block.height,
             block_hash: block.hash,
             transactions: *transactions,
-        }),
+        }],
         (
             Event::Executed {
                 receipt,
                 transactions,
             },
             Topic::Executed,
-        ) => Some(EventView::Executed {
+        ) => vec![EventView::Executed {
             receipt: receipt.into(),
             transactions: *transactions,
-        }),
-        (Event::Settled { from, to, by }, Topic::Settled) => Some(EventView::Settled {
+        }],
+        (Event::HeadMoved(moved), Topic::Executed) => {
+            let removed = moved.removed_executed.iter();
+            removed
+                .map(|block| EventView::Removed {
+                    height: block.height,
+                    block_hash: block.hash,
+                })
+                .collect()
+        }
+        (Event::HeadMoved(moved), Topic::Head) => vec![EventView::HeadMoved {
+            height: moved.head.height,
+            block_hash: moved.head.hash,
+            removed: moved.removed.iter().map(BlockRefView::from).collect(),
+            added: moved.added.iter().map(BlockRefView::from).collect(),
+        }],
+        (Event::Settled { from, to, by }, Topic::Settled) => vec![EventView::Settled {
             from: *from,
             to: *to,
             by: by.height,
             by_hash: by.hash,
-        }),
-        _ => None,
+        }],
+        _ => Vec::new(),
     }
 }

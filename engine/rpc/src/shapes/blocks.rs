@@ -115,7 +115,7 @@ pub struct ExecutionReceiptView {
     /// The receipt; its fields stand beside the others.
     #[serde(flatten)]
     pub receipt: ReceiptView,
-    /// The block is on the finalized chain.
+    /// The block is on the finalized chain, or above it on the head chain.
     pub canonical: bool,
     /// Height of the finalized block that settles it.
     pub settled_by: Option<Height>,

@@ -1,5 +1,6 @@
 //! Subscriptions: what may be asked for, and what is told.
 
+use millrace_pipeline::BlockRef;
 use millrace_types::{Hash, Height};
 use serde::{Deserialize, Serialize};
 
@@ -11,10 +12,12 @@ use super::ReceiptView;
 pub enum Topic {
     /// Finalized blocks.
     Finalized,
-    /// Executed blocks.
+    /// Executed blocks of the head chain, and those that a reorg took back.
     Executed,
     /// Settled ranges.
     Settled,
+    /// Moves of the head.
+    Head,
 }
 
 /// One notification.
@@ -24,6 +27,24 @@ pub struct Notification {
     pub sequence: u64,
     /// What happened.
     pub event: EventView,
+}
+
+/// A block's place and name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockRefView {
+    /// Its height.
+    pub height: Height,
+    /// Its hash.
+    pub block_hash: Hash,
+}
+
+impl From<&BlockRef> for BlockRefView {
+    fn from(block: &BlockRef) -> Self {
+        Self {
+            height: block.height,
+            block_hash: block.hash,
+        }
+    }
 }
 
 /// What happened.
@@ -45,6 +66,24 @@ pub enum EventView {
         receipt: ReceiptView,
         /// Its transactions.
         transactions: u32,
+    },
+    /// An executed block is not on the head chain any more. Its receipt stays, and counts again if the block comes back.
+    Removed {
+        /// Its height.
+        height: Height,
+        /// Its hash.
+        block_hash: Hash,
+    },
+    /// The head moved.
+    HeadMoved {
+        /// The new head's height.
+        height: Height,
+        /// The new head.
+        block_hash: Hash,
+        /// Blocks that the head chain has no longer, the highest first.
+        removed: Vec<BlockRefView>,
+        /// Blocks that it has instead, the lowest first.
+        added: Vec<BlockRefView>,
     },
     /// A finalized block settled a range of heights.
     Settled {

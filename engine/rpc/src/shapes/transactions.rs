@@ -95,7 +95,7 @@ pub struct LocatedTransactionView {
     pub height: Height,
     /// The transaction's place in it.
     pub index: u32,
-    /// The block is on the finalized chain.
+    /// The block is on the finalized chain, or above it on the head chain.
     pub canonical: bool,
 }
 
@@ -129,7 +129,7 @@ pub struct TransactionReceiptView {
     pub block_hash: Hash,
     /// Its height.
     pub height: Height,
-    /// The block is on the finalized chain.
+    /// The block is on the finalized chain, or above it on the head chain.
     pub canonical: bool,
     /// Its place in the block.
     pub index: u32,
@@ -181,7 +181,7 @@ pub enum TransactionStatusView {
         height: Height,
         /// The place in it.
         index: u32,
-        /// The block is on the finalized chain.
+        /// The block is on the finalized chain, or above it on the head chain.
         canonical: bool,
     },
     /// Executed here; not settled by a finalized block yet.
@@ -194,7 +194,7 @@ pub enum TransactionStatusView {
         index: u32,
         /// How it ended.
         outcome: String,
-        /// The block is on the finalized chain.
+        /// The block is on the finalized chain, or above it on the head chain.
         canonical: bool,
     },
     /// Executed, and the receipt settled by a finalized block.

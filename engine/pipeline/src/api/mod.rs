@@ -1,5 +1,7 @@
 //! The words of the engine's interface: requests, answers, heights, events. Behaviour is in [`crate::Engine`].
 
+mod fork_choice;
+
 use millrace_ledger::LedgerError;
 pub use millrace_mempool::{Held, InsertError};
 use millrace_types::{
@@ -10,6 +12,8 @@ use millrace_types::{
 use crate::admission::{Invalid, Pending};
 use crate::pressure::Rung;
 use crate::reply::Aborted;
+pub(crate) use fork_choice::TurnedAway;
+pub use fork_choice::{HeadCause, HeadMove, HeadRefused, SetHeadAnswer};
 
 /// A block's place and name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -55,7 +59,7 @@ pub enum Tag {
 pub enum BlockId {
     /// By name.
     Tag(Tag),
-    /// On the finalized chain.
+    /// On the finalized chain, and above it on the head chain.
     Height(Height),
     /// On any branch that this node stores.
     Hash(Hash),
@@ -212,13 +216,13 @@ pub enum ValidateAnswer {
     Aborted,
 }
 
-/// What [`crate::Engine::submit_finalized`] says at once.
+/// What [`crate::Engine::submit_finalized`], [`crate::Engine::finalize`] and [`crate::Engine::import_block`] say at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Submission {
     /// Taken. [`Event::Finalized`] tells when body and certificate are durable; an invalid or conflicting block
     /// stops the engine ([`Event::Stopped`]).
     Accepted,
-    /// No credit. Nothing was taken, and an [`Event::Credit`] follows for certain once there is room. Submit the same
+    /// No credit, or no room. Nothing was taken, and an [`Event::Credit`] follows for certain once there is room. Submit the same
     /// block again then.
     Again,
     /// The engine no longer takes blocks.
@@ -311,6 +315,14 @@ pub enum PluginFault {
         /// What was finalized before.
         finalized: Hash,
     },
+    /// A block was finalized that is not here.
+    #[error(
+        "block {block} was finalized by its hash and is not known here: import it, and its ancestors, first"
+    )]
+    UnknownBlock {
+        /// The block.
+        block: Hash,
+    },
     /// The certificate passes the bound.
     #[error("the certificate of block {block} has {size} bytes, more than {limit}")]
     CertificateTooLong {
@@ -397,12 +409,14 @@ pub enum TransactionStatus {
         /// For what.
         reason: Held,
     },
-    /// In a finalized block that is not executed here yet.
-    Finalized {
+    /// In a block that is not executed here yet, or never was.
+    Included {
         /// The block.
         block: BlockRef,
         /// Its place there.
         index: u32,
+        /// On the finalized chain, or above it on the head chain.
+        canonical: bool,
     },
     /// Executed; its receipt is durable.
     Executed {
@@ -414,7 +428,7 @@ pub enum TransactionStatus {
         receipt: Box<TransactionReceipt>,
         /// The finalized block that settles it, when there is one.
         settled_by: Option<Height>,
-        /// On the finalized chain.
+        /// On the finalized chain, or above it on the head chain.
         canonical: bool,
     },
 }
@@ -428,7 +442,7 @@ pub struct LocatedTransaction {
     pub block: BlockRef,
     /// Its place there.
     pub index: u32,
-    /// The block is on the finalized chain.
+    /// The block is on the finalized chain, or above it on the head chain.
     pub canonical: bool,
 }
 
@@ -470,7 +484,10 @@ pub enum Event {
         /// Its transactions.
         transactions: u32,
     },
-    /// A block's receipt is durable.
+    /// The head moved: [`Heights::head`] is another block. Blocks that are removed from the head chain no longer count
+    /// as executed; those added that were executed before are told as [`Event::Executed`] again, behind this event.
+    HeadMoved(HeadMove),
+    /// A block of the head chain is executed and its receipt durable: [`Heights::executed`] has come to it.
     Executed {
         /// The block's receipt; names height and hash.
         receipt: ExecutionReceipt,
@@ -543,8 +560,16 @@ pub enum EngineStatus {
 pub struct Counters {
     /// Blocks finalized.
     pub blocks_finalized: u64,
-    /// Blocks executed.
+    /// Blocks executed whose receipt became durable, on any branch.
     pub blocks_executed: u64,
+    /// How often a block was executed, whatever became of it.
+    pub executions: u64,
+    /// Blocks executed ahead of their turn.
+    pub speculations: u64,
+    /// Of these, how many were dropped before they counted.
+    pub speculations_dropped: u64,
+    /// Head moves that left a block behind.
+    pub reorgs: u64,
     /// Transactions executed.
     pub transactions_executed: u64,
     /// Gas charged to them.
@@ -578,7 +603,7 @@ pub struct PressureSnapshot {
     pub no_block: bool,
     /// Newest executed height.
     pub executed_height: Height,
-    /// Newest height whose receipt and state are durable.
+    /// Newest finalized height that is executed: its receipt and its state are durable, or about to be.
     pub persisted_height: Height,
     /// s(F).
     pub settled_height: Height,
