@@ -245,7 +245,7 @@ impl<S: Stepped> Plugin for Driver<S> {
     fn start(host: Host, chain: ChainState) -> Result<Self, StartError> {
         if S::NEEDS_FORK_CHOICE && !host.offers_fork_choice() {
             return Err(StartError::Host(format!(
-                "this node does not offer fork-choice/1, without which {} cannot run; run it on a node that does",
+                "this node does not offer fork-choice/1, which {} cannot do without",
                 S::CONSENSUS_ID
             )));
         }

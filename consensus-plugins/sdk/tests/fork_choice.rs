@@ -173,9 +173,8 @@ fn a_head_that_does_not_move_names_the_block_that_is_in_the_way() {
 fn who_needs_the_capability_is_not_started_without_it() {
     let _alone = ONE_AT_A_TIME.lock().unwrap();
     told();
-    let refusal = format!(
-        "fatal {E_ABI} this node does not offer fork-choice/1, without which forks/1 cannot run; run it on a node that does"
-    );
+    let refusal =
+        format!("fatal {E_ABI} this node does not offer fork-choice/1, which forks/1 cannot do without");
     assert_eq!(start(&TABLE, host(), &chain("")).0, E_ABI);
     assert_eq!(told(), [refusal.as_str()]);
     let short = host();
