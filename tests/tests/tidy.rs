@@ -74,6 +74,7 @@ fn each_crate_knows_only_whom_it_may_know() {
         ("millrace-plugin-sdk", &["millrace-plugin-abi", "millrace-types"]),
         ("millrace-plugin-host", &["millrace-plugin-abi"]),
         ("millrace-plugin-solo", &["millrace-plugin-sdk"]),
+        ("millrace-plugin-longest-chain", &["millrace-plugin-sdk"]),
         (
             "millrace-executor",
             &["millrace-jit", "millrace-scheduler", "millrace-types"],
@@ -119,7 +120,7 @@ fn the_node_links_no_plugin() {
     let found = dependencies();
     let plugins: Vec<_> = ours(&found["millrace"])
         .into_iter()
-        .filter(|name| *name == "millrace-plugin-solo")
+        .filter(|name| matches!(*name, "millrace-plugin-solo" | "millrace-plugin-longest-chain"))
         .collect();
     assert!(
         plugins.is_empty(),

@@ -138,8 +138,9 @@ fn the_sdk_sees_every_event_as_the_engine_meant_it() {
         format!("KvValue {{ token: {}, result: Ok(Some(10 bytes)) }}", token(3)),
         format!("Timer {{ token: {} }}", token(6)),
         format!(
-            "HeadMoved {{ token: Some({}), result: Err(Invalid(\"its parent is bad\")) }}",
-            token(8)
+            "HeadMoved {{ token: Some({}), result: Err(Invalid {{ block: {}, reason: \"its parent is bad\" }}) }}",
+            token(8),
+            hash(4)
         ),
         "Credit { blocks: 5, gas: 6 }".to_owned(),
         format!(

@@ -55,6 +55,22 @@ pub enum Declined {
     Stopped,
 }
 
+/// Why a head did not move.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum HeadDeclined {
+    /// The target, or an ancestor of it, is invalid for ever; so are the descendants.
+    #[error("block {block} is invalid: {reason}")]
+    Invalid {
+        /// Which block.
+        block: Hash,
+        /// Why, for people.
+        reason: String,
+    },
+    /// As any request; [`Declined::Aborted`] when a later `set_head` took its place.
+    #[error("{0}")]
+    Declined(Declined),
+}
+
 /// What became of a finalized block that was handed over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Submitted {
@@ -102,7 +118,7 @@ pub enum Event {
         /// The request, if it was asked for.
         token: Option<Token>,
         /// The head, or why it did not move.
-        result: Result<BlockMark, Declined>,
+        result: Result<BlockMark, HeadDeclined>,
     },
     /// A timer is due. Cancelled timers say nothing.
     Timer {
@@ -194,10 +210,15 @@ pub(crate) unsafe fn read(event: &mut abi::Event) -> Option<(u64, Event)> {
         kind::EVENT_HEAD_MOVED => {
             // SAFETY: the host wrote `mark` for this kind.
             let mark = unsafe { mark(event) };
-            Event::HeadMoved {
-                token,
-                result: declined.map_or(Ok(mark), Err),
-            }
+            let result = match declined {
+                None => Ok(mark),
+                Some(Declined::Invalid(reason)) => Err(HeadDeclined::Invalid {
+                    block: mark.hash,
+                    reason,
+                }),
+                Some(declined) => Err(HeadDeclined::Declined(declined)),
+            };
+            Event::HeadMoved { token, result }
         }
         kind::EVENT_TIMER if declined.is_none() => Event::Timer { token: token? },
         // SAFETY: the host wrote `mark` for this kind.

@@ -51,7 +51,7 @@ pub mod plugin;
 pub mod stepped;
 
 pub use bytes::Bytes;
-pub use event::{BlockBytes, BlockMark, Declined, Event, Submitted, Token};
+pub use event::{BlockBytes, BlockMark, Declined, Event, HeadDeclined, Submitted, Token};
 pub use host::{Host, Level, Metric};
 pub use millrace_plugin_abi as abi;
 pub use millrace_plugin_abi::PressureValues;

@@ -13,7 +13,7 @@ use millrace_plugin_abi::PressureValues;
 use millrace_types::{Address, Hash, TimestampMs};
 
 use crate::Bytes;
-use crate::event::{Declined, Event, Submitted, Token};
+use crate::event::{Declined, Event, HeadDeclined, Submitted, Token};
 use crate::host::{Host, Level, Metric};
 use crate::plugin::{ChainState, Plugin, StartError};
 
@@ -23,6 +23,9 @@ pub trait Stepped: Send + Sized + 'static {
     const CONSENSUS_ID: &'static str;
     /// See [`Plugin::VERSION`].
     const VERSION: &'static str;
+    /// Whether the plugin cannot do without the capability `fork-choice/1`. If so it is not started on a node that does
+    /// not offer it, and the operator is told.
+    const NEEDS_FORK_CHOICE: bool = false;
 
     /// Begins. Whatever was finalized after the block that `chain` names is handed over again.
     ///
@@ -240,6 +243,12 @@ impl<S: Stepped> Plugin for Driver<S> {
     const VERSION: &'static str = S::VERSION;
 
     fn start(host: Host, chain: ChainState) -> Result<Self, StartError> {
+        if S::NEEDS_FORK_CHOICE && !host.offers_fork_choice() {
+            return Err(StartError::Host(format!(
+                "this node does not offer fork-choice/1, which {} cannot do without",
+                S::CONSENSUS_ID
+            )));
+        }
         let mut performer = Performer {
             host,
             next_token: NonZeroU64::MIN,
@@ -317,7 +326,7 @@ impl Performer {
             }
             Action::SetHead(token, head) => refused(host.set_head(token, head), |why| Event::HeadMoved {
                 token: Some(token),
-                result: Err(why),
+                result: Err(HeadDeclined::Declined(why)),
             }),
             Action::KvGet(token, key) => refused(host.kv_get(token, &key), |why| Event::KvValue {
                 token,

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 
-use millrace_types::certificate::{SOLO_CONSENSUS_ID, SoloCertificate};
+use millrace_types::certificate::{LONGEST_CHAIN_CONSENSUS_ID, SOLO_CONSENSUS_ID, SoloCertificate};
 use millrace_types::{ChainSpec, Hash, Header, PublicKey, codec};
 
 /// Why a certificate does not certify a block.
@@ -66,11 +66,16 @@ impl Verifiers {
         Self(BTreeMap::new())
     }
 
-    /// Those that come with this crate: `solo/1`.
+    /// Those that come with this crate: `solo/1` and `longest-chain/1`.
     #[must_use]
     pub fn built_in() -> Self {
         let mut verifiers = Self::none();
-        verifiers.register(SOLO_CONSENSUS_ID, SoloVerifier::make);
+        verifiers.register(SOLO_CONSENSUS_ID, |spec| {
+            SignerVerifier::make(spec, SOLO_CONSENSUS_ID)
+        });
+        verifiers.register(LONGEST_CHAIN_CONSENSUS_ID, |spec| {
+            SignerVerifier::make(spec, LONGEST_CHAIN_CONSENSUS_ID)
+        });
         verifiers
     }
 
@@ -94,23 +99,25 @@ impl Default for Verifiers {
     }
 }
 
-/// `solo/1`: one sequencer, whose signature is the certificate.
-struct SoloVerifier {
+/// `solo/1` and `longest-chain/1`: one key, whose signature is the certificate.
+struct SignerVerifier {
+    consensus_id: &'static str,
     chain_id: u64,
-    sequencer: PublicKey,
+    signer: PublicKey,
 }
 
-impl SoloVerifier {
-    fn make(spec: &ChainSpec) -> Result<Box<dyn CertificateVerifier>, String> {
-        let sequencer = SoloCertificate::sequencer(spec).map_err(|error| error.to_string())?;
+impl SignerVerifier {
+    fn make(spec: &ChainSpec, consensus_id: &'static str) -> Result<Box<dyn CertificateVerifier>, String> {
+        let signer = SoloCertificate::signer(spec, consensus_id).map_err(|error| error.to_string())?;
         Ok(Box::new(Self {
+            consensus_id,
             chain_id: spec.chain_id,
-            sequencer,
+            signer,
         }))
     }
 }
 
-impl CertificateVerifier for SoloVerifier {
+impl CertificateVerifier for SignerVerifier {
     fn max_certificate_bytes(&self) -> usize {
         SoloCertificate::BYTES
     }
@@ -128,7 +135,7 @@ impl CertificateVerifier for SoloVerifier {
                 }
             })?;
         certificate
-            .verify(self.chain_id, *block_hash, &self.sequencer)
+            .verify_under(self.consensus_id, self.chain_id, *block_hash, &self.signer)
             .map_err(|error| CertificateError::Invalid {
                 reason: error.to_string(),
             })

@@ -10,6 +10,7 @@ use millrace_light_client::{
     AdvanceError, CertificateError, CertifiedHeader, Contradiction, Evidence, EvidenceError, LightClient,
     MAX_BATCH, RootError, SettleError, StartError, Verifiers,
 };
+use millrace_types::certificate::{LONGEST_CHAIN_CONSENSUS_ID, SOLO_CONSENSUS_ID};
 use millrace_types::settlement::{HeaderError, SettlementError};
 use millrace_types::{ChainSpec, Commitment, Hash, Header, SecretKey};
 
@@ -145,6 +146,31 @@ fn certificates_by_others_or_for_others_are_refused() {
     ));
     let error = refused(Some(Certificate(vec![0; 73])));
     assert_eq!(error, CertificateError::TooLong { len: 73, limit: 72 });
+}
+
+#[test]
+fn a_longest_chain_is_followed_by_the_certificates_of_its_own_id() {
+    let mut spec = spec(B);
+    spec.consensus.id = LONGEST_CHAIN_CONSENSUS_ID.into();
+    let mut chain = Chain::genesis_of(spec);
+    chain.build(0, 0);
+    let mut client = chain.client();
+    client.advance(&[chain.certified(1)]).unwrap();
+    assert_eq!(client.finalized_height(), 1);
+
+    let mut client = chain.client();
+    chain.spec.consensus.id = SOLO_CONSENSUS_ID.into();
+    let error = client.advance(&[chain.certified(1)]).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            AdvanceError::Certificate {
+                height: 1,
+                error: CertificateError::Invalid { .. }
+            }
+        ),
+        "the same key's signature under another consensus does not count: {error}"
+    );
 }
 
 #[test]
@@ -532,7 +558,7 @@ fn a_chain_needs_a_valid_spec_and_a_verifier() {
     other.consensus.id = "other/1".into();
     assert_eq!(
         error(other, &Verifiers::built_in()),
-        "no verifier for consensus \"other/1\"; known: solo/1"
+        "no verifier for consensus \"other/1\"; known: longest-chain/1, solo/1"
     );
     let mut invalid = spec(B);
     invalid.max_receipt_lag = 0;

@@ -1,4 +1,4 @@
-//! What certificates of a consensus say, and the certificate of a single sequencer.
+//! What certificates of a consensus say, and the certificate of a single signer.
 //!
 //! A certificate is opaque to the engine. Whatever its form, its signatures are over a [`Statement`], which binds
 //! chain, consensus, view and block: none can be replayed on another chain, under another consensus, or for another
@@ -46,26 +46,33 @@ pub const SOLO_CONSENSUS_ID: &str = "solo/1";
 /// The most bytes of a certificate of any consensus.
 pub const MAX_CERTIFICATE_BYTES: usize = 1 << 20;
 
-/// Why a chain spec names no sequencer.
+/// The consensus of a longest chain whose blocks one key declares final. Its `ConsensusSpec::parameters` are that
+/// key's public key, 32 bytes.
+pub const LONGEST_CHAIN_CONSENSUS_ID: &str = "longest-chain/1";
+
+/// Why a chain spec names no single signer.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum SoloParametersError {
+pub enum SignerParametersError {
     /// It names another consensus.
-    #[error("consensus.id is {found:?}, not {SOLO_CONSENSUS_ID:?}")]
+    #[error("consensus.id is {found:?}, not {expected:?}")]
     Consensus {
         /// The id found.
         found: String,
+        /// The id asked for.
+        expected: &'static str,
     },
     /// Its parameters are no public key.
-    #[error(
-        "consensus.parameters of {SOLO_CONSENSUS_ID} are the sequencer's public key: 32 bytes, not {found}"
-    )]
+    #[error("consensus.parameters of {consensus_id} are the signer's public key: 32 bytes, not {found}")]
     Length {
+        /// The consensus.
+        consensus_id: &'static str,
         /// Bytes found.
         found: usize,
     },
 }
 
-/// A block's certificate under [`SOLO_CONSENSUS_ID`]: 72 bytes.
+/// A block's certificate where one key makes blocks final, under [`SOLO_CONSENSUS_ID`] or
+/// [`LONGEST_CHAIN_CONSENSUS_ID`]: 72 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 #[cfg_attr(
     feature = "serde",
@@ -73,9 +80,9 @@ pub enum SoloParametersError {
     serde(deny_unknown_fields)
 )]
 pub struct SoloCertificate {
-    /// The sequencer's count of its proposals.
+    /// The signer's count of what it certified: the block's height.
     pub view: u64,
-    /// Ed25519 (ZIP-215) by the sequencer over [`Statement::signing_hash`].
+    /// Ed25519 (ZIP-215) by the signer over [`Statement::signing_hash`].
     #[cfg_attr(feature = "serde", serde(with = "crate::json::array"))]
     pub signature: [u8; 64],
 }
@@ -84,16 +91,29 @@ impl SoloCertificate {
     /// Bytes of its encoding.
     pub const BYTES: usize = 72;
 
-    /// Certifies a block.
+    /// Certifies a block under [`SOLO_CONSENSUS_ID`].
     #[must_use]
     pub fn sign(chain_id: u64, view: u64, block_hash: Hash, sequencer: &SecretKey) -> Self {
+        Self::sign_under(SOLO_CONSENSUS_ID, chain_id, view, block_hash, sequencer)
+    }
+
+    /// Certifies a block under a consensus of a single signer.
+    #[must_use]
+    pub fn sign_under(
+        consensus_id: &str,
+        chain_id: u64,
+        view: u64,
+        block_hash: Hash,
+        signer: &SecretKey,
+    ) -> Self {
+        let statement = statement(consensus_id, chain_id, view, block_hash);
         Self {
             view,
-            signature: sequencer.sign(&Self::statement(chain_id, view, block_hash).signing_hash()),
+            signature: signer.sign(&statement.signing_hash()),
         }
     }
 
-    /// Checks that the sequencer certified the block.
+    /// Checks that the sequencer certified the block under [`SOLO_CONSENSUS_ID`].
     ///
     /// # Errors
     /// If key or signature do not count.
@@ -103,35 +123,49 @@ impl SoloCertificate {
         block_hash: Hash,
         sequencer: &PublicKey,
     ) -> Result<(), SignatureError> {
-        sequencer.verify(
-            &Self::statement(chain_id, self.view, block_hash).signing_hash(),
-            &self.signature,
-        )
+        self.verify_under(SOLO_CONSENSUS_ID, chain_id, block_hash, sequencer)
     }
 
-    /// The sequencer that a chain spec names.
+    /// Checks that the signer certified the block under a consensus.
+    ///
+    /// # Errors
+    /// If key or signature do not count.
+    pub fn verify_under(
+        &self,
+        consensus_id: &str,
+        chain_id: u64,
+        block_hash: Hash,
+        signer: &PublicKey,
+    ) -> Result<(), SignatureError> {
+        let statement = statement(consensus_id, chain_id, self.view, block_hash);
+        signer.verify(&statement.signing_hash(), &self.signature)
+    }
+
+    /// The signer that a chain spec names, whose consensus has to be `consensus_id`.
     ///
     /// # Errors
     /// If its consensus is another one, or its parameters are not 32 bytes.
-    pub fn sequencer(spec: &ChainSpec) -> Result<PublicKey, SoloParametersError> {
-        if spec.consensus.id != SOLO_CONSENSUS_ID {
-            return Err(SoloParametersError::Consensus {
+    pub fn signer(spec: &ChainSpec, consensus_id: &'static str) -> Result<PublicKey, SignerParametersError> {
+        if spec.consensus.id != consensus_id {
+            return Err(SignerParametersError::Consensus {
                 found: spec.consensus.id.clone(),
+                expected: consensus_id,
             });
         }
         let parameters = spec.consensus.parameters.as_slice();
-        let key = parameters.try_into().map_err(|_| SoloParametersError::Length {
+        let key = parameters.try_into().map_err(|_| SignerParametersError::Length {
+            consensus_id,
             found: parameters.len(),
         })?;
         Ok(PublicKey(key))
     }
+}
 
-    fn statement(chain_id: u64, view: u64, block_hash: Hash) -> Statement {
-        Statement {
-            chain_id,
-            consensus_id: SOLO_CONSENSUS_ID.into(),
-            view,
-            block_hash,
-        }
+fn statement(consensus_id: &str, chain_id: u64, view: u64, block_hash: Hash) -> Statement {
+    Statement {
+        chain_id,
+        consensus_id: consensus_id.into(),
+        view,
+        block_hash,
     }
 }

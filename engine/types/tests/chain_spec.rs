@@ -5,6 +5,7 @@ mod common;
 
 use common::*;
 use millrace_types::ChainSpec;
+use millrace_types::certificate::LONGEST_CHAIN_CONSENSUS_ID;
 use millrace_types::chain_spec::{GenesisAccount, ReadChainSpecError, VersionActivation};
 use millrace_types::codec::encode;
 
@@ -114,6 +115,13 @@ fn every_value_that_is_not_allowed() {
     check(
         &|spec| spec.consensus.parameters.truncate(31),
         "consensus.parameters = 31 bytes: allowed is the sequencer's public key: 32 bytes",
+    );
+    check(
+        &|spec| {
+            spec.consensus.id = LONGEST_CHAIN_CONSENSUS_ID.into();
+            spec.consensus.parameters.push(0);
+        },
+        "consensus.parameters = 33 bytes: allowed is the finalizer's public key: 32 bytes",
     );
 }
 

@@ -86,7 +86,10 @@ fn version(hash: Hash) -> VersionId {
 
 impl Chain {
     pub fn genesis(commitment: Commitment) -> Self {
-        let spec = spec(commitment);
+        Self::genesis_of(spec(commitment))
+    }
+
+    pub fn genesis_of(spec: ChainSpec) -> Self {
         let changes: Changes = spec
             .accounts
             .iter()
@@ -237,7 +240,9 @@ impl Chain {
     /// The header at `height` with its certificate.
     pub fn certified(&self, height: u64) -> CertifiedHeader {
         let header = self.blocks[height as usize].header.clone();
-        let certificate = SoloCertificate::sign(self.spec.chain_id, height, header.hash(), &self.key);
+        let (consensus_id, chain_id) = (&self.spec.consensus.id, self.spec.chain_id);
+        let certificate =
+            SoloCertificate::sign_under(consensus_id, chain_id, height, header.hash(), &self.key);
         CertifiedHeader {
             header,
             certificate: Some(Certificate(encode(&certificate))),

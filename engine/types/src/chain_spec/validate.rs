@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::{ChainSpec, Limits};
-use crate::certificate::{SOLO_CONSENSUS_ID, SoloCertificate};
+use crate::certificate::{LONGEST_CHAIN_CONSENSUS_ID, SOLO_CONSENSUS_ID};
 use crate::receipt::EXECUTION_RECEIPT_BYTES;
 
 /// The greatest K. It bounds what a light client keeps and what a body carries.
@@ -16,6 +16,8 @@ const MAX_GAS: u64 = 1 << 62;
 const SUPPLY_LIMIT: u128 = 1 << 127;
 /// The most bytes of a chain's name and of a consensus id.
 const MAX_NAME_BYTES: usize = 64;
+/// Bytes of a public key.
+const PUBLIC_KEY_BYTES: usize = 32;
 /// The most bytes of consensus parameters.
 const MAX_PARAMETER_BYTES: usize = 1 << 20;
 /// The most activations.
@@ -126,13 +128,14 @@ impl ChainSpec {
             0,
             MAX_PARAMETER_BYTES,
         );
-        if id == SOLO_CONSENSUS_ID && SoloCertificate::sequencer(self).is_err() {
+        let signer = match id.as_str() {
+            SOLO_CONSENSUS_ID => Some("the sequencer's public key: 32 bytes"),
+            LONGEST_CHAIN_CONSENSUS_ID => Some("the finalizer's public key: 32 bytes"),
+            _ => None,
+        };
+        if let Some(allowed) = signer.filter(|_| self.consensus.parameters.len() != PUBLIC_KEY_BYTES) {
             let value = alloc::format!("{} bytes", self.consensus.parameters.len());
-            problems.add(
-                "consensus.parameters",
-                value,
-                "the sequencer's public key: 32 bytes",
-            );
+            problems.add("consensus.parameters", value, allowed);
         }
     }
 }
