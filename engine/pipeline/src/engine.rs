@@ -28,6 +28,7 @@ use crate::mailbox::{Credits, Mailbox, Request};
 use crate::recovery::{self, OpenError, Recovered};
 use crate::reply::Reply;
 use crate::stages::{self, Workshop};
+use crate::team::Team;
 use crate::under_way::UnderWay;
 use crate::verified::Verified;
 
@@ -152,6 +153,7 @@ fn start(
     let (journal, journal_thread) = Journal::start(shared.ledger.clone(), inputs.clone())?;
     let workshop = Workshop {
         ring: ring.clone(),
+        team: Arc::new(Team::new(shared.config.workers.max(1), ring.crew().clone())),
         executor: Arc::clone(&shared.executor),
         store: shared.store.clone(),
         journal: journal.clone(),

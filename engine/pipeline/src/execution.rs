@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millrace_executor::{BlockContext, ExecutionError, Executor, ReadError, StateReader};
+use millrace_executor::{BlockContext, BlockOutput, ExecutionError, Executor, ReadError, StateReader};
 use millrace_state::{CommitError, InsertError, Store, View};
 use millrace_types::state::{Account, Path, account_path};
 use millrace_types::{Address, Block, ExecutionReceipt, Hash, TransactionReceipt};
@@ -67,23 +67,34 @@ pub(crate) fn execute(
     hash: Hash,
     block: &Block,
 ) -> Result<Outcome, ExecuteError> {
+    let reader = parent_state(store, hash, block)?;
+    let context = BlockContext::of(&block.header);
+    let output = executor.execute_block(&context, &block.body.transactions, &reader);
+    keep(store, hash, block, output)
+}
+
+/// The state that a block is executed on.
+pub(crate) fn parent_state(store: &Store, hash: Hash, block: &Block) -> Result<Reader, ExecuteError> {
     let parent = block.header.parent_hash;
-    let view = store
-        .view(version(&parent))
-        .ok_or(ExecuteError::NoParentState { block: hash, parent })?;
-    let output = executor
-        .execute_block(
-            &BlockContext::of(&block.header),
-            &block.body.transactions,
-            &Reader(view),
-        )
-        .map_err(|error| ExecuteError::Executor {
-            block: hash,
-            error: Box::new(error),
-        })?;
+    let view = store.view(version(&parent));
+    view.map(Reader)
+        .ok_or(ExecuteError::NoParentState { block: hash, parent })
+}
+
+/// Adds what a block's execution came to to the store.
+pub(crate) fn keep(
+    store: &Store,
+    hash: Hash,
+    block: &Block,
+    output: Result<BlockOutput, ExecutionError>,
+) -> Result<Outcome, ExecuteError> {
+    let output = output.map_err(|error| ExecuteError::Executor {
+        block: hash,
+        error: Box::new(error),
+    })?;
     store
         .insert(
-            version(&parent),
+            version(&block.header.parent_hash),
             version(&hash),
             block.header.height,
             output.changes.into(),

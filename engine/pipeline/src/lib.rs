@@ -53,6 +53,7 @@ mod reply;
 mod stages;
 mod submit;
 mod task;
+mod team;
 #[cfg(test)]
 #[path = "../tests/common/spec.rs"]
 mod testing;

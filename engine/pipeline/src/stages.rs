@@ -18,19 +18,21 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use millrace_executor::{Executor, required_stack_bytes};
-use millrace_scheduler::{Claim, Ring, Stage};
+use millrace_scheduler::{Claim, Ring, Stage, Worker};
 use millrace_state::Store;
 
 use crate::api::StopReason;
 use crate::execution;
 use crate::journal::{Entry, Journal};
 use crate::mailbox::{Input, Inputs};
-use crate::task::{BlockTask, Purpose, version};
+use crate::task::{BlockTask, Outcome, Purpose, version};
+use crate::team::Team;
 
 /// What workers work with.
 #[derive(Clone)]
 pub(crate) struct Workshop {
     pub(crate) ring: Ring<BlockTask>,
+    pub(crate) team: Arc<Team>,
     pub(crate) executor: Arc<Executor>,
     pub(crate) store: Store,
     pub(crate) journal: Journal,
@@ -78,36 +80,62 @@ impl Workshop {
                 what: "the ring has no place for another worker".to_owned(),
             }));
         };
-        while let Some(claim) = self.ring.wait_for_work(&worker, &Stage::ALL) {
-            if claim.is_abandoned() {
-                if claim.stage() == Stage::Persist {
-                    self.journal.push(Entry::Left { hash: claim.hash });
+        self.work_until(&worker, &|| {
+            worker.is_closed() && !self.ring.has_work(&Stage::ALL)
+        });
+    }
+
+    /// Takes the most urgent work until `is_over`: what frees slots, then the block that is being executed, then new ones.
+    fn work_until(&self, worker: &Worker, is_over: &dyn Fn() -> bool) {
+        while !is_over() {
+            if let Some(claim) = self.claim(&[Stage::Persist, Stage::Root]) {
+                if self.team.has_news() {
+                    // Somebody else has to see to it meanwhile.
+                    self.ring.crew().wake_one();
                 }
-                claim.complete();
-                continue;
-            }
-            match self.run(&claim) {
-                Ok(()) => claim.complete(),
-                Err(error) if claim.stage() < Stage::Persist && is_unwanted(&claim) => {
-                    tracing::debug!(%error, "work on a block that does not count came to nothing");
-                    claim.complete();
-                }
-                Err(error) => self.inputs.send(Input::Fault(StopReason::NodeFault {
-                    what: error.to_string(),
-                })),
+                self.handle(worker, claim);
+            } else if self.team.help() {
+                // One transaction; something more urgent may have come meanwhile.
+            } else if let Some(claim) = self.claim(&[Stage::Execute, Stage::Prepare]) {
+                self.handle(worker, claim);
+            } else {
+                worker.park_unless(|| is_over() || self.ring.has_work(&Stage::ALL) || self.team.has_news());
             }
         }
     }
 
+    fn claim(&self, stages: &[Stage]) -> Option<Claim<'_, BlockTask>> {
+        stages.iter().find_map(|stage| self.ring.claim(*stage))
+    }
+
+    fn handle(&self, worker: &Worker, claim: Claim<'_, BlockTask>) {
+        if claim.is_abandoned() {
+            if claim.stage() == Stage::Persist {
+                self.journal.push(Entry::Left { hash: claim.hash });
+            }
+            return claim.complete();
+        }
+        match self.run(worker, &claim) {
+            Ok(()) => claim.complete(),
+            Err(error) if claim.stage() < Stage::Persist && is_unwanted(&claim) => {
+                tracing::debug!(%error, "work on a block that does not count came to nothing");
+                claim.complete();
+            }
+            Err(error) => self.inputs.send(Input::Fault(StopReason::NodeFault {
+                what: error.to_string(),
+            })),
+        }
+    }
+
     /// One stage of one block; a panic is a failure like any other.
-    fn run(&self, claim: &Claim<'_, BlockTask>) -> Result<(), StageError> {
+    fn run(&self, worker: &Worker, claim: &Claim<'_, BlockTask>) -> Result<(), StageError> {
         let (stage, name) = match claim.stage() {
             Stage::Prepare => return Ok(()),
-            Stage::Execute => (Self::execute as fn(&Self, &BlockTask) -> _, "execute"),
-            Stage::Root => (Self::root as fn(&Self, &BlockTask) -> _, "root"),
-            Stage::Persist => (Self::persist as fn(&Self, &BlockTask) -> _, "persist"),
+            Stage::Execute => (Self::execute as fn(&Self, &Worker, &BlockTask) -> _, "execute"),
+            Stage::Root => (Self::root as fn(&Self, &Worker, &BlockTask) -> _, "root"),
+            Stage::Persist => (Self::persist as fn(&Self, &Worker, &BlockTask) -> _, "persist"),
         };
-        catch_unwind(AssertUnwindSafe(|| stage(self, claim))).unwrap_or_else(|panic| {
+        catch_unwind(AssertUnwindSafe(|| stage(self, worker, claim))).unwrap_or_else(|panic| {
             let what = panic.downcast_ref::<String>().map(String::as_str);
             let what = what
                 .or(panic.downcast_ref::<&str>().copied())
@@ -116,7 +144,7 @@ impl Workshop {
         })
     }
 
-    fn execute(&self, task: &BlockTask) -> Result<(), StageError> {
+    fn execute(&self, worker: &Worker, task: &BlockTask) -> Result<(), StageError> {
         if task.work.is_executed() {
             return Ok(());
         }
@@ -124,13 +152,30 @@ impl Workshop {
             thread::sleep(self.slow_execution);
         }
         self.executions.fetch_add(1, Ordering::Relaxed);
-        let outcome = execution::execute(&self.executor, &self.store, task.hash, &task.block)?;
+        let outcome = match self.execute_together(worker, task)? {
+            Some(outcome) => outcome,
+            None => execution::execute(&self.executor, &self.store, task.hash, &task.block)?,
+        };
         let set = task.work.outcome.set(outcome);
         set.expect("a block is executed once");
         Ok(())
     }
 
-    fn root(&self, task: &BlockTask) -> Result<(), StageError> {
+    /// On all workers; `None` where that does not pay, or when it broke.
+    fn execute_together(&self, worker: &Worker, task: &BlockTask) -> Result<Option<Outcome>, StageError> {
+        if !self.team.pays(&task.block) {
+            return Ok(None);
+        }
+        let state = execution::parent_state(&self.store, task.hash, &task.block)?;
+        let work_until = |is_over: &dyn Fn() -> bool| self.work_until(worker, is_over);
+        let output = self
+            .team
+            .execute(&self.executor, &task.block, state, worker, work_until);
+        let keep = |output| execution::keep(&self.store, task.hash, &task.block, output);
+        Ok(output.map(keep).transpose()?)
+    }
+
+    fn root(&self, _worker: &Worker, task: &BlockTask) -> Result<(), StageError> {
         if task.work.is_rooted() {
             return Ok(());
         }
@@ -149,7 +194,7 @@ impl Workshop {
     }
 
     /// Receipt, then state record; then finality moves in the store, which drops what is no longer needed.
-    fn persist(&self, task: &BlockTask) -> Result<(), StageError> {
+    fn persist(&self, _worker: &Worker, task: &BlockTask) -> Result<(), StageError> {
         let is_new = task.purpose > Purpose::Speculation && !task.work.is_durable();
         if is_new {
             self.keep_receipt(task)?;

@@ -28,6 +28,8 @@ mod sync;
 
 #[cfg(all(test, loom))]
 mod models;
+#[cfg(all(test, loom))]
+mod parallel_models;
 
 pub use life::{Life, Status};
 pub use parking::{Crew, Worker};

@@ -256,8 +256,20 @@ impl<T: Send + Sync> Ring<T> {
             if worker.is_closed() {
                 return None;
             }
-            worker.park_unless(|| stages.iter().any(|stage| self.shared.is_claimable(*stage)));
+            worker.park_unless(|| self.has_work(stages));
         }
+    }
+
+    /// Whether one of these stages could be claimed.
+    #[must_use]
+    pub fn has_work(&self, stages: &[Stage]) -> bool {
+        stages.iter().any(|stage| self.shared.is_claimable(*stage))
+    }
+
+    /// The workers, for whoever makes other work for them.
+    #[must_use]
+    pub fn crew(&self) -> &Crew {
+        &self.shared.crew
     }
 
     /// Lets workers end once nothing is ready for them.

@@ -1,0 +1,129 @@
+//! One block on all workers: who claimed its execution leads, whoever has nothing more urgent to do helps.
+//!
+//! Nothing waits here: the leader goes on with other work of the pool while others are at the last transactions. A block
+//! whose parallel execution breaks (a worker panicked in it) is executed again, one transaction after the other.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use millrace_executor::parallel::{ParallelBlock, ParallelError, Spare, Step};
+use millrace_executor::{BlockContext, BlockOutput, ExecutionError, Executor};
+use millrace_scheduler::{Crew, Worker};
+use millrace_types::{Block, SignedTransaction};
+
+use crate::execution::Reader;
+
+/// Blocks with fewer transactions are executed by one worker: waking another takes longer.
+const LEAST_TRANSACTIONS: usize = 32;
+
+/// A block's transactions.
+struct Transactions(Arc<Block>);
+
+impl AsRef<[SignedTransaction]> for Transactions {
+    fn as_ref(&self) -> &[SignedTransaction] {
+        &self.0.body.transactions
+    }
+}
+
+type Job = ParallelBlock<Arc<Executor>, Transactions, Reader>;
+
+/// See the module's documentation. Execution is one stage, so there is one block at a time.
+pub(crate) struct Team {
+    workers: usize,
+    crew: Crew,
+    job: ArcSwapOption<Job>,
+    /// The memory of the block before.
+    spare: ArcSwapOption<Spare>,
+}
+
+impl Team {
+    pub(crate) fn new(workers: usize, crew: Crew) -> Self {
+        Self {
+            workers,
+            crew,
+            job: ArcSwapOption::empty(),
+            spare: ArcSwapOption::empty(),
+        }
+    }
+
+    /// Whether a block is better executed by several workers.
+    pub(crate) fn pays(&self, block: &Block) -> bool {
+        self.workers > 1 && block.body.transactions.len() >= LEAST_TRANSACTIONS
+    }
+
+    /// Executes one transaction of the block under way, if there is one to execute.
+    pub(crate) fn help(&self) -> bool {
+        // A panic breaks the block: its leader finds that out.
+        let step = |job: &Job| catch_unwind(AssertUnwindSafe(|| job.step()));
+        matches!(self.with_job(step), Some(Ok(Step::Done)))
+    }
+
+    /// Whether [`Self::help`] may find something.
+    pub(crate) fn has_news(&self) -> bool {
+        self.with_job(Job::has_news).unwrap_or(false)
+    }
+
+    fn with_job<R>(&self, look: impl FnOnce(&Job) -> R) -> Option<R> {
+        let held = self.job.load();
+        let job = held.as_ref()?;
+        let (seen, is_over) = (look(job), job.is_over());
+        drop(held);
+        if is_over {
+            // The leader waits for the last who holds the block, which may have been this.
+            self.crew.wake_all();
+        }
+        Some(seen)
+    }
+
+    /// Executes a block with everyone's help. `work_until` is what the calling worker does meanwhile, which helps too,
+    /// until it is told to come back.
+    ///
+    /// # Errors
+    /// `None` when the block broke.
+    pub(crate) fn execute(
+        &self,
+        executor: &Arc<Executor>,
+        block: &Arc<Block>,
+        state: Reader,
+        worker: &Worker,
+        work_until: impl FnOnce(&dyn Fn() -> bool),
+    ) -> Option<Result<BlockOutput, ExecutionError>> {
+        let spare = self.spare.swap(None).and_then(Arc::into_inner);
+        let mut job = Arc::new(ParallelBlock::new(
+            Arc::clone(executor),
+            BlockContext::of(&block.header),
+            Transactions(Arc::clone(block)),
+            state,
+            (self.workers, self.crew.clone()),
+            spare,
+        ));
+        self.job.store(Some(Arc::clone(&job)));
+        self.crew.wake_one();
+        work_until(&|| job.is_over());
+        self.job.store(None);
+        let job = loop {
+            match Arc::try_unwrap(job) {
+                Ok(job) => break job,
+                Err(shared) => job = shared,
+            }
+            worker.park_unless(|| Arc::strong_count(&job) == 1);
+        };
+        let (output, summary, spare) = job.finish();
+        self.spare.store(Some(Arc::new(spare)));
+        metrics::counter!("millrace_execution_attempts_total").increment(summary.attempts);
+        metrics::counter!("millrace_execution_waits_total").increment(summary.waits);
+        match output {
+            Ok(output) => Some(Ok(output)),
+            Err(ParallelError::Execution(error)) => Some(Err(error)),
+            Err(ParallelError::Broken) => {
+                metrics::counter!("millrace_execution_fallbacks_total").increment(1);
+                tracing::error!(
+                    height = block.header.height,
+                    "a worker panicked in the parallel execution of a block; it is executed again in order"
+                );
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Loom models of parallel execution: the word of a transaction, doubts, waiting, the commit gate, and sleeping workers.
+//! Run as those of the ring (`models.rs`).
+
+use loom::thread;
+
+use crate::parallel::{Batch, Key, Next, Stop, Value, Write};
+use crate::sync::Arc;
+use crate::{Crew, Worker};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Name(u8);
+
+impl Key for Name {
+    fn spread(&self) -> u64 {
+        u64::from(self.0)
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Number(u64);
+
+impl Value for Number {
+    type Delta = u64;
+    type Predicate = u64;
+
+    fn with(&self, delta: &u64) -> Self {
+        Self(self.0 + delta)
+    }
+
+    /// At least.
+    fn holds(&self, predicate: &u64) -> bool {
+        self.0 >= *predicate
+    }
+}
+
+/// What a transaction does with the one key.
+#[derive(Clone, Copy)]
+enum Act {
+    /// Reads, and writes ten times that and its place.
+    Append,
+    /// Reads.
+    Look,
+    /// Adds its place.
+    Add,
+    /// Asks whether it is at least this, and reads it if not.
+    AtLeast(u64),
+}
+
+type Model = Batch<Name, Number, u64>;
+const KEY: Name = Name(0);
+
+fn load(_: &Name) -> Result<Number, ()> {
+    Ok(Number(7))
+}
+
+fn act(act: Act, ticket: &crate::parallel::Ticket<'_, Name, Number, u64>) -> Result<u64, Stop<()>> {
+    let place = u64::from(ticket.place());
+    match act {
+        Act::Append => {
+            let seen = ticket.read(&KEY, load)?.0;
+            let write = Write::Whole(Number(10 * seen + place));
+            ticket.write(&KEY, write, load).map_err(Stop::Load)?;
+            Ok(seen)
+        }
+        Act::Look => Ok(ticket.read(&KEY, load)?.0),
+        Act::Add => {
+            ticket
+                .write(&KEY, Write::Delta(place + 1), load)
+                .map_err(Stop::Load)?;
+            Ok(0)
+        }
+        Act::AtLeast(least) => {
+            if ticket.guess(&KEY, load).map_err(Stop::Load)?.0 >= least {
+                ticket.expect(&KEY, least, load).map_err(Stop::Load)?;
+                return Ok(1);
+            }
+            Ok(u64::from(ticket.read(&KEY, load)?.0 >= least))
+        }
+    }
+}
+
+fn work(batch: &Model, acts: &[Act], worker: &Worker) {
+    loop {
+        match batch.next() {
+            Next::Over => return,
+            Next::Idle => worker.park_unless(|| batch.has_news()),
+            Next::Execute(ticket) => match act(acts[ticket.place() as usize], &ticket) {
+                Ok(output) => ticket.finish(output),
+                Err(Stop::Wait(lower)) => ticket.wait_for(lower),
+                Err(Stop::Stale) => ticket.retry(),
+                Err(Stop::Load(())) => unreachable!("loading never fails here"),
+            },
+        }
+    }
+}
+
+/// Outputs and the last value, one after the other.
+fn in_order(acts: &[Act]) -> (Vec<u64>, u64) {
+    let mut value = 7;
+    let outputs = (0..).zip(acts).map(|(place, act)| match act {
+        Act::Append => {
+            let seen = value;
+            value = 10 * seen + place;
+            seen
+        }
+        Act::Look => value,
+        Act::Add => {
+            value += place + 1;
+            0
+        }
+        Act::AtLeast(least) => u64::from(value >= *least),
+    });
+    (outputs.collect(), value)
+}
+
+fn model(acts: &'static [Act], preemptions: usize) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(move || {
+        let crew = Crew::new();
+        let batch = Arc::new(Model::new(acts.len(), 2, crew.clone()));
+        let other = {
+            let (batch, crew) = (Arc::clone(&batch), crew.clone());
+            thread::spawn(move || {
+                let worker = crew.register().expect("two workers");
+                work(&batch, acts, &worker);
+            })
+        };
+        let worker = crew.register().expect("two workers");
+        work(&batch, acts, &worker);
+        other.join().expect("no assertion failed");
+        let mut batch = Arc::try_unwrap(batch).expect("the other worker is gone");
+        let (outputs, value) = in_order(acts);
+        assert_eq!(batch.take_outputs().collect::<Vec<_>>(), outputs);
+        let last = batch.written().map(|(_, value)| value.0).next();
+        assert_eq!(last.unwrap_or(7), value);
+    });
+}
+
+/// Each reads what the one before writes: whoever ran ahead is doubted, waits or is found out at the gate, and the gate
+/// never stays behind.
+#[test]
+fn a_chain_of_reads_and_writes_comes_out_as_in_order() {
+    model(&[Act::Append, Act::Append], 2);
+}
+
+#[test]
+fn three_that_depend_on_each_other_come_out_as_in_order() {
+    model(&[Act::Append, Act::Append, Act::Look], 2);
+}
+
+/// Deltas and what depends on their sum.
+#[test]
+fn additions_commute_and_predicates_hold_when_they_commit() {
+    model(&[Act::Add, Act::AtLeast(8), Act::Add], 2);
+}
