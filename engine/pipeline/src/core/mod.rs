@@ -245,6 +245,8 @@ impl Core {
             }
         }
         self.answer_wanted(SetHeadAnswer::Stopped(reason.clone()), effects);
+        // What counts is finished; nobody waits for the rest.
+        self.abandon(|task| task.purpose == Purpose::Speculation, effects);
         self.stopped = Some(reason);
         self.tell_stopped(effects);
     }
