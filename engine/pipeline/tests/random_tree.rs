@@ -5,12 +5,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/model.rs"]
+mod model;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::mpsc;
 
-use common::model::{Draft, Model};
 use common::*;
 use millrace_ledger::{Batch, Ledger};
 use millrace_pipeline::{
@@ -18,6 +19,7 @@ use millrace_pipeline::{
     ValidateAnswer,
 };
 use millrace_types::{Hash, Height};
+use model::{Draft, Model};
 
 /// Events of one run from genesis.
 const EPISODE: u64 = 250;
@@ -68,10 +70,8 @@ struct Run {
     live: BTreeSet<Hash>,
     story: Story,
     /// Answers to validations.
-    verdicts: (
-        mpsc::Sender<(Hash, ValidateAnswer)>,
-        mpsc::Receiver<(Hash, ValidateAnswer)>,
-    ),
+    verdicts: mpsc::Receiver<(Hash, ValidateAnswer)>,
+    tell_verdict: mpsc::Sender<(Hash, ValidateAnswer)>,
     counted: Counted,
 }
 
@@ -92,6 +92,7 @@ impl Run {
         let spec = spec();
         let model = Model::new(&spec);
         let genesis = model.genesis;
+        let (tell_verdict, verdicts) = mpsc::channel();
         let mut run = Self {
             random: Random(seed),
             model,
@@ -102,7 +103,8 @@ impl Run {
             head: genesis,
             live: BTreeSet::new(),
             story: Story::default(),
-            verdicts: mpsc::channel(),
+            verdicts,
+            tell_verdict,
             counted: Counted::default(),
         };
         run.open();
@@ -197,7 +199,7 @@ impl Run {
             0 => self.chain().import(&block),
             1 => self.chain().engine.announce(block),
             _ => {
-                let tell = self.verdicts.0.clone();
+                let tell = self.tell_verdict.clone();
                 let reply = Reply::new(move |answer| drop(tell.send((hash, answer))));
                 self.chain().engine.validate(block, reply);
             }
@@ -393,7 +395,7 @@ impl Run {
         let heights = chain.engine.heights();
         assert!(heights.safe >= self.story.safe, "safe fell to {}", heights.safe);
         self.story.safe = heights.safe;
-        while let Ok((hash, answer)) = self.verdicts.1.try_recv() {
+        while let Ok((hash, answer)) = self.verdicts.try_recv() {
             let is_lost = !self.live.contains(&hash);
             let is_fine = match answer {
                 ValidateAnswer::Valid | ValidateAnswer::Pending(_) => true,

@@ -2,16 +2,18 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/model.rs"]
+mod model;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::model::Model;
 use common::*;
 use millrace_ledger::{Batch, Ledger};
 use millrace_pipeline::{BlockRef, Engine, EngineConfig, Event, OpenError, replay_check};
 use millrace_types::{Block, ChainSpec, ExecutionReceipt, Hash};
+use model::Model;
 
 /// A chain that ran to its end: its blocks, receipts and root.
 struct Reference {
@@ -358,7 +360,7 @@ fn reorg_child_process() {
             }
             *branch.last().unwrap()
         });
-        for tip in [tips[0], tips[1], tips[usize::from(start % 2 == 0)]] {
+        for tip in [tips[0], tips[1], tips[usize::from(start.is_multiple_of(2))]] {
             chain.move_to(tip);
             chain.wait_until_executed_to(tip);
             finalized = tip;

@@ -2,16 +2,18 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/model.rs"]
+mod model;
 
 use std::time::{Duration, Instant};
 
-use common::model::{Draft, Model};
 use common::*;
 use millrace_pipeline::{
     BlockId, BuildAnswer, EngineConfig, Event, NotNow, StateError, StopReason, TransactionStatus,
     ValidateAnswer,
 };
 use millrace_types::{ChainSpec, Hash};
+use model::{Draft, Model};
 
 fn both(config: EngineConfig) -> (Model, Chain) {
     (Model::new(&spec()), Chain::in_memory(spec(), config))

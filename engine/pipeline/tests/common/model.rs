@@ -1,5 +1,6 @@
 //! A naive node: every block is executed on a whole copy of its parent's state, and nothing is ever final. It makes
 //! blocks too, on any parent, settling as much or as little as asked for.
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use millrace_types::{
     TransactionReceipt, codec, merkle,
 };
 
-use super::{address, empty_block, transfer};
+use crate::common::{address, empty_block, transfer};
 
 type State = BTreeMap<Path, Arc<[u8]>>;
 
