@@ -173,16 +173,8 @@ impl Driver {
                 Effect::AnswerValidate(reply, answer) => reply.send(answer),
                 Effect::AnswerHead(reply, answer) => reply.send(answer),
                 Effect::WriteBody(block) => self.journal.push(Entry::Body(block)),
-                Effect::WriteFinalized {
-                    block,
-                    body,
-                    certificate,
-                } => {
-                    self.journal.push(Entry::Finalized {
-                        block,
-                        body,
-                        certificate,
-                    });
+                Effect::WriteFinalized { blocks, certificate } => {
+                    self.journal.push(Entry::Finalized { blocks, certificate });
                 }
                 Effect::Execute(task) => {
                     let published = self.publisher.publish(task);

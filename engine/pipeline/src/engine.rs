@@ -207,7 +207,9 @@ impl Engine {
         }
     }
 
-    /// Tells of a block that may be built on, voted for or finalized later. A hint: it may be dropped under load.
+    /// Tells of a block that may be built on, voted for or finalized later. Once it is valid it is executed ahead of its
+    /// turn, when nothing more urgent waits, and so is one that is asked about ([`Self::validate`]). A hint: it may be
+    /// dropped under load.
     pub fn announce(&self, block: Block) {
         if self
             .shared()

@@ -11,8 +11,8 @@ use std::thread::{self, JoinHandle};
 use millrace_ledger::{Batch, Ledger, LedgerError};
 use millrace_types::{Block, ExecutionReceipt, Hash, TransactionReceipt};
 
-use crate::api::{BlockRef, PluginFault, StopReason};
-use crate::core::{Executed, Left};
+use crate::api::{PluginFault, StopReason};
+use crate::core::{Executed, Finalized, Left};
 use crate::mailbox::{Input, Inputs};
 
 /// The most entries of one commit.
@@ -22,13 +22,11 @@ const GROUP: usize = 256;
 pub(crate) enum Entry {
     /// A block that is to be executed before it is final. Not reported.
     Body(Arc<Block>),
-    /// A finalized block. Reported as [`Input::BodyDurable`].
+    /// Blocks that one certificate makes final, ascending: durable together, each reported as [`Input::BodyDurable`].
     Finalized {
-        block: BlockRef,
-        /// Unless it was written before.
-        body: Option<Arc<Block>>,
-        /// Where the block has one of its own; one of a descendant covers it otherwise.
-        certificate: Option<Vec<u8>>,
+        blocks: Vec<Finalized>,
+        /// Of the last of them.
+        certificate: Vec<u8>,
     },
     /// A task leaves the ring with a block's execution. Reported as [`Input::Left`], before `done` is signalled: so
     /// tasks that leave after it are reported after it.
@@ -96,18 +94,16 @@ fn commit(ledger: &Ledger, group: &[Entry]) -> Result<(), LedgerError> {
             Entry::Body(block) => {
                 batch.block(Block::clone(block));
             }
-            Entry::Finalized {
-                block,
-                body,
-                certificate,
-            } => {
-                if let Some(body) = body {
-                    batch.block(Block::clone(body));
+            Entry::Finalized { blocks, certificate } => {
+                for Finalized { block, body } in blocks {
+                    if let Some(body) = body {
+                        batch.block(Block::clone(body));
+                    }
+                    batch.finalized(block.height, block.hash);
                 }
-                if let Some(certificate) = certificate {
-                    batch.certificate(block.hash, certificate.clone());
+                if let Some(last) = blocks.last() {
+                    batch.certificate(last.block.hash, certificate.clone());
                 }
-                batch.finalized(block.height, block.hash);
             }
             Entry::Execution {
                 receipt, receipts, ..
@@ -122,7 +118,11 @@ fn commit(ledger: &Ledger, group: &[Entry]) -> Result<(), LedgerError> {
 
 fn report(entry: Entry, inputs: &Inputs) {
     match entry {
-        Entry::Finalized { block, .. } => inputs.send(Input::BodyDurable(block.hash)),
+        Entry::Finalized { blocks, .. } => {
+            for finalized in blocks {
+                inputs.send(Input::BodyDurable(finalized.block.hash));
+            }
+        }
         Entry::Execution {
             receipt,
             receipts,

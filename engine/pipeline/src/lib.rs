@@ -13,13 +13,14 @@
 //! ```
 //!
 //! Reading order: [`api`] (the words), [`Engine`], [`admission`] (the one function that decides validity),
-//! [`builder`] and [`pressure`] (the proposer's policy), `tree`, `core` (the state machine without I/O), `driver`
-//! (its thread), `stages` and `execution` (what workers do), `journal` (what is durable when), `recovery`, [`checkpoint`] (what
+//! [`builder`] and [`pressure`] (the proposer's policy), `tree`, `core` (the state machine without I/O: `core/dispatch`
+//! decides what is executed next, `core/head` moves the head), `driver` (its thread), `task` (a block in the ring), `stages` and `execution` (what workers do), `journal` (what is durable when), `recovery`, [`checkpoint`] (what
 //! a new node begins with), and [`replay_check`] (the slow twin). The rules are those of `docs/spec/blocks.md`, rollback is in
 //! `docs/spec/rollback.md`, and why it is built like this in `docs/design/consensus-execution-pipelining.md`.
 //!
 //! Invariants:
 //! - nothing executes before it is admitted, and nothing finalized is skipped or executed out of order;
+//! - what is executed ahead of its turn is kept in memory, bounded, and counts for nothing until its turn comes;
 //! - a receipt is durable, after its body, before anyone can see it: in a block, in a verdict, or over RPC;
 //! - no call of consensus waits for execution or for the disk; every refusal for want of room is followed by the event
 //!   that there is room;

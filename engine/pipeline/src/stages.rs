@@ -151,11 +151,11 @@ impl Workshop {
         if !self.slow_execution.is_zero() {
             thread::sleep(self.slow_execution);
         }
-        self.executions.fetch_add(1, Ordering::Relaxed);
         let outcome = match self.execute_together(worker, task)? {
             Some(outcome) => outcome,
             None => execution::execute(&self.executor, &self.store, task.hash, &task.block)?,
         };
+        self.executions.fetch_add(1, Ordering::Relaxed);
         let set = task.work.outcome.set(outcome);
         set.expect("a block is executed once");
         Ok(())

@@ -2,14 +2,16 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/model.rs"]
+mod model;
 
-use common::model::{Draft, Model};
 use common::*;
 use millrace_pipeline::{
     BlockId, BlockRef, BuildAnswer, BuildRequest, EngineConfig, EngineStatus, Event, HeadCause, HeadRefused,
     PluginFault, Reply, SetHeadAnswer, StopReason, Tag, TransactionStatus, ValidateAnswer,
 };
 use millrace_types::{Hash, Height};
+use model::{Draft, Model};
 
 /// A model, and a chain that knows nothing yet.
 fn both(config: EngineConfig) -> (Model, Chain) {

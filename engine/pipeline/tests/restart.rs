@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/model.rs"]
+mod model;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -11,6 +13,7 @@ use common::*;
 use millrace_ledger::{Batch, Ledger};
 use millrace_pipeline::{BlockRef, Engine, EngineConfig, Event, OpenError, replay_check};
 use millrace_types::{Block, ChainSpec, ExecutionReceipt, Hash};
+use model::Model;
 
 /// A chain that ran to its end: its blocks, receipts and root.
 struct Reference {
@@ -326,10 +329,103 @@ fn child_process() {
     }
 }
 
-fn start_child(directory: &Path) -> Child {
+const REORG_CHILD: &str = "MILLRACE_PIPELINE_REORG_CHILD";
+
+/// What the child process runs until it is killed: two branches that overtake each other, and finality behind them.
+#[test]
+fn reorg_child_process() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the parent test passes the directory by the environment"
+    )]
+    let Ok(directory) = std::env::var(REORG_CHILD) else {
+        return;
+    };
+    let spec = spec();
+    let ledger = Ledger::open(&Path::new(&directory).join("ledger.redb"), &spec).unwrap();
+    let mut model = Model::new(&spec);
+    let begins = ledger.last_finalized().unwrap().map_or(0, |last| last.height);
+    let mut finalized = model.genesis;
+    for height in 1..=begins {
+        finalized = model.execute(block_at(&ledger, height));
+    }
+    let mut chain = Chain::open(spec, ledger, kept_in(Path::new(&directory)));
+    assert_eq!(chain.head, model.reference(&finalized));
+    loop {
+        let start = model.height(&finalized);
+        let tips = [1, 2].map(|name| {
+            let branch = model.branch(&finalized, 6 + start % 3, name);
+            for hash in &branch {
+                chain.import(model.block(hash));
+            }
+            *branch.last().unwrap()
+        });
+        for tip in [tips[0], tips[1], tips[usize::from(start.is_multiple_of(2))]] {
+            chain.move_to(tip);
+            chain.wait_until_executed_to(tip);
+            finalized = tip;
+        }
+        finalized = model.ancestor(&finalized, start + 4);
+        chain.finalize_known(model.reference(&finalized));
+        for event in chain.seen.drain(..) {
+            if let Event::Executed { receipt, .. } = event {
+                println!("{}", shown(&receipt));
+            }
+        }
+    }
+}
+
+#[test]
+fn killed_in_the_middle_of_reorgs_it_keeps_every_receipt_that_it_showed() {
+    let rounds = if is_long() { 40 } else { 4 };
+    let seed = 0x2545_f491_4f6c_dd1d_u64;
+    println!("seed {seed:#x}, {rounds} kills");
+    let spec = spec();
+    let directory = tempfile::tempdir().unwrap();
+    let (mut random, mut seen, mut last) = (seed, Vec::new(), 0);
+    for _ in 0..rounds {
+        random = random
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(0x1405_7b7e_f767_814f);
+        let child = start_child(directory.path(), REORG_CHILD, "reorg_child_process");
+        seen.extend(run_and_kill(
+            child,
+            (random >> 58) as usize,
+            (random >> 40) % 50_000,
+        ));
+        let ledger = Ledger::open(&directory.path().join("ledger.redb"), &spec).unwrap();
+        let report = replay_check(&spec, &ledger).unwrap();
+        assert!(report.last.height >= last, "finality went back");
+        last = report.last.height;
+        for line in &seen {
+            let hash: Hash = line.split(' ').rev().nth(1).unwrap().parse().unwrap();
+            let receipt = ledger
+                .receipt(&hash)
+                .unwrap()
+                .expect("a receipt that was shown is kept");
+            assert!(line.ends_with(&shown(&receipt)), "{line}");
+        }
+    }
+    let at_a_height = |line: &String| line.split(' ').rev().nth(2).unwrap().to_owned();
+    let mut heights: Vec<String> = seen.iter().map(at_a_height).collect();
+    heights.sort_unstable();
+    heights.dedup();
+    assert!(
+        heights.len() < seen.len(),
+        "no height was executed on two branches"
+    );
+}
+
+fn is_long() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "asks for the long run")]
+    let is_long = std::env::var("MILLRACE_LONG").is_ok();
+    is_long
+}
+
+fn start_child(directory: &Path, variable: &str, test: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_process", "--nocapture", "--test-threads=1"])
-        .env(CHILD, directory)
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(variable, directory)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -337,8 +433,7 @@ fn start_child(directory: &Path) -> Child {
 }
 
 /// Lets a child show `receipts` receipts, waits a little, kills it; answers all that it showed.
-fn run_and_kill(directory: &Path, receipts: usize, wait_us: u64) -> Vec<String> {
-    let mut child = start_child(directory);
+fn run_and_kill(mut child: Child, receipts: usize, wait_us: u64) -> Vec<String> {
     let mut lines = BufReader::new(child.stdout.take().unwrap())
         .lines()
         .map(Result::unwrap);
@@ -360,12 +455,7 @@ fn shown(receipt: &ExecutionReceipt) -> String {
 
 #[test]
 fn killed_at_random_moments_it_serves_the_same_receipts_and_roots() {
-    #[expect(clippy::disallowed_methods, reason = "asks for the long run")]
-    let rounds = if std::env::var("MILLRACE_LONG").is_ok() {
-        40
-    } else {
-        5
-    };
+    let rounds = if is_long() { 40 } else { 5 };
     let seed = 0x9e37_79b9_7f4a_7c15_u64;
     println!("seed {seed:#x}, {rounds} kills");
     let spec = spec();
@@ -377,7 +467,7 @@ fn killed_at_random_moments_it_serves_the_same_receipts_and_roots() {
             .wrapping_mul(0x5851_f42d_4c95_7f2d)
             .wrapping_add(0x1405_7b7e_f767_814f);
         seen.extend(run_and_kill(
-            directory.path(),
+            start_child(directory.path(), CHILD, "child_process"),
             (random >> 60) as usize,
             (random >> 40) % 20_000,
         ));

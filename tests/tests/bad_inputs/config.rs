@@ -267,6 +267,21 @@ fn value_cases() -> Vec<Case> {
             "[engine]\nretention_blocks = 15",
             "configuration {dir}/node.toml: engine.retention_blocks = 15: allowed is from 16 to 1000000",
         ),
+        with(
+            "configuration: speculation neither true nor false",
+            "[engine]\nspeculation = 1",
+            "configuration {dir}/node.toml: `engine.speculation` is unsigned int `1`: allowed is true or false",
+        ),
+        with(
+            "configuration: speculation on nothing",
+            "[engine]\nmax_speculative_blocks = 0",
+            "configuration {dir}/node.toml: engine.max_speculative_blocks = 0: allowed is from 1 to 64",
+        ),
+        with(
+            "configuration: a tree without room",
+            "[engine]\nmax_unfinalized_blocks = 15",
+            "configuration {dir}/node.toml: engine.max_unfinalized_blocks = 15: allowed is from 16 to 4096",
+        ),
     ]
 }
 

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use millrace_pipeline::EngineConfig;
+use millrace_pipeline::{BlockRef, BuildAnswer, BuildRequest, EngineConfig};
 use millrace_rpc::MillraceClient as _;
 use millrace_rpc::server::RpcConfig;
-use millrace_rpc::shapes::{EventView, Topic};
-use millrace_types::SignedTransaction;
+use millrace_rpc::shapes::{BlockRefView, EventView, Topic};
+use millrace_types::{Hash, SignedTransaction};
 use serde_json::{Value, json};
 
 use crate::contracts;
-use crate::node::{Node, height};
+use crate::node::{Node, hash, height};
 use crate::sequencer::{address, submit_rounds};
 use crate::socket::WebSocket;
 
@@ -74,6 +74,73 @@ fn every_topic_counts_its_own_notifications_without_gaps() {
         assert_eq!((settling.hash, settling.header.settled_height), (by_hash, to));
         (next, sequence) = (to + 1, sequence + 1);
     }
+}
+
+#[test]
+fn a_reorg_is_told_block_by_block_and_lost_receipts_are_not_canonical() {
+    let mut node = Node::new();
+    let socket = node.websocket();
+    let mut executed = node.ask(socket.follow(Topic::Executed));
+    let mut head = node.ask(socket.follow(Topic::Head));
+    let genesis = node.chain.engine.genesis();
+    let mut made = Vec::new();
+    // Two blocks on genesis, one after the other, and then a sibling of the first.
+    for (parent, name) in [(None, 1), (Some(0), 1), (None, 2)] {
+        let parent = parent.map_or(genesis, |at: usize| made[at]);
+        let request = BuildRequest {
+            parent: parent.hash,
+            consensus_data: vec![name],
+            allow_empty: true,
+            ..node.chain.request()
+        };
+        let BuildAnswer::Built(block) = node.chain.build(request) else {
+            panic!();
+        };
+        node.chain.import(&block);
+        node.chain.move_to(block.hash());
+        node.chain.wait_until_executed_to(block.hash());
+        made.push(BlockRef::of(&block));
+    }
+    let told: Vec<(&str, Hash)> = (0..5)
+        .map(|sequence| {
+            let told = node.next(&mut executed).unwrap();
+            assert_eq!(told.sequence, sequence);
+            match told.event {
+                EventView::Executed { receipt, .. } => ("executed", receipt.block_hash),
+                EventView::Removed { block_hash, .. } => ("removed", block_hash),
+                other => panic!("{other:?}"),
+            }
+        })
+        .collect();
+    let [first, second, sibling] = [made[0].hash, made[1].hash, made[2].hash];
+    let expected = [
+        ("executed", first),
+        ("executed", second),
+        ("removed", second),
+        ("removed", first),
+        ("executed", sibling),
+    ];
+    assert_eq!(told, expected);
+    let mut last = None;
+    for _ in 0..3 {
+        last = Some(node.next(&mut head).unwrap().event);
+    }
+    let views = |blocks: &[BlockRef]| blocks.iter().map(BlockRefView::from).collect::<Vec<_>>();
+    let expected = EventView::HeadMoved {
+        height: 1,
+        block_hash: sibling,
+        removed: views(&[made[1], made[0]]),
+        added: views(&[made[2]]),
+    };
+    assert_eq!(last, Some(expected));
+    for (block, canonical) in [(first, false), (sibling, true)] {
+        let receipt = node.ask(node.http.execution_receipt(hash(block)));
+        assert_eq!(receipt.unwrap().canonical, canonical);
+        let view = node.ask(node.http.block(hash(block), None)).unwrap();
+        assert!(view.executed && !view.finalized);
+    }
+    let at_its_height = node.ask(node.http.block(height(1), None)).unwrap();
+    assert_eq!(at_its_height.hash, sibling);
 }
 
 #[test]

@@ -5,23 +5,13 @@ use std::sync::Arc;
 use millrace_types::certificate::MAX_CERTIFICATE_BYTES;
 use millrace_types::{Block, Hash};
 
-use super::{Awaiting, Core, Effect, Executed, InFlight, Left, World};
+use super::{Awaiting, Core, Effect, Executed, Finalized, InFlight, Left, World};
 use crate::admission::{self, Invalid, StateFault};
 use crate::api::{
     BlockRef, Event, HeadCause, HeadRefused, PluginFault, SetHeadAnswer, StopReason, ValidateAnswer,
 };
 use crate::task::Purpose;
 use crate::tree::{Node, Standing};
-
-/// What makes a block final.
-enum Proof {
-    /// A certificate of its own.
-    Certificate(Vec<u8>),
-    /// That of a descendant.
-    Descendant,
-    /// It was found in the ledger as finalized.
-    Stored,
-}
 
 /// What a submitted block is to the finalized chain.
 enum Place {
@@ -50,10 +40,8 @@ impl Core {
         }
         match self.place(&hash, &block, certificate.as_deref(), world) {
             Ok(Place::Next) => {
-                let proof = certificate.map_or(Proof::Stored, Proof::Certificate);
-                if let Some(hash) = self.take_in(hash, block, effects) {
-                    self.take_over(&hash, proof, now_ms, world, effects);
-                    self.dispatch(now_ms, world, effects);
+                if self.take_in(hash, block, effects) {
+                    self.take_over(&[hash], certificate, now_ms, world, effects);
                 }
             }
             Ok(Place::Again) => effects.push(Effect::ReturnCredit),
@@ -80,17 +68,9 @@ impl Core {
             Ok(Place::Fault(fault)) => return self.stop(StopReason::PluginFault(fault), effects),
             Err(fault) => return self.node_fault(&fault, effects),
         }
-        let mut branch = self.tree.unfinalized_to(&hash);
-        branch.pop();
-        effects.push(Effect::SpendCredits(branch.len() as u64));
-        for ancestor in &branch {
-            self.take_over(ancestor, Proof::Descendant, now_ms, world, effects);
-            if self.is_stopped() {
-                return;
-            }
-        }
-        self.take_over(&hash, Proof::Certificate(certificate), now_ms, world, effects);
-        self.dispatch(now_ms, world, effects);
+        let branch = self.tree.unfinalized_to(&hash);
+        effects.push(Effect::SpendCredits(branch.len() as u64 - 1));
+        self.take_over(&branch, Some(certificate), now_ms, world, effects);
     }
 
     /// Body and certificate of a finalized block are durable. Blocks come in order.
@@ -105,6 +85,7 @@ impl Core {
     /// [`Self::on_body_durable`] of their blocks.
     pub(crate) fn on_left(&mut self, left: Left, now_ms: u64, world: &dyn World, effects: &mut Vec<Effect>) {
         let task = self.take_left(&left);
+        let is_executed = left.executed.is_some();
         match left.executed {
             Some(executed) => self.note_execution(&task, executed, now_ms, effects),
             None if task.purpose == Purpose::Final => {}
@@ -122,7 +103,9 @@ impl Core {
         self.retry_waiting(world, effects);
         self.speculate(now_ms, effects);
         self.observe(self.head);
-        effects.push(Effect::WorkPossible);
+        if is_executed {
+            effects.push(Effect::WorkPossible);
+        }
         self.tell_stopped(effects);
     }
 
@@ -256,8 +239,8 @@ impl Core {
         })
     }
 
-    /// Puts a submitted block into the tree; `None` when its body is not the header's, which stops the engine.
-    fn take_in(&mut self, hash: Hash, block: Block, effects: &mut Vec<Effect>) -> Option<Hash> {
+    /// Puts a submitted block into the tree; `false` when its body is not the header's, which stops the engine.
+    fn take_in(&mut self, hash: Hash, block: Block, effects: &mut Vec<Effect>) -> bool {
         // What is in the tree was checked when it came there.
         if self.tree.get(&hash).is_none()
             && let Err(reason) = admission::check_commitments(&block, &self.spec)
@@ -272,32 +255,50 @@ impl Core {
                 },
                 effects,
             );
-            return None;
+            return false;
         }
         self.tree.insert(hash, Arc::new(block), Standing::Waiting);
-        Some(hash)
+        true
     }
 
-    /// The next finalized block, which is in the tree: it counts from now on, is written at once, and executed when it is
-    /// admitted.
+    /// The next finalized blocks, which are in the tree, ascending: they count from now on, are written at once, with the
+    /// certificate of the last one (none: they are written already), and executed when they are admitted.
     fn take_over(
         &mut self,
-        hash: &Hash,
-        proof: Proof,
+        branch: &[Hash],
+        certificate: Option<Vec<u8>>,
         now_ms: u64,
         world: &dyn World,
         effects: &mut Vec<Effect>,
     ) {
         // A block that breaks the rules is not written. One that only differs from this node's own execution is: both
         // results are kept, and whoever mends this node finds the chain's.
-        let standing = match self.judge_again(hash, world, effects) {
-            Ok(Standing::Invalid(reason)) if !reason.contradicts_execution() => {
-                return self.stop_for_invalid(hash, reason, effects);
+        for hash in branch {
+            match self.judge_again(hash, world, effects) {
+                Ok(Standing::Invalid(reason)) if !reason.contradicts_execution() => {
+                    return self.stop_for_invalid(hash, reason, effects);
+                }
+                // What follows such a block is invalid for its sake.
+                Ok(Standing::Invalid(_)) => break,
+                Ok(_) => {}
+                Err(fault) => return self.node_fault(&fault, effects),
             }
-            Ok(standing) => standing,
-            Err(fault) => return self.node_fault(&fault, effects),
-        };
-        self.leave_losing_head(hash, &standing, effects);
+        }
+        let blocks = branch
+            .iter()
+            .map(|hash| self.finalize_next(hash, now_ms, effects));
+        let blocks = blocks.collect();
+        match certificate {
+            Some(certificate) => effects.push(Effect::WriteFinalized { blocks, certificate }),
+            // Durable, without pipelining too: consensus must not order another block in its place.
+            None => branch.iter().for_each(|hash| self.acknowledge(hash, effects)),
+        }
+        self.dispatch(now_ms, world, effects);
+    }
+
+    /// Makes a child of the finalized block final, and forgets what conflicts with it.
+    fn finalize_next(&mut self, hash: &Hash, now_ms: u64, effects: &mut Vec<Effect>) -> Finalized {
+        self.leave_losing_head(hash, effects);
         let removed = self.tree.finalize(hash);
         for node in &removed {
             self.answer_waiting(&node.hash, &ValidateAnswer::Conflicting, effects);
@@ -307,35 +308,23 @@ impl Core {
         let block = node.reference();
         let body = (!std::mem::replace(&mut node.is_written, true)).then(|| Arc::clone(&node.block));
         self.refuse_losing_wanted(block, effects);
-        match proof {
-            // Durable already, without pipelining too: consensus must not order another block in its place.
-            Proof::Stored => self.acknowledge(hash, effects),
-            proof => effects.push(Effect::WriteFinalized {
-                block,
-                body,
-                certificate: match proof {
-                    Proof::Certificate(certificate) => Some(certificate),
-                    Proof::Descendant | Proof::Stored => None,
-                },
-            }),
-        }
         self.awaiting.push_back(Awaiting {
             block,
             since_ms: now_ms,
         });
-        self.admit_awaiting(now_ms, world, effects);
+        Finalized { block, body }
     }
 
     /// Moves the head away from a branch that loses against `hash`, the next finalized block, before it is forgotten.
-    fn leave_losing_head(&mut self, hash: &Hash, standing: &Standing, effects: &mut Vec<Effect>) {
+    fn leave_losing_head(&mut self, hash: &Hash, effects: &mut Vec<Effect>) {
         let is_kept = self.tree.leads_to(hash, &self.head) || self.tree.leads_to(&self.head, hash);
         if is_kept {
             return;
         }
-        let to = match standing {
-            Standing::Valid(_) => *hash,
+        let to = match self.tree.get(hash).filter(|node| node.is_valid()) {
+            Some(node) => node.hash,
             // Valid, since the head descends from it.
-            Standing::Waiting | Standing::Invalid(_) => self.tree.finalized().hash,
+            None => self.tree.finalized().hash,
         };
         self.move_head(to, HeadCause::Finality, effects);
     }

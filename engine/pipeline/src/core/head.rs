@@ -43,6 +43,7 @@ impl Core {
         effects: &mut Vec<Effect>,
     ) {
         let (hash, height, parent) = (block.hash(), block.header.height, block.header.parent_hash);
+        self.turned_away.retain(|(other, _)| *other != hash);
         let answer = match self.validate(hash, block, now_ms, world, effects) {
             Ok(Some(answer)) => answer,
             Ok(None) => return self.wait_for_verdict(hash, None, effects),
@@ -76,7 +77,6 @@ impl Core {
         if let TurnedAway::Refused(reason @ HeadRefused::TooLong { .. }) = &refused {
             tracing::error!(%reason, "imported block turned away");
         }
-        self.turned_away.retain(|(other, _)| *other != hash);
         if self.turned_away.len() >= REMEMBERED {
             self.turned_away.pop_front();
         }
@@ -267,7 +267,10 @@ impl Core {
         self.renew_head_chain();
         effects.push(included);
         effects.push(Effect::Emit(Event::HeadMoved(moved)));
-        effects.push(Effect::WorkPossible);
+        if depth > 0 {
+            // Transactions that came back may be what a build waits for.
+            effects.push(Effect::WorkPossible);
+        }
         self.advance_executed(effects);
     }
 

@@ -80,12 +80,11 @@ pub(crate) enum Effect {
     AnswerHead(Reply<SetHeadAnswer>, SetHeadAnswer),
     /// Make a block durable that is executed before it is final.
     WriteBody(Arc<Block>),
-    /// Make a finalized block durable, then report [`Core::on_body_durable`].
+    /// Make finalized blocks, ascending, durable together with the certificate of the last one, then report
+    /// [`Core::on_body_durable`] for each.
     WriteFinalized {
-        block: BlockRef,
-        /// Unless it was written before.
-        body: Option<Arc<Block>>,
-        certificate: Option<Vec<u8>>,
+        blocks: Vec<Finalized>,
+        certificate: Vec<u8>,
     },
     /// Put a task into the ring, and report [`Core::on_left`] when it leaves. Tasks are counted from 0.
     Execute(BlockTask),
@@ -107,6 +106,14 @@ pub(crate) enum Effect {
     },
     /// A declined build may succeed now.
     WorkPossible,
+}
+
+/// A finalized block to be made durable.
+#[derive(Debug)]
+pub(crate) struct Finalized {
+    pub(crate) block: BlockRef,
+    /// Unless it was written before.
+    pub(crate) body: Option<Arc<Block>>,
 }
 
 /// A finalized block that is not admitted yet.
@@ -245,6 +252,8 @@ impl Core {
             }
         }
         self.answer_wanted(SetHeadAnswer::Stopped(reason.clone()), effects);
+        // What counts is finished; nobody waits for the rest.
+        self.abandon(|task| task.purpose == Purpose::Speculation, effects);
         self.stopped = Some(reason);
         self.tell_stopped(effects);
     }

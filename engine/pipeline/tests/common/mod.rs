@@ -1,7 +1,6 @@
 //! A consensus of one: builds, validates and finalizes block after block, as a single sequencer would.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
-pub mod model;
 pub mod spec;
 
 use std::time::Duration;

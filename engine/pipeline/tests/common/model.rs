@@ -1,5 +1,6 @@
 //! A naive node: every block is executed on a whole copy of its parent's state, and nothing is ever final. It makes
 //! blocks too, on any parent, settling as much or as little as asked for.
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use millrace_types::{
     TransactionReceipt, codec, merkle,
 };
 
-use super::{address, empty_block, transfer};
+use crate::common::{address, empty_block, transfer};
 
 type State = BTreeMap<Path, Arc<[u8]>>;
 
@@ -23,7 +24,7 @@ pub struct Known {
     pub receipt: ExecutionReceipt,
     pub receipts: Vec<TransactionReceipt>,
     state: State,
-    nonces: BTreeMap<u8, u64>,
+    nonces: BTreeMap<Address, u64>,
 }
 
 /// What a block is to hold.
@@ -157,21 +158,20 @@ impl Model {
     }
 
     pub fn nonce(&self, hash: &Hash, account: u8) -> u64 {
-        self.blocks[hash].nonces.get(&account).copied().unwrap_or(0)
+        let nonces = &self.blocks[hash].nonces;
+        nonces.get(&address(account)).copied().unwrap_or(0)
     }
 
     /// Makes a block of transfers on `parent` and executes it.
     pub fn add(&mut self, parent: &Hash, draft: &Draft) -> Hash {
         let mut nonces = self.blocks[parent].nonces.clone();
         let transactions = draft.transfers.iter().map(|(from, to, value)| {
-            let nonce = nonces.entry(*from).or_default();
+            let nonce = nonces.entry(address(*from)).or_default();
             *nonce += 1;
             transfer(*from, *nonce - 1, address(*to), *value)
         });
         let transactions = transactions.collect();
-        let hash = self.add_with(parent, transactions, draft);
-        self.blocks.get_mut(&hash).unwrap().nonces = nonces;
-        hash
+        self.add_with(parent, transactions, draft)
     }
 
     /// The same with given transactions.
@@ -200,13 +200,14 @@ impl Model {
         block
     }
 
-    fn execute(&mut self, block: Block) -> Hash {
+    /// Executes a block that somebody made.
+    pub fn execute(&mut self, block: Block) -> Hash {
         let (hash, parent) = (block.hash(), block.header.parent_hash);
         if self.blocks.contains_key(&hash) {
             return hash;
         }
         let above = &self.blocks[&parent];
-        let (mut state, nonces) = (above.state.clone(), above.nonces.clone());
+        let (mut state, mut nonces) = (above.state.clone(), above.nonces.clone());
         let context = BlockContext::of(&block.header);
         let output = self
             .executor
@@ -217,6 +218,9 @@ impl Model {
                 Some(value) => state.insert(path, value),
                 None => state.remove(&path),
             };
+        }
+        for signed in &block.body.transactions {
+            *nonces.entry(signed.sender()).or_default() += 1;
         }
         let receipt = ExecutionReceipt {
             height: block.header.height,
