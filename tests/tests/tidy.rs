@@ -301,3 +301,74 @@ fn every_document_that_readers_are_sent_to_exists() {
         }
     }
 }
+
+/// Name of each package → its directory.
+fn directories() -> BTreeMap<String, PathBuf> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .unwrap();
+    let packages = metadata.packages.iter();
+    packages
+        .map(|package| {
+            let manifest = package.manifest_path.as_std_path();
+            (package.name.to_string(), manifest.parent().unwrap().to_owned())
+        })
+        .collect()
+}
+
+/// Names of the tests in the source of a package: functions below an attribute that says so.
+fn tests_of(directory: &Path) -> BTreeSet<String> {
+    let mut files = Vec::new();
+    rust_files(directory, &mut files);
+    let mut found = BTreeSet::new();
+    for path in files {
+        let mut is_test = false;
+        for line in fs::read_to_string(path).unwrap().lines().map(str::trim) {
+            is_test |= line == "#[test]" || line.ends_with("::test]");
+            if let Some((_, after)) = line.split_once("fn ").filter(|_| is_test) {
+                found.insert(after.split(['(', '<']).next().unwrap().to_owned());
+                is_test = false;
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_failure_mode_names_tests_that_exist() {
+    let document = fs::read_to_string(root().join("docs/design/failure-modes.md")).unwrap();
+    let (directories, mut known) = (directories(), BTreeMap::new());
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| "));
+    let rows: Vec<Vec<&str>> = rows
+        .map(|row| row.trim_end_matches(" |").split(" | ").collect())
+        .collect();
+    let mut tried = 0;
+    for row in rows.iter().filter(|row| row[0] != "what happens") {
+        let [what, _, _, tests] = row[..] else {
+            panic!("four columns: {row:?}")
+        };
+        tried += tests.matches('†').count();
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(
+            !named.is_empty() || tests.starts_with("no test yet ("),
+            "{what}: a test, or why there is none"
+        );
+        for name in named {
+            let (package, test) = name
+                .split_once("::")
+                .unwrap_or_else(|| panic!("{name}: crate::test"));
+            let directory = directories
+                .get(package)
+                .unwrap_or_else(|| panic!("no crate {package}"));
+            let tests = known.entry(package).or_insert_with(|| tests_of(directory));
+            assert!(tests.contains(test), "{what}: {package} has no test {test}");
+        }
+    }
+    assert!(
+        rows.len() > 30 && tried >= 10,
+        "{} rows, {tried} tried",
+        rows.len()
+    );
+}

@@ -488,6 +488,22 @@ impl Vouched<'_> {
         self.genesis.hash()
     }
 
+    /// Header of the block after which the state is.
+    pub(crate) fn state_header(&self) -> &Header {
+        let header = self.checkpoint.header(self.state.height);
+        header.expect("what was verified has the block of its state")
+    }
+
+    /// What executing the blocks up to the state gave, as headers settle it; ascending.
+    pub(crate) fn executions_up_to_state(
+        &self,
+    ) -> impl Iterator<Item = (&ExecutionReceipt, &[TransactionReceipt])> {
+        let executions = self.checkpoint.executions.iter();
+        executions
+            .take_while(|execution| execution.receipt.height <= self.state.height)
+            .map(|execution| (&execution.receipt, &execution.transactions[..]))
+    }
+
     /// Writes the checkpoint to a new ledger, behind genesis.
     ///
     /// # Errors

@@ -69,5 +69,5 @@ pub use events::Subscription;
 pub use execution::ExecuteError;
 pub use reads::CallError;
 pub use recovery::OpenError;
-pub use replay::{ReplayError, ReplayReport, replay_check};
+pub use replay::{ReplayError, ReplayReport, replay_check, replay_check_from, vouched_by_ledger};
 pub use reply::{Aborted, Reply};

@@ -358,3 +358,95 @@ fn a_new_node_begins_with_an_exported_state() {
     assert!(message.contains("not empty"), "{message}");
     assert!(data.join("ledger.redb").exists());
 }
+
+#[test]
+fn a_ledger_is_replayed_from_genesis_and_from_the_file_that_a_node_began_with() {
+    let work = tempfile::tempdir().unwrap();
+    let data = work.path().join("data");
+    for _ in 0..4 {
+        chain(&data, 30);
+    }
+    let file = work.path().join("chain");
+    let exported = json(&["state", "export", text(&data), "--out", text(&file), "--json"]);
+    let new = work.path().join("new");
+    let spec = data.join("chain-spec.json");
+    json(&[
+        "state",
+        "import",
+        text(&file),
+        text(&new),
+        "--block",
+        exported["block"]["hash"].as_str().unwrap(),
+        "--chain-spec",
+        text(&spec),
+        "--json",
+    ]);
+    let (_, root) = chain(&new, 40);
+
+    let whole = json(&["replay", text(&data), "--check", "--json"]);
+    assert_eq!(
+        (&whole["from"]["height"], &whole["last"]["height"]),
+        (&0.into(), &whole["blocks"])
+    );
+    let part = json(&["replay", text(&data), "--check", "--from", text(&file), "--json"]);
+    assert_eq!((&part["last"], &part["root"]), (&whole["last"], &whole["root"]));
+    assert_eq!(part["from"]["height"], exported["height"]);
+
+    let message = refused(&["replay", text(&new), "--check"]);
+    assert!(message.contains("above an imported state"), "{message}");
+    let replayed = json(&["replay", text(&new), "--check", "--from", text(&file), "--json"]);
+    assert_eq!(replayed["from"]["height"], exported["height"]);
+    assert_eq!(
+        replayed["root"].as_str(),
+        Some(&*root),
+        "as the node that ran has it"
+    );
+    assert_eq!(replayed["without_receipt"], 0);
+
+    // A file that is not of this chain, or not of a chain at all.
+    let other = work.path().join("other");
+    let output = run(&[
+        "dev",
+        "--data-dir",
+        text(&other),
+        "--plugin",
+        text(&solo_plugin()),
+        "--rpc-listen",
+        "127.0.0.1:0",
+        "--seed",
+        "8",
+        "--blocks",
+        "40",
+        "--json",
+    ]);
+    assert!(output.status.success());
+    let message = refused(&["replay", text(&other), "--check", "--from", text(&file)]);
+    assert!(
+        message.contains("not of the ledger's chain") || message.contains("give a file that ends"),
+        "{message}"
+    );
+    let state = work.path().join("state");
+    json(&[
+        "state",
+        "export",
+        text(&data.join("state")),
+        "--out",
+        text(&state),
+        "--json",
+    ]);
+    let message = refused(&["replay", text(&data), "--check", "--from", text(&state)]);
+    assert!(message.contains("a state alone"), "{message}");
+    let message = refused(&[
+        "replay",
+        text(&work.path().join("nowhere")),
+        "--check",
+        "--chain-spec",
+        text(&spec),
+    ]);
+    assert!(message.contains("give a node's data directory"), "{message}");
+    assert_eq!(
+        run(&["replay", text(&data)]).status.code(),
+        Some(2),
+        "--check is wanted"
+    );
+}

@@ -10,6 +10,7 @@ mod light;
 mod node;
 pub mod profile;
 mod program;
+mod replay;
 mod run;
 mod state;
 mod tx;
@@ -61,6 +62,7 @@ enum Command {
     Light(light::LightCommand),
     #[command(subcommand)]
     State(state::StateCommand),
+    Replay(replay::ReplayArgs),
 }
 
 impl Cli {
@@ -80,6 +82,7 @@ impl Cli {
             Command::Contract(command) => ended(command.run()),
             Command::Light(command) => ended(command.run()),
             Command::State(command) => ended(command.run()),
+            Command::Replay(args) => ended(args.run()),
         }
     }
 }

@@ -28,7 +28,20 @@ pub(super) enum Trusted {
     Root(Hash),
 }
 
-type Stream = BufReader<File>;
+/// A file that is read from its beginning to its end.
+pub(in crate::commands) type Stream = BufReader<File>;
+
+/// Opens a file that `state export` wrote.
+pub(in crate::commands) fn open_file(file: &Path) -> std::io::Result<Stream> {
+    Ok(BufReader::with_capacity(1 << 20, File::open(file)?))
+}
+
+/// The encoded checkpoint that a file with blocks begins with; `None` for a state alone. The state's stream follows.
+pub(in crate::commands) fn read_checkpoint(stream: &mut Stream) -> std::io::Result<Option<Vec<u8>>> {
+    length_of_blocks(stream)?
+        .map(|length| read_blocks(stream, length))
+        .transpose()
+}
 
 fn failed(error: &dyn std::fmt::Display) -> Failure {
     Failure::new(format!("state import: {error}"))
@@ -36,7 +49,7 @@ fn failed(error: &dyn std::fmt::Display) -> Failure {
 
 pub(super) fn run(file: &Path, directory: &Path, trusted: Trusted, json: bool) -> Result<(), Failure> {
     let reading = |error: std::io::Error| failed(&format!("{}: {error}", file.display()));
-    let mut stream = BufReader::with_capacity(1 << 20, File::open(file).map_err(reading)?);
+    let mut stream = open_file(file).map_err(reading)?;
     let place = Place::new(directory)?;
     match trusted {
         Trusted::Root(root) => {
@@ -49,12 +62,11 @@ pub(super) fn run(file: &Path, directory: &Path, trusted: Trusted, json: bool) -
         }
         Trusted::Block { block, spec } => {
             let spec = read_chain_spec(&spec).map_err(|error| failed(&error))?;
-            let length = length_of_blocks(&mut stream).map_err(reading)?.ok_or_else(|| {
+            let blocks = read_checkpoint(&mut stream).map_err(reading)?.ok_or_else(|| {
                 failed(
                     &"the file has a state alone: a node needs the blocks too, which an export of a data directory has",
                 )
             })?;
-            let blocks = read_blocks(&mut stream, length).map_err(reading)?;
             let checkpoint = Checkpoint::decode(&blocks).map_err(|error| failed(&error))?;
             drop(blocks);
             let vouched = checkpoint.verify(&spec, &block).map_err(|error| failed(&error))?;

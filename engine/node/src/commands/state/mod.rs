@@ -4,7 +4,7 @@
 
 mod check;
 mod export;
-mod import;
+pub(super) mod import;
 
 use std::path::{Path, PathBuf};
 
@@ -165,7 +165,7 @@ fn told(commit: &Commit, counts: &Counts, last: Option<&BlockRef>, what: &str, j
 }
 
 /// A bar for people who look.
-fn bar(what: &'static str) -> ProgressBar {
+pub(super) fn bar(what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {pos} {msg} {elapsed}");
     let bar = ProgressBar::new_spinner().with_message(what);
     match style {
