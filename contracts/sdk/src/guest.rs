@@ -25,6 +25,7 @@ mod number {
     pub const TRANSIENT_GET: u64 = 0x113;
     pub const TRANSIENT_SET: u64 = 0x114;
     pub const TRANSIENT_REMOVE: u64 = 0x115;
+    pub const COUNTER_ADD: u64 = 0x116;
     pub const LOG: u64 = 0x120;
     pub const CALLER: u64 = 0x130;
     pub const SELF_ADDRESS: u64 = 0x131;
@@ -193,6 +194,19 @@ pub fn storage_set(key: &[u8], value: &[u8]) {
 
 pub fn storage_remove(key: &[u8]) {
     remove(number::STORAGE_REMOVE, key);
+}
+
+pub fn counter_add(key: &[u8], amount: u128) {
+    let amount = amount.to_le_bytes();
+    // SAFETY: the host reads `key` and the 16 bytes of `amount`.
+    unsafe {
+        ecall3(
+            number::COUNTER_ADD,
+            address(key),
+            key.len() as u64,
+            address(&amount),
+        )
+    };
 }
 
 pub fn transient_get(key: &[u8], destination: &mut [u8]) -> Option<usize> {

@@ -109,6 +109,14 @@ pub fn storage_remove(key: &[u8]) {
     imp::storage_remove(key);
 }
 
+/// Adds to the counter stored under `key`: 16 bytes, little endian; nothing stored counts as 0. Traps if other than 16 bytes
+/// are stored, or the sum is 2^128 or more. On chains with gas version 2 or later; before, it traps.
+///
+/// Transactions that only add to a counter run beside each other; those that read it, or set it, wait for each other.
+pub fn counter_add(key: &[u8], amount: u128) {
+    imp::counter_add(key, amount);
+}
+
 /// [`storage_get`] of transient storage, which lives for one transaction.
 pub fn transient_get(key: &[u8], destination: &mut [u8]) -> Option<usize> {
     imp::transient_get(key, destination)

@@ -70,6 +70,32 @@ impl<T: Fixed> Item<T> {
     }
 }
 
+/// A number that is added to more often than it is read: transactions that only add run beside each other.
+///
+/// It lies under its name as an [`Item<u128>`](Item) does. Needs gas version 2.
+pub struct Counter {
+    name: &'static [u8],
+}
+
+impl Counter {
+    /// The counter stored under the key `name`.
+    #[must_use]
+    pub const fn new(name: &'static [u8]) -> Self {
+        Self { name }
+    }
+
+    /// Adds to it. Traps when the sum is 2^128 or more.
+    pub fn add(&self, amount: u128) {
+        host::counter_add(self.name, amount);
+    }
+
+    /// What was added so far. Whoever reads it waits for those that add to it.
+    #[must_use]
+    pub fn get(&self) -> u128 {
+        get_or_zero(self.name)
+    }
+}
+
 /// One byte string of any length.
 pub struct Blob {
     name: &'static [u8],

@@ -87,9 +87,17 @@ pub struct GasSchedule {
     pub value_bytes: u64,
     /// Most topics of a log.
     pub log_topics: u64,
+    /// Whether contracts can add to counters (`counter_add`).
+    pub has_counters: bool,
 }
 
-static V1: GasSchedule = GasSchedule {
+static V2: GasSchedule = GasSchedule {
+    version: 2,
+    has_counters: true,
+    ..V1
+};
+
+const V1: GasSchedule = GasSchedule {
     version: 1,
     transaction: Price {
         base: 20_000,
@@ -129,12 +137,19 @@ static V1: GasSchedule = GasSchedule {
     key_bytes: 256,
     value_bytes: 16_384,
     log_topics: 4,
+    has_counters: false,
 };
+
+static V1_TABLE: GasSchedule = V1;
 
 /// The schedule with that version number, if this build knows it.
 #[must_use]
 pub fn schedule(version: u16) -> Option<&'static GasSchedule> {
-    (version == 1).then_some(&V1)
+    match version {
+        1 => Some(&V1_TABLE),
+        2 => Some(&V2),
+        _ => None,
+    }
 }
 
 /// Bytes of a path in the state.

@@ -27,7 +27,7 @@ use millrace_types::state::{Account, Path};
 use crate::context::BlockContext;
 use crate::error::{ExecutionError, ReadError};
 use crate::executor::{BlockOutput, Executor};
-use crate::journal::{AccountChange, AccountNeed, Writes, account_value, supply_exceeded};
+use crate::journal::{AccountChange, AccountNeed, Count, Writes, account_value, added, supply_exceeded};
 use crate::reader::{Changes, StateReader};
 use crate::stack::required_stack_bytes;
 use crate::transaction::{Executed, execute_transaction};
@@ -52,20 +52,45 @@ enum Record {
 }
 
 impl Value for Record {
-    type Delta = AccountChange;
-    type Predicate = AccountNeed;
+    type Delta = Change;
+    type Predicate = Need;
 
-    fn with(&self, change: &AccountChange) -> Self {
-        match self {
-            // Out of range only as a guess: what is needed of the account keeps that from being committed.
-            Self::Account(account) => Self::Account(change.apply(account).unwrap_or(*account)),
-            Self::Bytes(_) => unreachable!("storage and code do not lie where accounts do"),
+    /// Out of range only as a guess: what is needed of the record keeps that from being committed.
+    fn with(&self, change: &Change) -> Self {
+        match (self, change) {
+            (Self::Account(account), Change::Account(change)) => {
+                Self::Account(change.apply(account).unwrap_or(*account))
+            }
+            (Self::Bytes(bytes), Change::Count(more)) => match added(bytes.as_deref(), *more) {
+                Ok(sum) => Self::Bytes(Some(sum)),
+                Err(_) => self.clone(),
+            },
+            _ => unreachable!("storage and code do not lie where accounts do"),
         }
     }
 
-    fn holds(&self, need: &AccountNeed) -> bool {
-        matches!(self, Self::Account(account) if need.holds(account))
+    fn holds(&self, need: &Need) -> bool {
+        match (self, need) {
+            (Self::Account(account), Need::Account(need)) => need.holds(account),
+            (Self::Bytes(bytes), Need::Room(more)) => added(bytes.as_deref(), *more).is_ok(),
+            _ => false,
+        }
     }
+}
+
+/// How a record changes, whatever it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Change {
+    Account(AccountChange),
+    /// Added to a counter.
+    Count(Count),
+}
+
+/// What must be true of a record.
+enum Need {
+    Account(AccountNeed),
+    /// It is a counter, and so much can be added to it.
+    Room(Count),
 }
 
 /// What a transaction leaves beside its writes, or why the block ends with it.
@@ -241,7 +266,7 @@ where
         for write in &writes.accounts {
             let place = Place(write.path);
             if !write.need.is_none() {
-                ticket.expect(&place, write.need, account)?;
+                ticket.expect(&place, Need::Account(write.need), account)?;
             }
             if write.change.is_none() {
                 continue;
@@ -255,8 +280,14 @@ where
                 let after = after.map_err(|_| supply_exceeded(&write.path))?;
                 ticket.write(&place, Write::Whole(Record::Account(after)), account)?;
             } else {
-                ticket.write(&place, Write::Delta(write.change), account)?;
+                ticket.write(&place, Write::Delta(Change::Account(write.change)), account)?;
             }
+        }
+        for (path, room) in writes.room {
+            ticket.expect(&Place(path), Need::Room(room), bytes)?;
+        }
+        for (path, more) in writes.counters {
+            ticket.write(&Place(path), Write::Delta(Change::Count(more)), bytes)?;
         }
         for (path, value) in writes.slots {
             ticket.write(&Place(path), Write::Whole(Record::Bytes(value)), bytes)?;
@@ -291,6 +322,14 @@ impl<S: StateReader> StateReader for Reader<'_, '_, S> {
         };
         self.stop.set(Some(wait));
         Err(ReadError::Unavailable)
+    }
+
+    fn guess(&self, path: &Path) -> Result<Option<Arc<[u8]>>, ReadError> {
+        let load = |place: &Place| Ok(Record::Bytes(self.state.get(&place.0)?));
+        match self.ticket.guess(&Place(*path), load)? {
+            Record::Bytes(bytes) => Ok(bytes),
+            Record::Account(_) => unreachable!("storage and code do not lie where accounts do"),
+        }
     }
 
     fn account(&self, path: &Path) -> Result<Account, ExecutionError> {

@@ -28,6 +28,14 @@ pub trait StateReader {
         decode_account(path, self.get(path)?.as_deref())
     }
 
+    /// The value under `path`, as it may be: like accounts where [`Self::is_guess`].
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    fn guess(&self, path: &Path) -> Result<Option<Arc<[u8]>>, ReadError> {
+        self.get(path)
+    }
+
     /// Whether accounts are answered as they may be before the execution, others being still under way. What the
     /// execution needs of them is then checked when it counts.
     fn is_guess(&self) -> bool {
@@ -55,6 +63,10 @@ impl<T: StateReader + ?Sized> StateReader for &T {
         (**self).account(path)
     }
 
+    fn guess(&self, path: &Path) -> Result<Option<Arc<[u8]>>, ReadError> {
+        (**self).guess(path)
+    }
+
     fn is_guess(&self) -> bool {
         (**self).is_guess()
     }
@@ -67,6 +79,10 @@ impl<T: StateReader + ?Sized> StateReader for Arc<T> {
 
     fn account(&self, path: &Path) -> Result<Account, ExecutionError> {
         (**self).account(path)
+    }
+
+    fn guess(&self, path: &Path) -> Result<Option<Arc<[u8]>>, ReadError> {
+        (**self).guess(path)
     }
 
     fn is_guess(&self) -> bool {
@@ -106,6 +122,10 @@ impl<'a> Overlay<'a> {
     /// # Errors
     /// Those of reading the accounts, and of balances that no supply reaches.
     pub(crate) fn apply(&mut self, writes: Writes) -> Result<(), ExecutionError> {
+        debug_assert!(
+            writes.counters.is_empty(),
+            "counters are read where nothing is guessed"
+        );
         self.slots.extend(writes.slots);
         for AccountWrite { path, change, need } in writes.accounts {
             if change.is_none() {

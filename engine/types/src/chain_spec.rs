@@ -222,7 +222,7 @@ impl ChainSpec {
             versions: alloc::vec![VersionActivation {
                 height: 0,
                 machine: 1,
-                gas: 1
+                gas: 2
             }],
             limits: Limits::development(),
             consensus,

@@ -69,7 +69,7 @@ fn malformed_inputs_are_refused_by_name() {
         (&[][..], "the input ends inside an argument"),
         (&[0x02, 1, 2, 3], "the input ends inside an argument"),
         (&[0x01, 0], "the input has bytes after its last argument"),
-        (&[0x03], "unknown selector"),
+        (&[0x04], "unknown selector"),
     ] {
         assert_eq!(
             mock.call(ALICE, counter, 0, input).unwrap_err().message(),
@@ -92,4 +92,17 @@ fn value_is_not_locked_up() {
         "this function takes no value"
     );
     assert_eq!(mock.balance(&ALICE), 5);
+}
+
+#[test]
+fn a_tally_adds_up_apart_from_the_count() {
+    let (mut mock, counter) = deployed();
+    for n in [5_u64, u64::MAX, 0] {
+        let input = [&[0x03][..], &n.to_le_bytes()].concat();
+        assert_eq!(mock.call(ALICE, counter, 0, &input), Ok(Vec::new()));
+    }
+    let sum = (u128::from(u64::MAX) + 5).to_le_bytes().to_vec();
+    assert_eq!(mock.call(ALICE, counter, 0, &[0x11]), Ok(sum));
+    assert_eq!(mock.call(ALICE, counter, 0, &[0x10]), Ok(vec![0; 8]));
+    assert_eq!(mock.take_logs(), []);
 }

@@ -67,6 +67,16 @@ pub fn storage_remove(key: &[u8]) {
     });
 }
 
+pub fn counter_add(key: &[u8], amount: u128) {
+    with_world(|world| {
+        let key = own(world, key);
+        let before = world.state.storage.get(&key).map_or(&[0; 16][..], Vec::as_slice);
+        let before = u128::from_le_bytes(before.try_into().expect("a counter has 16 bytes"));
+        let sum = before.checked_add(amount).expect("a counter stays below 2^128");
+        world.state.storage.insert(key, sum.to_le_bytes().to_vec());
+    });
+}
+
 pub fn transient_get(key: &[u8], destination: &mut [u8]) -> Option<usize> {
     with_world(|world| {
         let key = own(world, key);

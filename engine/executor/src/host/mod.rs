@@ -40,6 +40,8 @@ pub mod number {
     pub const TRANSIENT_SET: u64 = 0x114;
     /// Removes a transient slot.
     pub const TRANSIENT_REMOVE: u64 = 0x115;
+    /// Adds to a counter in a storage slot.
+    pub const COUNTER_ADD: u64 = 0x116;
     /// Emits a log.
     pub const LOG: u64 = 0x120;
     /// The calling account.
@@ -125,6 +127,7 @@ impl Frame<'_, '_> {
             number::TRANSIENT_GET => self.transient_get(call),
             number::TRANSIENT_SET => self.transient_set(call),
             number::TRANSIENT_REMOVE => self.transient_remove(call),
+            number::COUNTER_ADD if self.schedule().has_counters => self.counter_add(call),
             number::LOG => self.log(call),
             number::CALLER => self.put_context(call, self.caller.0),
             number::SELF_ADDRESS => self.put_context(call, self.contract.0),

@@ -6,9 +6,13 @@ use millrace_jit::{Ecall, Flow, TrapKind};
 use millrace_types::state::{Path, storage_path};
 use millrace_types::{Hash, Log};
 
-use super::{NONE, Step, charge_words, check_readable, check_writable, read, write};
+use super::{NONE, Step, charge_words, check_readable, check_writable, read, read_amount, write};
 use crate::frame::Frame;
 use crate::gas::per_word;
+use crate::journal::NoCounter;
+
+/// Length of a counter's value.
+const COUNTER_BYTES: u64 = 16;
 
 /// What a log counts against `log_bytes` beside its topics and data: its address.
 const LOG_ADDRESS_BYTES: u64 = 32;
@@ -49,6 +53,24 @@ impl Frame<'_, '_> {
         self.execution.count_entry()?;
         self.execution.journal.set_slot(path, None);
         Ok(())
+    }
+
+    pub(super) fn counter_add(&mut self, call: &mut Ecall<'_>) -> Step {
+        let [key, key_len, amount, ..] = call.args;
+        let price = self.schedule().storage_write;
+        call.charge(price.base)?;
+        self.check_key(call, key, key_len)?;
+        let amount = read_amount(call, amount)?;
+        charge_words(call, price, COUNTER_BYTES)?;
+        let path = self.access_slot(call, key, key_len)?;
+        self.execution.count_entry()?;
+        let added = self.execution.journal.add(path, amount);
+        self.or_abandon(added)?.map_err(|reason| {
+            Flow::Trap(TrapKind::Host(match reason {
+                NoCounter::OtherValue => "counter_add: the slot holds other than 16 bytes",
+                NoCounter::Overflow => "counter_add: the sum is 2^128 or more",
+            }))
+        })
     }
 
     pub(super) fn transient_get(&mut self, call: &mut Ecall<'_>) -> Step {

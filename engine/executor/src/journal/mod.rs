@@ -8,6 +8,7 @@
 //! reads nothing: two transactions that only write the same slot do not depend on each other's reads.
 
 mod account;
+mod slot;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,13 +21,8 @@ use crate::genesis::encode_account;
 use crate::reader::StateReader;
 pub(crate) use account::{AccountChange, AccountNeed};
 use account::{Entry, OutOfRange};
-
-/// A value by path that was read or written.
-#[derive(Clone)]
-struct Slot {
-    value: Option<Arc<[u8]>>,
-    written: bool,
-}
+pub(crate) use slot::{Count, NoCounter, added};
+use slot::{Slot, SlotValue};
 
 /// A transient slot's name: contract, key.
 type TransientKey = (Address, Vec<u8>);
@@ -51,6 +47,8 @@ pub(crate) struct Journal<'a> {
     reader: &'a dyn StateReader,
     accounts: BTreeMap<Address, Entry>,
     slots: BTreeMap<Path, Slot>,
+    /// The most that was added to slots that were not read: so much room they must have.
+    room: BTreeMap<Path, Count>,
     transient: BTreeMap<TransientKey, Arc<[u8]>>,
     warm_accounts: BTreeSet<Address>,
     warm_slots: BTreeSet<Path>,
@@ -71,6 +69,10 @@ pub(crate) struct JournalOutput {
 pub(crate) struct Writes {
     /// Values of storage slots and code, by ascending path; `None` removes.
     pub(crate) slots: Vec<(Path, Option<Arc<[u8]>>)>,
+    /// What is added to counters that were not read.
+    pub(crate) counters: Vec<(Path, Count)>,
+    /// Slots that must be counters with so much room.
+    pub(crate) room: Vec<(Path, Count)>,
     pub(crate) accounts: Vec<AccountWrite>,
 }
 
@@ -83,8 +85,8 @@ impl Writes {
             need: AccountNeed::default(),
         };
         Self {
-            slots: Vec::new(),
             accounts: vec![account],
+            ..Self::default()
         }
     }
 }
@@ -103,6 +105,7 @@ impl<'a> Journal<'a> {
             reader,
             accounts: BTreeMap::new(),
             slots: BTreeMap::new(),
+            room: BTreeMap::new(),
             transient: BTreeMap::new(),
             warm_accounts: BTreeSet::new(),
             warm_slots: BTreeSet::new(),
@@ -267,24 +270,77 @@ impl<'a> Journal<'a> {
 
     /// The value under a storage or code path.
     pub(crate) fn slot(&mut self, path: &Path) -> Result<Option<Arc<[u8]>>, ExecutionError> {
-        if let Some(slot) = self.slots.get(path) {
-            return Ok(slot.value.clone());
-        }
-        let value = self.reader.get(path)?;
+        let more = match self.slots.get(path) {
+            Some(Slot {
+                value: SlotValue::Known(value),
+                ..
+            }) => return Ok(value.clone()),
+            Some(Slot {
+                value: SlotValue::Added(more),
+                ..
+            }) => Some(*more),
+            None => None,
+        };
+        let before = self.reader.get(path)?;
+        let value = match more {
+            None => before,
+            // It was a counter with room by the guess that it was added to; if it is none now, that was wrong.
+            Some(more) => Some(added(before.as_deref(), more).map_err(|_| ReadError::Unavailable)?),
+        };
         self.slots.insert(
             *path,
             Slot {
-                value: value.clone(),
-                written: false,
+                value: SlotValue::Known(value.clone()),
+                written: more.is_some(),
             },
         );
         Ok(value)
     }
 
-    /// Writes or, with `None`, removes the value under a storage or code path.
-    pub(crate) fn set_slot(&mut self, path: Path, value: Option<Arc<[u8]>>) {
+    /// Adds to the counter that a slot holds. It is not read where answers are guesses: transactions that add to one slot
+    /// do not depend on each other.
+    pub(crate) fn add(&mut self, path: Path, amount: Count) -> Result<Result<(), NoCounter>, ExecutionError> {
+        let slot = match self.added_unread(&path, amount)? {
+            Some(sum) => SlotValue::Added(sum),
+            None => match added(self.slot(&path)?.as_deref(), amount) {
+                Ok(sum) => SlotValue::Known(Some(sum)),
+                Err(reason) => return Ok(Err(reason)),
+            },
+        };
+        self.put(path, slot);
+        Ok(Ok(()))
+    }
+
+    /// What was added to a slot with `amount` more, if it was not read and need not be.
+    fn added_unread(&mut self, path: &Path, amount: Count) -> Result<Option<Count>, ExecutionError> {
+        let so_far = match self.slots.get(path).map(|slot| &slot.value) {
+            Some(SlotValue::Known(_)) => return Ok(None),
+            Some(SlotValue::Added(sum)) => *sum,
+            None => 0,
+        };
+        if !self.is_guess() {
+            return Ok(None);
+        }
+        let Some(sum) = so_far.checked_add(amount) else {
+            return Ok(None);
+        };
+        if added(self.reader.guess(path)?.as_deref(), sum).is_err() {
+            // By the guess it traps, which depends on what exactly is there.
+            return Ok(None);
+        }
+        let room = self.room.entry(*path).or_default();
+        *room = sum.max(*room);
+        Ok(Some(sum))
+    }
+
+    fn put(&mut self, path: Path, value: SlotValue) {
         let before = self.slots.insert(path, Slot { value, written: true });
         self.undo.push(Undo::Slot(path, before));
+    }
+
+    /// Writes or, with `None`, removes the value under a storage or code path.
+    pub(crate) fn set_slot(&mut self, path: Path, value: Option<Arc<[u8]>>) {
+        self.put(path, SlotValue::Known(value));
     }
 
     /// The code blob with that hash.
@@ -356,7 +412,14 @@ impl<'a> Journal<'a> {
 
     /// Everything that stands. Accounts that are as they were are in it for what the transaction needs of them.
     pub(crate) fn finish(self) -> JournalOutput {
-        let slots = self.slots.into_iter().filter(|(_, slot)| slot.written);
+        let (mut slots, mut counters) = (Vec::new(), Vec::new());
+        for (path, slot) in self.slots {
+            match slot.value {
+                SlotValue::Known(value) if slot.written => slots.push((path, value)),
+                SlotValue::Known(_) => {}
+                SlotValue::Added(amount) => counters.push((path, amount)),
+            }
+        }
         let accounts = self.accounts.values().map(|entry| AccountWrite {
             path: entry.path,
             change: entry.change,
@@ -364,7 +427,9 @@ impl<'a> Journal<'a> {
         });
         JournalOutput {
             writes: Writes {
-                slots: slots.map(|(path, slot)| (path, slot.value)).collect(),
+                slots,
+                counters,
+                room: self.room.into_iter().collect(),
                 accounts: accounts
                     .filter(|write| !write.change.is_none() || !write.need.is_none())
                     .collect(),

@@ -198,7 +198,7 @@ fn unknown_numbers_trap() {
         93,
         0xff,
         0x105,
-        0x116,
+        0x117,
         0x164,
         u64::MAX,
         (1 << 32) | number::INPUT_LEN,

@@ -70,7 +70,13 @@ fn published_prices(table: &GasSchedule) -> BTreeMap<&'static str, (u64, u64)> {
 #[test]
 fn gas_prices_are_as_published() {
     let rows: BTreeMap<_, _> = rows(&document("gas.md")).into_iter().collect();
-    for (name, expected) in published_prices(schedule(1).unwrap()) {
+    let prices = published_prices(schedule(1).unwrap());
+    assert_eq!(
+        prices,
+        published_prices(schedule(2).unwrap()),
+        "both versions have one table"
+    );
+    for (name, expected) in prices {
         let cells = rows
             .get(name)
             .unwrap_or_else(|| panic!("docs/spec/gas.md has no row {name:?}"));
@@ -98,6 +104,7 @@ fn host_call_numbers_and_statuses_are_as_published() {
         ("transient_get", number::TRANSIENT_GET),
         ("transient_set", number::TRANSIENT_SET),
         ("transient_remove", number::TRANSIENT_REMOVE),
+        ("counter_add", number::COUNTER_ADD),
         ("log", number::LOG),
         ("caller", number::CALLER),
         ("self_address", number::SELF_ADDRESS),

@@ -60,7 +60,7 @@ fn draw(random: &mut ChaCha8Rng, senders: u8) -> Draw {
     let steps = (0..random.random_range(0..6))
         .map(|_| {
             (
-                random.random_range(0..9),
+                random.random_range(0..12),
                 random.random_range(0..4),
                 random.random_range(0..400_000),
             )

@@ -10,7 +10,7 @@ use crate::common::{Script, World, elf, key};
 pub type Draw = (u8, u8, u8, Vec<(u8, u8, u64)>);
 
 fn draws() -> impl Strategy<Value = Vec<Draw>> {
-    let steps = prop::collection::vec((0..9u8, 0..4u8, 0..400_000u64), 0..6);
+    let steps = prop::collection::vec((0..12u8, 0..4u8, 0..400_000u64), 0..6);
     prop::collection::vec((0..SENDERS, 0..8u8, 0..4u8, steps), 1..12)
 }
 
@@ -27,6 +27,12 @@ fn script(steps: &[(u8, u8, u64)]) -> Script {
             5 => script.call(&to, value, *number, &inner.finish()),
             6 => script.call(&to, value, *number, &inner.reverting(0)),
             7 => script.create(value, *number, &elf(), &inner.finish(), 0),
+            8 => script.counter_add(&[b'c', place % 2], Amount::from(*number)),
+            9 => script.storage_get(&[b'c', place % 2], 0, 16),
+            10 => script.storage_set(
+                &[b'c', place % 2],
+                &number.to_le_bytes().repeat((place % 2 + 1).into()),
+            ),
             _ => script.balance(&to, 0),
         }
     })

@@ -197,3 +197,60 @@ fn ranges_that_are_not_mapped_trap() {
     let huge = format!("access fault: read of {} bytes at {good:#x}", u64::MAX);
     assert_eq!(result_of(number::LOG, &[good, 0, good, u64::MAX]), huge);
 }
+
+#[test]
+fn a_counter_counts_what_was_added_from_nothing_or_from_sixteen_bytes() {
+    let mut world = World::new();
+    let script = Script::new()
+        .counter_add(b"new", 7)
+        .counter_add(b"new", 0)
+        .storage_set(b"old", &5_u128.to_le_bytes())
+        .counter_add(b"old", 1 << 100)
+        .storage_get(b"old", 0, 16)
+        .counter_add(b"old", 1);
+    let answers = world.answers(script.returning(16));
+    assert_eq!(answers.scratch(0, 16), ((1 << 100) + 5_u128).to_le_bytes());
+    let stored = |world: &World, key: &[u8]| world.stored(&contract(0), key).unwrap();
+    assert_eq!(stored(&world, b"new"), 7_u128.to_le_bytes());
+    assert_eq!(stored(&world, b"old"), ((1 << 100) + 6_u128).to_le_bytes());
+    world.answers(Script::new().counter_add(b"new", u128::MAX - 7).returning(0));
+    assert_eq!(stored(&world, b"new"), u128::MAX.to_le_bytes());
+    let full = Script::new().counter_add(b"new", 1).finish();
+    assert_eq!(
+        world.trap(full),
+        "host call refused: counter_add: the sum is 2^128 or more"
+    );
+    for value in [&b""[..], b"8 bytes.", &[0; 17]] {
+        let script = Script::new().storage_set(b"text", value).counter_add(b"text", 0);
+        assert_eq!(
+            world.trap(script.finish()),
+            "host call refused: counter_add: the slot holds other than 16 bytes"
+        );
+    }
+    assert_eq!(stored(&world, b"new"), u128::MAX.to_le_bytes());
+}
+
+#[test]
+fn adding_costs_what_writing_sixteen_bytes_costs() {
+    let gas = |script: Script| {
+        let mut world = World::new();
+        let script = script.storage_set(b"other", b"1");
+        world.script(script.finish()).gas_used
+    };
+    let more = gas(Script::new().counter_add(b"key", 1)) - gas(Script::new());
+    let set = gas(Script::new().storage_set(b"key", &[0; 16])) - gas(Script::new());
+    // The scripts differ in length by an argument, which the guest loads in any case.
+    assert!(more.abs_diff(set) < 1_000, "{more} and {set}");
+}
+
+#[test]
+fn gas_version_1_knows_no_counters() {
+    let mut spec = crate::common::world::spec();
+    spec.versions[0].gas = 1;
+    let mut world = World::with_spec(spec);
+    assert_eq!(
+        world.trap(Script::new().counter_add(b"key", 1).finish()),
+        "host call refused: unknown host call"
+    );
+    assert_eq!(world.stored(&contract(0), b"key"), None);
+}

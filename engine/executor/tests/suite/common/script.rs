@@ -64,6 +64,11 @@ impl Script {
         self.host(number::STORAGE_REMOVE, &[k, key.len() as u64])
     }
 
+    pub fn counter_add(mut self, key: &[u8], amount: Amount) -> Self {
+        let (k, a) = (self.data(key), self.data(&amount.to_le_bytes()));
+        self.host(number::COUNTER_ADD, &[k, key.len() as u64, a])
+    }
+
     pub fn transient_set(mut self, key: &[u8], value: &[u8]) -> Self {
         let (k, v) = (self.data(key), self.data(value));
         self.host(
