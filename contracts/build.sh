@@ -15,7 +15,7 @@ TEXT
 }
 
 readonly TARGET=riscv64imac-unknown-none-elf
-readonly EXAMPLES=(counter hash token)
+readonly EXAMPLES=(counter exchange hash token)
 # Every extension of the machine that RV64IMAC does not name (docs/spec/machine.md).
 readonly FEATURES=+zba,+zbb,+zbc,+zbs,+zicond
 readonly NO_TOOLCHAIN=3

@@ -6,7 +6,7 @@ use std::process::Command;
 use millrace_jit::Program;
 use millrace_jit::machine::machine;
 
-const EXAMPLES: [&str; 3] = ["counter", "hash", "token"];
+const EXAMPLES: [&str; 4] = ["counter", "exchange", "hash", "token"];
 
 /// The status of `build.sh --check` on a machine without the recorded toolchain.
 const NO_TOOLCHAIN: i32 = 3;
