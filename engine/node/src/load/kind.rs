@@ -26,6 +26,7 @@ pub enum LoadKind {
 
 pub static TOKEN: &[u8] = include_bytes!("../../../../contracts/artifacts/token.elf");
 pub static COUNTER: &[u8] = include_bytes!("../../../../contracts/artifacts/counter.elf");
+pub static EXCHANGE: &[u8] = include_bytes!("../../../../contracts/artifacts/exchange.elf");
 pub static HASH: &[u8] = include_bytes!("../../../../contracts/artifacts/hash.elf");
 
 const TOKEN_SUPPLY: u128 = 1 << 100;
@@ -33,6 +34,8 @@ const TOKENS_EACH: u128 = 1 << 80;
 /// Selectors of the examples.
 const TOKEN_TRANSFER: u8 = 0x01;
 pub const COUNTER_INCREMENT: u8 = 0x01;
+pub const COUNTER_TALLY: u8 = 0x03;
+const EXCHANGE_SWAP: u8 = 0x02;
 const HASH_GUEST_ROUNDS: u8 = 0x01;
 
 const DRAW: Domain = Domain::new("millrace/dev-load/1");
@@ -111,6 +114,16 @@ pub fn token_transfer(to: &Address, amount: u128) -> Vec<u8> {
     let mut input = vec![TOKEN_TRANSFER];
     input.extend_from_slice(&to.0);
     input.extend_from_slice(&amount.to_le_bytes());
+    input
+}
+
+/// Sells token a of a pool.
+pub fn swap(pool: u32, amount: u128) -> Vec<u8> {
+    let mut input = vec![EXCHANGE_SWAP];
+    input.extend_from_slice(&pool.to_le_bytes());
+    input.push(1);
+    input.extend_from_slice(&amount.to_le_bytes());
+    input.extend_from_slice(&0_u128.to_le_bytes());
     input
 }
 

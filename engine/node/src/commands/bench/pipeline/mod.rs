@@ -25,7 +25,7 @@ pub struct PipelineArgs {
 }
 
 /// Every load: its kind, and by how much its blocks are shorter.
-const LOADS: [(Load, usize); 8] = [
+const LOADS: [(Load, usize); 11] = [
     (Load::Transfers, 1),
     (Load::RandomTransfers, 1),
     (Load::OneSender, 1),
@@ -33,6 +33,9 @@ const LOADS: [(Load, usize); 8] = [
     (Load::Token(100), 1),
     (Load::Token(2), 1),
     (Load::Counter, 1),
+    (Load::Tally, 1),
+    (Load::Swaps(100), 1),
+    (Load::Swaps(1), 1),
     (Load::Compute(20), 10),
 ];
 

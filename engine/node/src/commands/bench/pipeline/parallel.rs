@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use millrace_executor::{BlockOutput, on_large_stack};
-use millrace_types::SignedTransaction;
+use millrace_types::{Outcome, SignedTransaction};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::world::{Load, World};
@@ -67,6 +67,17 @@ pub fn measure(world: &World, load: Load, len: usize, workers: &[usize], rounds:
         let (time, output) = in_order(world, &block)?;
         if round > 0 {
             sequential = Some(sequential.map_or(time, |best| best.best(time)));
+        }
+        if let Some(failed) = output
+            .receipts
+            .iter()
+            .find(|receipt| receipt.outcome != Outcome::Success)
+        {
+            return Err(format!(
+                "a transaction of {} failed: {:?}",
+                load.name(),
+                failed.outcome
+            ));
         }
         let expected = expected.get_or_insert(output);
         for (count, best) in &mut parallel {

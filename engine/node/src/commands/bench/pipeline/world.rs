@@ -9,13 +9,18 @@ use millrace_types::keys::SecretKey;
 use millrace_types::state::{Account, Path, account_path, code_hash, code_path, storage_path};
 use millrace_types::{Address, ChainSpec, Payload, SignedTransaction, Transaction};
 
-use crate::load::kind::{COUNTER, COUNTER_INCREMENT, HASH, TOKEN, hash_rounds, token_transfer};
+use crate::load::kind::{
+    COUNTER, COUNTER_INCREMENT, COUNTER_TALLY, EXCHANGE, HASH, TOKEN, hash_rounds, swap, token_transfer,
+};
 
 /// Accounts that send, and as many that only receive.
 pub const ACCOUNTS: usize = 10_000;
 const GAS: u64 = 4_000_000;
 const GAS_PRICE: u64 = 2;
 const BALANCE: u128 = 1 << 80;
+/// Pools of the exchange, and what each holds of both tokens.
+const POOLS: u32 = 100;
+const RESERVE: u128 = 1 << 50;
 
 /// What all transactions of a block do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +33,10 @@ pub enum Load {
     Token(usize),
     /// Increments of the example counter by reading and writing it.
     Counter,
+    /// Additions to the example counter's tally, which read nothing.
+    Tally,
+    /// Swaps of the example exchange, in so many pools.
+    Swaps(u32),
     /// All transfers from one sender.
     OneSender,
     /// So many rounds of hashing in guest code.
@@ -42,6 +51,8 @@ impl Load {
             Self::RandomTransfers => "transfers, random".into(),
             Self::Token(accounts) => format!("token, {accounts} accounts"),
             Self::Counter => "hot counter, read and write".into(),
+            Self::Tally => "hot counter, added to".into(),
+            Self::Swaps(pools) => format!("swaps, {pools} pools"),
             Self::OneSender => "one sender's chain".into(),
             Self::Compute(rounds) => format!("compute, {rounds} rounds"),
         }
@@ -108,7 +119,7 @@ impl World {
         };
         let mut changes = genesis_changes(&spec);
         let mut put = |path: Path, value: Vec<u8>| drop(changes.insert(path, Some(value.into())));
-        for (name, code) in [(1, TOKEN), (2, COUNTER), (3, HASH)] {
+        for (name, code) in [(1, TOKEN), (2, COUNTER), (3, HASH), (4, EXCHANGE)] {
             let hash = code_hash(code);
             let account = Account {
                 nonce: 0,
@@ -122,6 +133,28 @@ impl World {
             );
         }
         put(storage_path(&contract(2), b"count"), vec![0; 8]);
+        put(storage_path(&contract(2), b"tally"), vec![0; 16]);
+        for pool in 0..POOLS {
+            for side in 0..2u8 {
+                let reserve = [b"reserve/".as_slice(), &pool.to_le_bytes(), &[side]].concat();
+                put(
+                    storage_path(&contract(4), &reserve),
+                    RESERVE.to_le_bytes().to_vec(),
+                );
+            }
+        }
+        for (index, key) in keys.iter().enumerate() {
+            for pool in [0, index as u32 % POOLS] {
+                let slot = [
+                    b"balance/".as_slice(),
+                    &key.address().0,
+                    &pool.to_le_bytes(),
+                    &[1],
+                ]
+                .concat();
+                put(storage_path(&contract(4), &slot), RESERVE.to_le_bytes().to_vec());
+            }
+        }
         for address in keys
             .iter()
             .map(SecretKey::address)
@@ -175,6 +208,8 @@ impl World {
                         call(1, token_transfer(&receiver(scattered(index, 2) % accounts), 1))
                     }
                     Load::Counter => call(2, vec![COUNTER_INCREMENT]),
+                    Load::Tally => call(2, [&[COUNTER_TALLY][..], &1_u64.to_le_bytes()].concat()),
+                    Load::Swaps(pools) => call(4, swap(from as u32 % pools, 1_000)),
                     Load::Compute(rounds) => call(3, hash_rounds(rounds, &[7; 32])),
                 };
                 nonces[from] += 1;
