@@ -346,7 +346,7 @@ impl<S: StateReader> StateReader for Reader<'_, '_, S> {
 }
 
 impl Executor {
-    /// Executes a block on `workers` threads of its own, for callers without a pool of workers.
+    /// Executes a block on `workers` threads of its own, for callers without a pool of workers. Answers too what that took.
     ///
     /// # Errors
     /// The system gave no threads; within, what [`Self::execute_block`] answers.
@@ -356,7 +356,7 @@ impl Executor {
         block: &BlockContext,
         transactions: &[SignedTransaction],
         state: &(dyn StateReader + Sync),
-    ) -> io::Result<Result<BlockOutput, ExecutionError>> {
+    ) -> io::Result<(Result<BlockOutput, ExecutionError>, Summary)> {
         let crew = Crew::new();
         let parallel = ParallelBlock::new(
             self,
@@ -382,11 +382,12 @@ impl Executor {
             }
             Ok::<_, io::Error>(())
         })?;
-        Ok(match parallel.finish().0 {
-            Ok(output) => Ok(output),
-            Err(ParallelError::Execution(error)) => Err(error),
-            Err(ParallelError::Broken) => unreachable!("a panic of a worker was passed on"),
-        })
+        let (output, summary, _) = parallel.finish();
+        let output = output.map_err(|error| match error {
+            ParallelError::Execution(error) => error,
+            ParallelError::Broken => unreachable!("a panic of a worker was passed on"),
+        });
+        Ok((output, summary))
     }
 }
 

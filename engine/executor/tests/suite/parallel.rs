@@ -117,7 +117,8 @@ fn both(
     let parallel = world
         .executor
         .execute_block_on(workers, &world.block, transactions, &late)
-        .unwrap();
+        .unwrap()
+        .0;
     (sequential, parallel)
 }
 
@@ -274,7 +275,7 @@ fn a_state_that_fails_ends_the_block_with_its_error() {
         let parallel = world
             .executor
             .execute_block_on(workers, &world.block, &transactions, &failing);
-        assert_eq!(parallel.unwrap(), Err(expected.clone()));
+        assert_eq!(parallel.unwrap().0, Err(expected.clone()));
     }
 }
 

@@ -69,20 +69,21 @@ impl PipelineArgs {
 
 fn table(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:<28}{:>8}{:>12}{:>10}{:>9}{:>10}{:>10}\n",
-        "load", "workers", "wall ms", "us each", "speed", "CPU ms", "CPU"
+        "{:<28}{:>8}{:>12}{:>10}{:>9}{:>10}{:>10}{:>10}\n",
+        "load", "workers", "wall ms", "us each", "speed", "CPU ms", "CPU", "attempts"
     );
     for row in rows {
         let sequential = row.sequential;
         let mut line = |name: &str, workers: &str, time: parallel::Time| {
             let _ = writeln!(
                 text,
-                "{name:<28}{workers:>8}{:>12.2}{:>10.2}{:>9.2}{:>10.2}{:>10.2}",
+                "{name:<28}{workers:>8}{:>12.2}{:>10.2}{:>9.2}{:>10.2}{:>10.2}{:>10.3}",
                 time.wall.as_secs_f64() * 1e3,
                 time.wall.as_secs_f64() * 1e6 / row.transactions as f64,
                 sequential.wall.as_secs_f64() / time.wall.as_secs_f64(),
                 time.cpu.as_secs_f64() * 1e3,
                 time.cpu.as_secs_f64() / sequential.cpu.as_secs_f64(),
+                time.attempts,
             );
         };
         line(&row.load.name(), "in order", sequential);

@@ -15,6 +15,8 @@ pub struct Time {
     pub wall: Duration,
     /// Of all threads together, in the round with the least CPU time.
     pub cpu: Duration,
+    /// Attempts at each transaction, in the worst round.
+    pub attempts: f64,
 }
 
 /// One load.
@@ -31,6 +33,7 @@ impl Time {
         Self {
             wall: self.wall.min(other.wall),
             cpu: self.cpu.min(other.cpu),
+            attempts: self.attempts.max(other.attempts),
         }
     }
 }
@@ -49,6 +52,7 @@ fn timed<T>(work: impl FnOnce() -> T) -> (Time, T) {
     let time = Time {
         wall: clock(ClockId::Monotonic).saturating_sub(start.0),
         cpu: clock(ClockId::ProcessCPUTime).saturating_sub(start.1),
+        attempts: 1.0,
     };
     (time, done)
 }
@@ -86,9 +90,12 @@ pub fn measure(world: &World, load: Load, len: usize, workers: &[usize], rounds:
                     .executor
                     .execute_block_on(*count, &world.block, &block, &world.state)
             });
-            let output = output
-                .map_err(|error| error.to_string())?
-                .map_err(|error| error.to_string())?;
+            let (output, summary) = output.map_err(|error| error.to_string())?;
+            let output = output.map_err(|error| error.to_string())?;
+            let time = Time {
+                attempts: summary.attempts as f64 / len as f64,
+                ..time
+            };
             if output != *expected {
                 return Err(format!(
                     "{} on {count} workers came to another result than one after the other",
@@ -103,6 +110,7 @@ pub fn measure(world: &World, load: Load, len: usize, workers: &[usize], rounds:
     let none = Time {
         wall: Duration::ZERO,
         cpu: Duration::ZERO,
+        attempts: 0.0,
     };
     Ok(Row {
         load,
