@@ -75,6 +75,8 @@ fn a_reorg_of_executed_blocks_comes_to_the_other_branch_whatever_its_depth() {
             assert_eq!(at.hash, model.ancestor(&tip_b, height));
         }
         // And back: everything is there.
+        chain.settle_requests();
+        chain.moves();
         let told = chain.seen.len();
         chain.move_to(tip_a);
         assert_eq!(chain.engine.heights().executed, model.reference(&tip_a));
@@ -125,7 +127,7 @@ fn a_head_may_go_back_to_an_ancestor() {
 
 #[test]
 fn transactions_of_a_lost_block_come_back_unless_the_new_branch_has_them() {
-    let (mut model, chain) = both(EngineConfig::default());
+    let (mut model, mut chain) = both(EngineConfig::default());
     let genesis = model.genesis;
     let sent: Vec<_> = (0..6).map(|from| transfer(from, 0, address(9), 5)).collect();
     for transaction in &sent {
@@ -142,11 +144,20 @@ fn transactions_of_a_lost_block_come_back_unless_the_new_branch_has_them() {
     others.push(rival.clone());
     let b = model.add_with(&genesis, others, &draft(2));
     import(&chain, &model, &[a, b]);
-    let status = |n: usize| chain.engine.transaction_status(&sent[n].hash()).unwrap();
+    let engine = chain.engine.clone();
+    let status = |n: usize| engine.transaction_status(&sent[n].hash()).unwrap();
     chain.move_to(a);
     assert_eq!(chain.engine.pool().transactions, 0);
     assert_eq!(chain.engine.pending_nonce(&address(5)), 1);
+    let on_b = BuildRequest {
+        parent: b,
+        ..chain.request()
+    };
+    assert!(matches!(chain.build(on_b), BuildAnswer::NotNow(_)));
     chain.move_to(b);
+    // A build that found nothing to include is told.
+    chain.wait_for(|event| matches!(event, Event::HeadMoved(moved) if moved.head.hash == b));
+    chain.wait_for(|event| *event == Event::Work);
     assert_eq!(chain.engine.pool().transactions, 3, "of the senders 3, 4 and 5");
     for (n, _) in sent.iter().enumerate().skip(3) {
         assert_eq!(status(n), TransactionStatus::Pooled);
