@@ -482,3 +482,21 @@ fn killed_at_random_moments_it_serves_the_same_receipts_and_roots() {
     }
     assert!(!seen.is_empty());
 }
+
+#[test]
+fn a_retention_that_admission_outlives_is_refused() {
+    let open = |retention_blocks| {
+        let config = EngineConfig {
+            retention_blocks,
+            ..EngineConfig::default()
+        };
+        Engine::open(spec(), Ledger::in_memory(&spec()).unwrap(), config)
+    };
+    let least = spec().max_receipt_lag + 2;
+    let refused = open(least - 1).err().unwrap();
+    assert!(
+        matches!(refused, OpenError::Retention { retention, least: needed, .. } if retention + 1 == needed && needed == least),
+        "{refused}"
+    );
+    open(least).unwrap().stop();
+}
