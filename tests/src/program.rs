@@ -24,6 +24,15 @@ pub fn solo_plugin() -> PathBuf {
     built(&format!("{DLL_PREFIX}millrace_plugin_solo{DLL_SUFFIX}"))
 }
 
+/// The shared object of `longest-chain`, the plugin whose head moves before it is final.
+///
+/// # Panics
+/// If it is not built; the message says how to.
+#[must_use]
+pub fn longest_chain_plugin() -> PathBuf {
+    built(&format!("{DLL_PREFIX}millrace_plugin_longest_chain{DLL_SUFFIX}"))
+}
+
 /// The shared object of a plugin that fails as its configuration tells it to.
 ///
 /// # Panics

@@ -55,7 +55,11 @@ impl Chain {
         let log = NamedTempFile::new().unwrap();
         let mut child = Command::new(program::millrace())
             .args(["dev", "--json", "--rpc-listen", "127.0.0.1:0", "--plugin"])
-            .arg(program::solo_plugin())
+            .arg(if arguments.iter().any(|argument| argument == "longest-chain") {
+                program::longest_chain_plugin()
+            } else {
+                program::solo_plugin()
+            })
             .args(&arguments)
             .env_remove("MILLRACE_LOG")
             .stdin(Stdio::null())

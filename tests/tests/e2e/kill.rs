@@ -196,11 +196,11 @@ fn replay(directory: &Path) -> ReplayReport {
 }
 
 /// Kills a chain so many times, restarting it on one directory with changing switches.
-fn kill_again_and_again(kills: u64, commitment: &str, seed: u64) {
+fn kill_again_and_again(kills: u64, fixed: &[&str], seed: u64) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().to_str().unwrap();
-    let fixed = ["--seed", "21", "--data-dir", place, "--commitment", commitment];
+    let fixed = [&["--seed", "21", "--data-dir", place], fixed].concat();
     let ways: [&[&str]; 4] = [
         &["--block-interval-ms", "20"],
         &["--block-interval-ms", "20", "--slow-execution", "30"],
@@ -211,7 +211,7 @@ fn kill_again_and_again(kills: u64, commitment: &str, seed: u64) {
     let mut all = Seen::default();
     let mut last = Seen::default();
     for kill in 0..kills {
-        let arguments = [&fixed, ways[random.random_range(0..ways.len())]].concat();
+        let arguments = [&fixed[..], ways[random.random_range(0..ways.len())]].concat();
         if random.random_ratio(1, 4) {
             // Into the middle of opening and recovering, too.
             let moment = Duration::from_millis(random.random_range(0..200));
@@ -228,7 +228,7 @@ fn kill_again_and_again(kills: u64, commitment: &str, seed: u64) {
         let report = replay(directory.path());
         println!(
             "kill {kill} after {moment:?} {:?}: saw {} receipts of blocks, {} of transactions; the ledger holds {} blocks, {} of them not executed yet, {} transactions, and replays to {}",
-            &arguments[6..],
+            &arguments[4..],
             last.executions.len(),
             last.transactions.len(),
             report.blocks,
@@ -274,27 +274,52 @@ fn end(directory: &Path, arguments: &[&str], all: &Seen, acknowledged: u64) {
     );
 }
 
-/// Waits until the chain has nothing left to do: finalized and executed are one height, and stay it for a while.
+/// Waits until the chain has nothing left to do: everything finalized is executed, and heights stay for a while. Answers
+/// the finalized one.
 fn idle_height(rpc: &mut Rpc) -> Value {
     let mut last = (Value::Null, 0);
     rpc.wait("the chain to be idle", |rpc| {
         let heights = rpc.call("status", json!([]))["heights"].clone();
-        let same = heights["finalized"] == heights["executed"] && heights["executed"] == last.0;
-        last = (heights["executed"].clone(), if same { last.1 + 1 } else { 0 });
-        (last.1 >= 30).then(|| last.0.clone())
+        let is_behind = heights["finalized"].as_u64() > heights["executed"].as_u64();
+        let same = !is_behind && heights == last.0;
+        let times = if same { last.1 + 1 } else { 0 };
+        last = (heights, times);
+        (times >= 30).then(|| last.0["finalized"].clone())
     })
 }
 
 #[test]
 fn receipts_and_roots_survive_kills_at_any_moment() {
     let kills = if is_long() { 20 } else { 5 };
-    kill_again_and_again(kills, "b", seed("kill, option B"));
+    kill_again_and_again(kills, &["--commitment", "b"], seed("kill, option B"));
 }
 
 #[test]
 fn receipts_and_roots_survive_kills_at_any_moment_under_option_a() {
     let kills = if is_long() { 20 } else { 2 };
-    kill_again_and_again(kills, "a", seed("kill, option A").wrapping_add(1));
+    kill_again_and_again(
+        kills,
+        &["--commitment", "a"],
+        seed("kill, option A").wrapping_add(1),
+    );
+}
+
+/// The same while the head moves from branch to branch.
+#[test]
+fn receipts_and_roots_survive_kills_in_the_middle_of_reorgs() {
+    let kills = if is_long() { 200 } else { 4 };
+    kill_again_and_again(
+        kills,
+        &[
+            "--consensus",
+            "longest-chain",
+            "--fork-depth",
+            "6",
+            "--max-receipt-lag",
+            "8",
+        ],
+        seed("kill, longest chain").wrapping_add(2),
+    );
 }
 
 /// Killed again and again while its directory is made, a chain starts all the same: nothing is left half made.

@@ -53,12 +53,50 @@ pub enum Switch {
     Off,
 }
 
+/// Who orders blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ConsensusName {
+    /// One sequencer; every block is final.
+    Solo,
+    /// Virtual miners on the longest chain: forks, and heads that move before they are final.
+    LongestChain,
+}
+
+impl ConsensusName {
+    /// As the chain spec names it.
+    fn id(self) -> &'static str {
+        match self {
+            Self::Solo => "solo/1",
+            Self::LongestChain => "longest-chain/1",
+        }
+    }
+
+    /// The crate that it is built from.
+    fn package(self) -> &'static str {
+        match self {
+            Self::Solo => "millrace-plugin-solo",
+            Self::LongestChain => "millrace-plugin-longest-chain",
+        }
+    }
+
+    /// The library's name.
+    fn library(self) -> String {
+        format!("lib{}.so", self.package().replace('-', "_"))
+    }
+}
+
 /// Runs a development chain until it is interrupted, or until a given amount of work is executed and settled.
 #[derive(Args, Debug)]
 pub struct DevArgs {
-    /// The consensus plugin; by default the solo sequencer beside this program.
+    /// Who orders blocks.
+    #[arg(long, value_enum, default_value = "solo")]
+    consensus: ConsensusName,
+    /// The plugin of that consensus; by default the one beside this program.
     #[arg(long)]
     plugin: Option<PathBuf>,
+    /// With longest-chain: every hundred slots a fork that takes up to so many blocks from the head; 0: natural forks only.
+    #[arg(long, value_name = "BLOCKS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=6))]
+    fork_depth: u64,
     /// Where the chain lives; without it, in memory.
     #[arg(long)]
     data_dir: Option<PathBuf>,
@@ -184,12 +222,6 @@ impl DevArgs {
             None => spec,
             Some(directory) => keep_spec(directory, spec)?,
         };
-        let config = json!({
-            "secret_key": format!("0x{}", hex::encode(keys.sequencer.to_seed())),
-            "block_interval_ms": self.block_interval_ms,
-            // A chain that pauses while it is idle never comes to a number of blocks.
-            "empty_blocks": if self.blocks.is_some() { "always" } else { "when_needed" },
-        });
         let rpc = RpcConfig::default().fitting(&spec.limits);
         let profile = self.profile.plan();
         let tier = choose_tier(self.tier, profile.as_ref().map(|plan| plan.kind), TierName::Auto)?;
@@ -204,10 +236,10 @@ impl DevArgs {
             data_directory: self.data_dir.clone(),
             plugin: match &self.plugin {
                 Some(path) => path.clone(),
-                None => plugin_beside_this_program()?,
+                None => plugin_beside_this_program(self.consensus)?,
             },
             plugin_pin: None,
-            plugin_config: config.to_string().into_bytes(),
+            plugin_config: self.plugin_config(keys).to_string().into_bytes(),
             plugin_patience: Duration::from_secs(5),
             rpc: RpcConfig {
                 listen: self.rpc_listen,
@@ -225,13 +257,39 @@ impl DevArgs {
         })
     }
 
+    fn plugin_config(&self, keys: &DevKeys) -> Value {
+        let secret_key = format!("0x{}", hex::encode(keys.sequencer.to_seed()));
+        // A chain that pauses while it is idle never comes to a number of blocks.
+        let empty_blocks = if self.blocks.is_some() {
+            "always"
+        } else {
+            "when_needed"
+        };
+        match self.consensus {
+            ConsensusName::Solo => json!({
+                "secret_key": secret_key,
+                "block_interval_ms": self.block_interval_ms,
+                "empty_blocks": empty_blocks,
+            }),
+            ConsensusName::LongestChain => json!({
+                "secret_key": secret_key,
+                "seed": self.seed,
+                // Every other slot brings a block.
+                "slot_ms": self.block_interval_ms.div_ceil(2),
+                "empty_blocks": empty_blocks,
+                "fork_every_slots": if self.fork_depth > 0 { 100 } else { 0 },
+                "fork_depth": [1, self.fork_depth.max(1)],
+            }),
+        }
+    }
+
     fn chain_spec(&self, keys: &DevKeys) -> ChainSpec {
         let accounts = keys.accounts.iter().map(|key| GenesisAccount {
             address: key.address(),
             balance: ACCOUNT_UNITS,
         });
         let consensus = ConsensusSpec {
-            id: "solo/1".to_owned(),
+            id: self.consensus.id().to_owned(),
             parameters: keys.sequencer.public_key().0.to_vec(),
         };
         let mut spec = ChainSpec::development(CHAIN_ID, GENESIS_TIMESTAMP_MS, accounts.collect(), consensus);
@@ -436,17 +494,17 @@ fn write_whole(directory: &Path, path: &Path, text: &str) -> std::io::Result<()>
     std::fs::File::open(directory)?.sync_all()
 }
 
-fn plugin_beside_this_program() -> Result<PathBuf, Failure> {
-    const NAME: &str = "libmillrace_plugin_solo.so";
+fn plugin_beside_this_program(consensus: ConsensusName) -> Result<PathBuf, Failure> {
     let program =
         std::env::current_exe().map_err(|error| Failure::new(format!("where this program is: {error}")))?;
-    let path = program.with_file_name(NAME);
+    let path = program.with_file_name(consensus.library());
     if path.is_file() {
         return Ok(path);
     }
     Err(Failure::new(format!(
-        "no plugin at {}; build it with `cargo build --release -p millrace-plugin-solo`, or name one with --plugin",
-        path.display()
+        "no plugin at {}; build it with `cargo build --release -p {}`, or name one with --plugin",
+        path.display(),
+        consensus.package()
     )))
 }
 
