@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use millrace_plugin_longest_chain::LongestChain;
 use millrace_plugin_sdk::harness::Harness;
 use millrace_plugin_sdk::types::Hash;
@@ -18,11 +20,16 @@ struct ByHand(Harness<LongestChain>);
 impl ByHand {
     /// One miner that wins every slot, with finality two blocks deep.
     fn start(more: &str, pressure: Option<PressureValues>) -> Self {
+        let alone = r#", "won_slots_percent": 100, "miners": 1, "propagation_slots": 0"#;
+        Self::start_as(alone, more, pressure)
+    }
+
+    fn start_as(network: &str, more: &str, pressure: Option<PressureValues>) -> Self {
         let engine = ToyEngine::new(Manners {
             finality_depth: 2,
             ..Manners::default()
         });
-        let config = format!(r#", "won_slots_percent": 100, "miners": 1, "propagation_slots": 0{more}"#);
+        let config = format!("{network}{more}");
         let chain = chain_state(&engine, &config, FIRST_SLOT * SLOT_MS);
         Self(Harness::start(&chain, pressure).unwrap())
     }
@@ -394,6 +401,65 @@ fn a_head_that_moved_by_itself_is_led_back_to_the_longest_chain_in_the_next_slot
         matches!(actions.as_slice(), [Action::SetHead(_, head), Action::RequestBlock(..)] if *head == hash(2)),
         "{actions:?}"
     );
+}
+
+/// Two miners that hardly hear of each other, so that two chains grow from one root, and finality that finds no room: runs
+/// until the head is asked to go from one chain to the other. The request, its target, and every block's parent and height;
+/// `None` if with this seed no chain overtakes the other before both wait for finality.
+fn at_the_crossing(seed: u64) -> Option<(ByHand, Token, Hash, BTreeMap<Hash, (Hash, u64)>)> {
+    let config = format!(r#", "miners": 2, "propagation_slots": 100, "seed": {seed}"#);
+    let mut plugin = ByHand::start_as(r#", "won_slots_percent": 100"#, &config, None);
+    let mut blocks = BTreeMap::from([(hash(0), (hash(99), 0))]);
+    let mut refused = 0;
+    for name in 1..100 {
+        plugin.slot();
+        let [Action::RequestBlock(token, request)] = <[_; 1]>::try_from(plugin.actions()).ok()? else {
+            panic!("a slot asks for a block")
+        };
+        let height = blocks[&request.parent_hash].1 + 1;
+        blocks.insert(hash(name), (request.parent_hash, height));
+        plugin.built(token, name, request.parent_hash, height);
+        let (token, _) = plugin.import();
+        plugin.submitted(token, Submitted::Accepted);
+        for action in plugin.actions() {
+            let Action::SetHead(token, head) = action else {
+                panic!("{action:?}")
+            };
+            if refused > 0 && blocks[&head].0 != plugin.0.plugin.head().hash {
+                return Some((plugin, token, head, blocks));
+            }
+            plugin.moved(token, name, height);
+        }
+        for action in plugin.actions() {
+            let Action::Finalize(token, ..) = action else {
+                panic!("{action:?}")
+            };
+            plugin.submitted(token, Submitted::Again);
+            refused += 1;
+        }
+    }
+    None
+}
+
+#[test]
+fn nothing_becomes_final_while_the_head_is_on_its_way_elsewhere() {
+    let (mut plugin, token, head, blocks) = (0..100).find_map(at_the_crossing).unwrap();
+    plugin.0.deliver(Event::Credit { blocks: 1, gas: 1 });
+    assert_eq!(
+        plugin.actions(),
+        [],
+        "it would exclude the chain that the head is going to"
+    );
+    plugin.0.deliver(Event::HeadMoved {
+        token: Some(token),
+        result: Ok(BlockMark {
+            hash: head,
+            height: blocks[&head].1,
+        }),
+    });
+    let (_, block) = plugin.finalize();
+    let chain = std::iter::successors(Some(head), |at| blocks.get(at).map(|(parent, _)| *parent));
+    assert!(chain.take(100).any(|at| at == block), "it is of the new chain");
 }
 
 #[test]

@@ -270,7 +270,7 @@ fn value_cases() -> Vec<Case> {
         with(
             "configuration: speculation neither true nor false",
             "[engine]\nspeculation = 1",
-            "configuration {dir}/node.toml: `engine.speculation` is unsigned int `1`: allowed is true or false",
+            "configuration {dir}/node.toml: `engine.speculation` is signed int `1`: allowed is true or false",
         ),
         with(
             "configuration: speculation on nothing",
