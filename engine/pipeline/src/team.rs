@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use millrace_executor::parallel::{ParallelBlock, ParallelError, Spare, Step};
-use millrace_executor::{BlockContext, BlockOutput, ExecutionError, Executor};
+use millrace_executor::{BlockContext, BlockOutput, ExecutionError, Executor, StateReader};
 use millrace_scheduler::{Crew, Worker};
 use millrace_types::{Block, SignedTransaction};
 
@@ -26,18 +26,18 @@ impl AsRef<[SignedTransaction]> for Transactions {
     }
 }
 
-type Job = ParallelBlock<Arc<Executor>, Transactions, Reader>;
+type Job<S> = ParallelBlock<Arc<Executor>, Transactions, S>;
 
 /// See the module's documentation. Execution is one stage, so there is one block at a time.
-pub(crate) struct Team {
+pub(crate) struct Team<S = Reader> {
     workers: usize,
     crew: Crew,
-    job: ArcSwapOption<Job>,
+    job: ArcSwapOption<Job<S>>,
     /// The memory of the block before.
     spare: ArcSwapOption<Spare>,
 }
 
-impl Team {
+impl<S: StateReader + Send + Sync> Team<S> {
     pub(crate) fn new(workers: usize, crew: Crew) -> Self {
         Self {
             workers,
@@ -55,16 +55,16 @@ impl Team {
     /// Executes one transaction of the block under way, if there is one to execute.
     pub(crate) fn help(&self) -> bool {
         // A panic breaks the block: its leader finds that out.
-        let step = |job: &Job| catch_unwind(AssertUnwindSafe(|| job.step()));
+        let step = |job: &Job<S>| catch_unwind(AssertUnwindSafe(|| job.step()));
         matches!(self.with_job(step), Some(Ok(Step::Done)))
     }
 
     /// Whether [`Self::help`] may find something.
     pub(crate) fn has_news(&self) -> bool {
-        self.with_job(Job::has_news).unwrap_or(false)
+        self.with_job(Job::<S>::has_news).unwrap_or(false)
     }
 
-    fn with_job<R>(&self, look: impl FnOnce(&Job) -> R) -> Option<R> {
+    fn with_job<R>(&self, look: impl FnOnce(&Job<S>) -> R) -> Option<R> {
         let held = self.job.load();
         let job = held.as_ref()?;
         let (seen, is_over) = (look(job), job.is_over());
@@ -85,7 +85,7 @@ impl Team {
         &self,
         executor: &Arc<Executor>,
         block: &Arc<Block>,
-        state: Reader,
+        state: S,
         worker: &Worker,
         work_until: impl FnOnce(&dyn Fn() -> bool),
     ) -> Option<Result<BlockOutput, ExecutionError>> {
@@ -127,3 +127,6 @@ impl Team {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
