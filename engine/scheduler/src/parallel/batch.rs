@@ -265,8 +265,13 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             record.output = None;
             record.readers = Readers::default();
             record.is_certain = is_certain;
-            std::mem::swap(&mut record.stale_writes, &mut record.writes);
-            record.writes.clear();
+            debug_assert!(
+                record.stale_writes.is_empty(),
+                "an attempt ends with all its writes in one list"
+            );
+            if !record.writes.is_empty() {
+                std::mem::swap(&mut record.stale_writes, &mut record.writes);
+            }
         };
         // SAFETY: the claim made this worker the owner.
         unsafe { self.slots[place as usize].with(begin) };

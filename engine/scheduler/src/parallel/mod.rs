@@ -24,9 +24,12 @@
 //!
 //! # What allocates
 //!
+//! No transaction allocates once there was a batch like this one (`tests/allocations.rs` counts).
+//!
 //! | what | when | why |
 //! |---|---|---|
 //! | places of locations, versions and data | when a batch needs more than any before it ([`Batch::renew`] keeps them) | their number follows from the writes |
+//! | the same, to be freed at once | each time that their number in a batch has doubled | the vector makes room early, also where there is some |
 //! | a slot's lists of reads and writes | when a transaction needs more than any in that place before | the same |
 //! | buckets, slots | [`Batch::new`], or a larger batch | sized by the batch |
 //!
