@@ -7,9 +7,11 @@
 //!  BlockOutput            TransactionOutput                                                  StateReader
 //! ```
 //!
+//! [`ParallelBlock`] does the same as `execute_block` with many workers.
+//!
 //! Reading order: [`executor`] (what can be asked), [`transaction`] (fees and outcomes), `frame` (one run
 //! of a contract), [`host`] (what an `ecall` means), `journal` (effects and how they are undone),
-//! [`gas`] (prices).
+//! [`gas`] (prices), [`parallel`] (a block on many workers).
 //!
 //! Invariants:
 //! - An execution is a function of the block and of the state before it. Nothing here reads a clock, chance, a hash

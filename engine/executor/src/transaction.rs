@@ -1,4 +1,4 @@
-//! One transaction: fees, what it does, its receipt. The unit of the block executor and of later parallel ones.
+//! One transaction: fees, what it does, its receipt. The unit of the executors of blocks, in order and in parallel.
 //!
 //! ```text
 //! check (chain, price, limit, nonce, payable)      else: not admissible, the execution ends

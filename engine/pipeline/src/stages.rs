@@ -1,7 +1,7 @@
 //! The workers: every stage of every block, on one pool of threads.
 //!
-//! A worker takes the most urgent task of any stage (what frees a slot first, then what is older), works on it, and
-//! hands it on. Prepare has nothing to do yet: transactions arrive decoded and their signatures were checked at
+//! A worker takes the most urgent work: what frees a slot first, then the block that is being executed by all of them
+//! (`team`), then the execution of another. It works on it and hands it on. Prepare has nothing to do yet: transactions arrive decoded and their signatures were checked at
 //! admission.
 //!
 //! A stage that fails drops its claim: nothing behind it moves any more, and the ordering thread is told why. Speculation

@@ -1,4 +1,5 @@
-//! The lock-free core: a bounded ring of tasks, stages that follow each other through it, workers that park.
+//! The lock-free core: a bounded ring of tasks, stages that follow each other through it, workers that park, and ordered
+//! batches that many of them execute together.
 //!
 //! ```text
 //!              publish            claim / complete                                    freed
@@ -7,7 +8,7 @@
 //! ```
 //!
 //! Reading order: [`life`] (the one word that is a slot's life), [`ring`](mod@ring) (slots, stage cursors, claims),
-//! [`parking`] (workers that sleep while nothing is ready).
+//! [`parking`] (workers that sleep while nothing is ready), [`parallel`] (a batch of transactions on many workers).
 //!
 //! Tasks are opaque: this crate knows no blocks, no state and does no I/O. Results that a stage hands to the next
 //! lie in the task itself.

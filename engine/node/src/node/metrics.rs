@@ -18,7 +18,7 @@ const REQUEST_SECONDS_NAME: &str = "millrace_rpc_request_seconds";
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Counters with their meaning.
-const COUNTERS: [(&str, &str); 13] = [
+const COUNTERS: [(&str, &str); 16] = [
     (
         "millrace_transactions_executed_total",
         "Transactions of blocks that were executed and whose receipts are durable",
@@ -51,6 +51,18 @@ const COUNTERS: [(&str, &str); 13] = [
     (
         "millrace_speculations_dropped_total",
         "Of these, blocks whose results were dropped before they counted",
+    ),
+    (
+        "millrace_execution_attempts_total",
+        "Attempts at transactions of blocks that several workers executed",
+    ),
+    (
+        "millrace_execution_waits_total",
+        "Of these, given up to wait for an earlier transaction",
+    ),
+    (
+        "millrace_execution_fallbacks_total",
+        "Blocks executed again in order because a worker panicked",
     ),
     ("millrace_rpc_requests_total", "Calls, by method and outcome"),
     (
