@@ -20,6 +20,7 @@ use crate::engine::Shared;
 use crate::execution::account_after;
 use crate::journal::{Entry, Journal};
 use crate::mailbox::{Input, Request};
+use crate::preparation::Preparations;
 use crate::reply::Reply;
 use crate::task::{BlockTask, version};
 use crate::tree::States;
@@ -41,6 +42,7 @@ pub(crate) struct Driver {
     pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) publisher: Publisher<BlockTask>,
     pub(crate) ring: Ring<BlockTask>,
+    pub(crate) preparations: Arc<Preparations>,
     pub(crate) journal: Journal,
     pub(crate) workers: Vec<JoinHandle<()>>,
     pub(crate) journal_thread: JoinHandle<()>,
@@ -66,7 +68,7 @@ impl Driver {
         let shared = Arc::clone(&self.shared);
         for block in unexecuted {
             self.core
-                .on_finalized(block, None, now_ms(), &*shared, &mut effects);
+                .on_finalized(Arc::new(block), None, now_ms(), &*shared, &mut effects);
         }
         self.perform(&mut effects);
     }
@@ -124,6 +126,7 @@ impl Driver {
             }
             Input::BodyDurable(hash) => self.core.on_body_durable(&hash, effects),
             Input::Left(left) => self.core.on_left(left, now_ms(), world, effects),
+            Input::Prepared(hash) => self.core.on_prepared(&hash, now_ms(), world, effects),
             Input::Fault(reason) => {
                 course.broken = true;
                 self.core.stop(reason, effects);
@@ -141,15 +144,23 @@ impl Driver {
                 self.core.on_build(request, reply, now_ms(), world, effects);
             }
             Request::Validate(block, reply) => {
+                let block = self.prepare(block);
                 self.core
-                    .on_validate(*block, Some(reply), now_ms(), world, effects);
+                    .on_validate(block, Some(reply), now_ms(), world, effects);
             }
-            Request::Announce(block) => self.core.on_validate(*block, None, now_ms(), world, effects),
+            Request::Announce(block) => {
+                let block = self.prepare(block);
+                self.core.on_validate(block, None, now_ms(), world, effects);
+            }
             Request::Finalize(block, certificate) => {
+                let block = self.prepare(block);
                 self.core
-                    .on_finalized(*block, Some(certificate), now_ms(), world, effects);
+                    .on_finalized(block, Some(certificate), now_ms(), world, effects);
             }
-            Request::Import(block) => self.core.on_import(*block, now_ms(), world, effects),
+            Request::Import(block) => {
+                let block = self.prepare(block);
+                self.core.on_import(block, now_ms(), world, effects);
+            }
             Request::SetHead(hash, reply) => self.core.on_set_head(hash, reply, now_ms(), world, effects),
             Request::FinalizeKnown(hash, certificate) => {
                 self.core.on_finalize(hash, certificate, now_ms(), world, effects);
@@ -159,6 +170,17 @@ impl Driver {
                 self.core.stop(reason, effects);
             }
         }
+    }
+
+    /// Lets workers check the block's signatures where that is worth it; the core then waits for them.
+    fn prepare(&mut self, block: Box<Block>) -> Arc<Block> {
+        let block: Arc<Block> = Arc::from(block);
+        let hash = block.hash();
+        if self.core.wants_preparation(&hash, &block) && Preparations::pays(&block, &self.shared.verified) {
+            self.core.on_preparing(hash);
+            self.preparations.begin(hash, Arc::clone(&block));
+        }
+        block
     }
 
     /// Shows the new facts, then does what the core said: whoever hears of an event finds the facts changed.

@@ -25,6 +25,7 @@ use crate::driver::{Driver, now_ms};
 use crate::events::Broadcast;
 use crate::journal::Journal;
 use crate::mailbox::{Credits, Mailbox, Request};
+use crate::preparation::Preparations;
 use crate::recovery::{self, OpenError, Recovered};
 use crate::reply::Reply;
 use crate::stages::{self, Workshop};
@@ -54,7 +55,7 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) executor: Arc<Executor>,
     pub(crate) pool: Pool,
-    pub(crate) verified: Verified,
+    pub(crate) verified: Arc<Verified>,
     pub(crate) under_way: UnderWay,
     pub(crate) accounts: RwLock<HeadAccounts>,
     pub(crate) mailbox: Mailbox,
@@ -136,7 +137,7 @@ fn start(
         ledger,
         store,
         executor,
-        verified: Verified::default(),
+        verified: Arc::default(),
         under_way: UnderWay::default(),
         mailbox,
         credits,
@@ -151,12 +152,15 @@ fn start(
     let slots = capacity + HEAD_TASKS + shared.config.max_speculations();
     let (publisher, ring) = ring(NonZeroUsize::MIN.saturating_add(slots));
     let (journal, journal_thread) = Journal::start(shared.ledger.clone(), inputs.clone())?;
+    let preparations = Arc::new(Preparations::new(ring.crew().clone()));
     let workshop = Workshop {
         ring: ring.clone(),
         team: Arc::new(Team::new(shared.config.workers.max(1), ring.crew().clone())),
         executor: Arc::clone(&shared.executor),
         store: shared.store.clone(),
         journal: journal.clone(),
+        preparations: Arc::clone(&preparations),
+        verified: Arc::clone(&shared.verified),
         inputs,
         executions: Arc::clone(&shared.executions),
         slow_execution: Duration::from_millis(shared.config.slow_execution_ms),
@@ -169,6 +173,7 @@ fn start(
         inputs: receiver,
         publisher,
         ring,
+        preparations,
         journal,
         workers,
         journal_thread,

@@ -46,6 +46,7 @@ mod events;
 mod execution;
 mod journal;
 mod mailbox;
+mod preparation;
 pub mod pressure;
 mod reads;
 mod recovery;

@@ -39,6 +39,8 @@ pub(crate) enum Input {
     BodyDurable(Hash),
     /// From the journal: a task has left the ring, and what it had to make durable is.
     Left(Left),
+    /// From a worker: the signatures of a block were checked, as far as they are good.
+    Prepared(Hash),
     /// From a stage or the journal: it goes no further.
     Fault(StopReason),
 }

@@ -1,8 +1,9 @@
 //! The workers: every stage of every block, on one pool of threads.
 //!
 //! A worker takes the most urgent work: what frees a slot first, then the block that is being executed by all of them
-//! (`team`), then the execution of another. It works on it and hands it on. Prepare has nothing to do yet: transactions arrive decoded and their signatures were checked at
-//! admission.
+//! (`team`), then the execution of another, then the signatures of blocks that have no verdict yet (`preparation`). It
+//! works on it and hands it on. The stage *Prepare* itself has nothing to do: what it could do must be done before a block
+//! is admitted, and it enters the ring after that.
 //!
 //! A stage that fails drops its claim: nothing behind it moves any more, and the ordering thread is told why. Speculation
 //! and abandoned tasks are the exception: nobody waits for what they find, and the block that they were at is executed
@@ -25,8 +26,10 @@ use crate::api::StopReason;
 use crate::execution;
 use crate::journal::{Entry, Journal};
 use crate::mailbox::{Input, Inputs};
+use crate::preparation::Preparations;
 use crate::task::{BlockTask, Outcome, Purpose, version};
 use crate::team::Team;
+use crate::verified::Verified;
 
 /// What workers work with.
 #[derive(Clone)]
@@ -36,6 +39,8 @@ pub(crate) struct Workshop {
     pub(crate) executor: Arc<Executor>,
     pub(crate) store: Store,
     pub(crate) journal: Journal,
+    pub(crate) preparations: Arc<Preparations>,
+    pub(crate) verified: Arc<Verified>,
     pub(crate) inputs: Inputs,
     /// How often a block was executed, speculation counted.
     pub(crate) executions: Arc<AtomicU64>,
@@ -98,8 +103,15 @@ impl Workshop {
                 // One transaction; something more urgent may have come meanwhile.
             } else if let Some(claim) = self.claim(&[Stage::Execute, Stage::Prepare]) {
                 self.handle(worker, claim);
+            } else if self.preparations.step(&self.verified, &self.inputs) {
+                // A chunk of a later block's signatures.
             } else {
-                worker.park_unless(|| is_over() || self.ring.has_work(&Stage::ALL) || self.team.has_news());
+                worker.park_unless(|| {
+                    is_over()
+                        || self.ring.has_work(&Stage::ALL)
+                        || self.team.has_news()
+                        || self.preparations.has_work()
+                });
             }
         }
     }

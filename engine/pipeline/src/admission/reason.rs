@@ -25,6 +25,9 @@ pub enum Pending {
         /// The parent.
         parent: Hash,
     },
+    /// Its signatures are being checked.
+    #[error("its signatures are being checked")]
+    Signatures,
     /// The block settles a height that this node has not executed.
     #[error("it settles height {height}, which is not executed here yet")]
     NotExecuted {

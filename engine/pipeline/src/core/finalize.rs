@@ -28,7 +28,7 @@ impl Core {
     /// ledger.
     pub(crate) fn on_finalized(
         &mut self,
-        block: Block,
+        block: Arc<Block>,
         certificate: Option<Vec<u8>>,
         now_ms: u64,
         world: &dyn World,
@@ -240,7 +240,7 @@ impl Core {
     }
 
     /// Puts a submitted block into the tree; `false` when its body is not the header's, which stops the engine.
-    fn take_in(&mut self, hash: Hash, block: Block, effects: &mut Vec<Effect>) -> bool {
+    fn take_in(&mut self, hash: Hash, block: Arc<Block>, effects: &mut Vec<Effect>) -> bool {
         // What is in the tree was checked when it came there.
         if self.tree.get(&hash).is_none()
             && let Err(reason) = admission::check_commitments(&block, &self.spec)
@@ -257,7 +257,7 @@ impl Core {
             );
             return false;
         }
-        self.tree.insert(hash, Arc::new(block), Standing::Waiting);
+        self.tree.insert(hash, block, Standing::Waiting);
         true
     }
 

@@ -37,7 +37,7 @@ impl Core {
     /// [`crate::Engine::import_block`].
     pub(crate) fn on_import(
         &mut self,
-        block: Block,
+        block: Arc<Block>,
         now_ms: u64,
         world: &dyn World,
         effects: &mut Vec<Effect>,
@@ -206,7 +206,7 @@ impl Core {
         let node = self.tree.get(hash).expect("the block is in the tree");
         if matches!(node.standing, Standing::Waiting) {
             let block = Arc::clone(&node.block);
-            let verdict = self.judge(&block, world)?;
+            let verdict = self.judge(hash, &block, world)?;
             if let Verdict::Invalid(reason) = &verdict {
                 tracing::warn!(block = %hash, %reason, "a block is invalid");
             }

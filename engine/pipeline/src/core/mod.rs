@@ -29,7 +29,7 @@ mod validate;
 
 pub(crate) use dispatch::HEAD_TASKS;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use millrace_mempool::BlockRoom;
@@ -184,6 +184,8 @@ pub(crate) struct Core {
     /// Blocks that were, and whose results wait for their turn; oldest first.
     kept: VecDeque<Hash>,
     waiting: Vec<Waiting>,
+    /// Blocks whose signatures workers are checking.
+    preparing: BTreeSet<Hash>,
     /// When the newest block was executed.
     last_executed_ms: u64,
     /// When a build that was declined for its distance may succeed.
@@ -227,6 +229,7 @@ impl Core {
             proposals: VecDeque::new(),
             kept: VecDeque::new(),
             waiting: Vec::new(),
+            preparing: BTreeSet::new(),
             last_executed_ms: 0,
             work_at_ms: None,
             no_block: false,
@@ -383,7 +386,7 @@ impl Core {
     }
 
     /// The verdict on a block whose parent is in the tree, as far as it can be found now.
-    fn judge(&self, block: &Block, world: &dyn World) -> Result<Verdict, StateFault> {
+    fn judge(&self, hash: &Hash, block: &Block, world: &dyn World) -> Result<Verdict, StateFault> {
         let pending = |height| Ok(Verdict::Pending(Pending::NotExecuted { height }));
         let parent_hash = block.header.parent_hash;
         let Some(parent) = self.tree.get(&parent_hash) else {
@@ -403,6 +406,9 @@ impl Core {
                 return pending(parent.height());
             }
             Standing::Valid(_) => {}
+        }
+        if self.preparing.contains(hash) {
+            return Ok(Verdict::Pending(Pending::Signatures));
         }
         let Some(branch) = self.tree.branch(&parent_hash, world) else {
             return Err(StateFault(format!(

@@ -10,11 +10,14 @@ use crate::api::ValidateAnswer;
 use crate::reply::Reply;
 use crate::tree::Standing;
 
+/// Blocks whose signatures are checked at once. Those of more are checked with their verdicts.
+const MAX_PREPARATIONS: usize = 64;
+
 impl Core {
     /// [`crate::Engine::validate`] with a reply, [`crate::Engine::announce`] without.
     pub(crate) fn on_validate(
         &mut self,
-        block: Block,
+        block: Arc<Block>,
         reply: Option<Reply<ValidateAnswer>>,
         now_ms: u64,
         world: &dyn World,
@@ -40,6 +43,40 @@ impl Core {
         self.speculate(now_ms, effects);
     }
 
+    /// Whether the signatures of a block may be checked before it is judged: it is new, not too long, and not too many are
+    /// being checked.
+    pub(crate) fn wants_preparation(&self, hash: &Hash, block: &Block) -> bool {
+        let limit = usize::try_from(self.spec.limits.block_transactions).unwrap_or(usize::MAX);
+        !self.is_stopped()
+            && self.preparing.len() < MAX_PREPARATIONS
+            && block.body.transactions.len() <= limit
+            && self.tree.get(hash).is_none()
+            && self.tree.get(&block.header.parent_hash).is_some()
+            && !self.preparing.contains(hash)
+    }
+
+    /// Signatures of a block are being checked: its verdict waits for [`Self::on_prepared`].
+    pub(crate) fn on_preparing(&mut self, hash: Hash) {
+        self.preparing.insert(hash);
+    }
+
+    /// They were checked.
+    pub(crate) fn on_prepared(
+        &mut self,
+        hash: &Hash,
+        now_ms: u64,
+        world: &dyn World,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.preparing.remove(hash);
+        self.dispatch(now_ms, world, effects);
+        self.retry_waiting(world, effects);
+        self.speculate(now_ms, effects);
+        // A build on this block was declined meanwhile.
+        effects.push(Effect::WorkPossible);
+        self.tell_stopped(effects);
+    }
+
     /// Tries again what waited for execution, parents first.
     pub(super) fn retry_waiting(&mut self, world: &dyn World, effects: &mut Vec<Effect>) {
         let mut waiting: Vec<_> = self.waiting.iter().map(|w| (w.height, w.hash)).collect();
@@ -49,7 +86,7 @@ impl Core {
             let Some(block) = self.tree.get(&hash).map(|node| Arc::clone(&node.block)) else {
                 continue;
             };
-            match self.judge(&block, world) {
+            match self.judge(&hash, &block, world) {
                 Ok(verdict) => self.record(hash, verdict, effects),
                 Err(fault) => return self.node_fault(&fault, effects),
             }
@@ -60,7 +97,7 @@ impl Core {
     pub(super) fn validate(
         &mut self,
         hash: Hash,
-        block: Block,
+        block: Arc<Block>,
         now_ms: u64,
         world: &dyn World,
         effects: &mut Vec<Effect>,
@@ -94,8 +131,8 @@ impl Core {
             self.answer_waiting(&evicted.hash, &ValidateAnswer::Busy, effects);
             self.forget_removed(&[evicted], effects);
         }
-        let verdict = self.judge(&block, world)?;
-        self.tree.insert(hash, Arc::new(block), Standing::Waiting);
+        let verdict = self.judge(&hash, &block, world)?;
+        self.tree.insert(hash, block, Standing::Waiting);
         let answer = match &verdict {
             Verdict::Valid(_) => Some(ValidateAnswer::Valid),
             Verdict::Invalid(reason) => Some(ValidateAnswer::Invalid(reason.clone())),

@@ -1,0 +1,108 @@
+//! Signatures that this node has not seen are checked by workers, and a block waits for its verdict meanwhile.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::mpsc;
+
+use common::*;
+use millrace_pipeline::admission::{Invalid, InvalidTransaction};
+use millrace_pipeline::{EngineConfig, Reply, StopReason, ValidateAnswer};
+use millrace_types::{Block, merkle};
+
+/// A first block, and a second one of 64 transactions, by another node.
+fn blocks() -> [Box<Block>; 2] {
+    let mut other = Chain::in_memory(spec(), EngineConfig::default());
+    submit_rounds(&other, 0, 1);
+    let first = other.next_block().unwrap();
+    submit_rounds(&other, 1, 40);
+    let second = other.next_block().unwrap();
+    assert_eq!(second.body.transactions.len(), 64);
+    [first, second]
+}
+
+/// The block with another signature at `index`.
+fn with_bad_signature(block: &Block, index: usize) -> Block {
+    let mut block = block.clone();
+    block.body.transactions[index].signature[7] ^= 1;
+    block.header.transactions_root = merkle::transactions_root(&block.body.transactions);
+    block
+}
+
+fn is_bad_signature(reason: &Invalid, at: u32) -> bool {
+    let expected = Invalid::Transaction {
+        index: at,
+        reason: InvalidTransaction::Signature,
+    };
+    *reason == expected
+}
+
+#[test]
+fn unknown_signatures_are_checked_before_the_verdict() {
+    let [first, second] = blocks();
+    for workers in [1, 3] {
+        let config = EngineConfig {
+            workers,
+            ..EngineConfig::default()
+        };
+        let mut chain = Chain::in_memory(spec(), config);
+        chain.finalize(&first);
+        chain.wait_until_executed(1);
+        for index in [0, 40, 63] {
+            match chain.validate(&with_bad_signature(&second, index)) {
+                ValidateAnswer::Invalid(reason) if is_bad_signature(&reason, index as u32) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(chain.validate(&second), ValidateAnswer::Valid);
+        chain.finalize(&second);
+        chain.wait_until_executed(2);
+    }
+}
+
+#[test]
+fn a_finalized_block_with_a_bad_signature_stops_the_node_and_is_not_executed() {
+    let [first, second] = blocks();
+    let mut chain = Chain::in_memory(spec(), EngineConfig::default());
+    chain.finalize(&first);
+    chain.wait_until_executed(1);
+    let bad = with_bad_signature(&second, 40);
+    chain.engine.submit_finalized(bad.clone(), certificate(&bad));
+    match chain.wait_until_stopped() {
+        StopReason::ConsensusViolation {
+            height: 2, reason, ..
+        } if is_bad_signature(&reason, 40) => {}
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(chain.engine.heights().executed.height, 1);
+}
+
+/// The only worker is busy for a while: a block whose signatures are unknown has to wait for it, and the ordering thread
+/// answers others meanwhile.
+#[test]
+fn the_ordering_thread_does_not_wait_for_signatures() {
+    let [first, second] = blocks();
+    let config = EngineConfig {
+        workers: 1,
+        slow_execution_ms: 700,
+        ..EngineConfig::default()
+    };
+    let mut chain = Chain::in_memory(spec(), config);
+    chain.finalize(&first);
+    let (answered, answers) = mpsc::channel();
+    let ask = |name: &'static str, block: &Block| {
+        let answered = answered.clone();
+        let reply = Reply::new(move |answer| answered.send((name, answer)).unwrap());
+        chain.engine.validate(block.clone(), reply);
+    };
+    ask("unknown signatures", &second);
+    let mut other = second.clone();
+    other.header.transactions_root.0[0] ^= 1;
+    ask("another root", &other);
+    let order = [(); 2].map(|()| answers.recv_timeout(PATIENCE).unwrap());
+    assert_eq!(
+        order.each_ref().map(|(name, _)| *name),
+        ["another root", "unknown signatures"]
+    );
+    assert_eq!(order[1].1, ValidateAnswer::Valid);
+}
