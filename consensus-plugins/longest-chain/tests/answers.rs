@@ -403,10 +403,18 @@ fn a_head_that_moved_by_itself_is_led_back_to_the_longest_chain_in_the_next_slot
     );
 }
 
-/// Two miners that hardly hear of each other, so that two chains grow from one root, and finality that finds no room: runs
-/// until the head is asked to go from one chain to the other. The request, its target, and every block's parent and height;
-/// `None` if with this seed no chain overtakes the other before both wait for finality.
-fn at_the_crossing(seed: u64) -> Option<(ByHand, Token, Hash, BTreeMap<Hash, (Hash, u64)>)> {
+/// The head is asked to go from one chain to another.
+struct Crossing {
+    plugin: ByHand,
+    token: Token,
+    head: Hash,
+    /// Every block's parent and height.
+    blocks: BTreeMap<Hash, (Hash, u64)>,
+}
+
+/// Two miners that hardly hear of each other, so that two chains grow from one root, and finality that finds no room. `None`
+/// if with this seed no chain overtakes the other before both wait for finality.
+fn at_the_crossing(seed: u64) -> Option<Crossing> {
     let config = format!(r#", "miners": 2, "propagation_slots": 100, "seed": {seed}"#);
     let mut plugin = ByHand::start_as(r#", "won_slots_percent": 100"#, &config, None);
     let mut blocks = BTreeMap::from([(hash(0), (hash(99), 0))]);
@@ -426,7 +434,12 @@ fn at_the_crossing(seed: u64) -> Option<(ByHand, Token, Hash, BTreeMap<Hash, (Ha
                 panic!("{action:?}")
             };
             if refused > 0 && blocks[&head].0 != plugin.0.plugin.head().hash {
-                return Some((plugin, token, head, blocks));
+                return Some(Crossing {
+                    plugin,
+                    token,
+                    head,
+                    blocks,
+                });
             }
             plugin.moved(token, name, height);
         }
@@ -443,7 +456,12 @@ fn at_the_crossing(seed: u64) -> Option<(ByHand, Token, Hash, BTreeMap<Hash, (Ha
 
 #[test]
 fn nothing_becomes_final_while_the_head_is_on_its_way_elsewhere() {
-    let (mut plugin, token, head, blocks) = (0..100).find_map(at_the_crossing).unwrap();
+    let Crossing {
+        mut plugin,
+        token,
+        head,
+        blocks,
+    } = (0..100).find_map(at_the_crossing).unwrap();
     plugin.0.deliver(Event::Credit { blocks: 1, gas: 1 });
     assert_eq!(
         plugin.actions(),
