@@ -41,7 +41,7 @@ fn wait_for_executions(chain: &Chain, count: u64) {
         chain.engine.counters().executions >= count
     });
     wait_until("roots", || chain.engine.states().uncommitted == 0);
-    // What has its root leaves the ring at once, but for the journal's thread.
+    // What has its root leaves the ring at once, but for the journal's thread. No claim rests on its being that fast.
     std::thread::sleep(Duration::from_millis(5));
     chain.settle_requests();
 }
@@ -149,11 +149,10 @@ fn what_loses_is_dropped_with_what_follows_it() {
     wait_for_executions(&chain, executed);
     assert_eq!(chain.engine.states().versions as u64, 1 + executed);
     chain.finalize(model.block(&b));
-    // At once, and not when finality has come through the pipeline.
-    chain.settle_requests();
-    assert_eq!(chain.engine.states().versions, 2);
-    assert_eq!(chain.engine.counters().speculations_dropped, executed - 1);
     chain.wait_until_executed(1);
+    wait_until("the states of the lost branch are dropped", || {
+        chain.engine.states().versions == 2
+    });
     assert_eq!(chain.engine.counters().executions, executed);
 }
 
@@ -215,8 +214,8 @@ fn what_is_kept_is_bounded_and_the_newest_proposals_stay() {
     let last = rivals.last().unwrap();
     chain.finalize(model.block(last));
     chain.wait_until_executed(1);
-    let counters = chain.engine.counters();
-    assert_eq!((counters.executions, counters.speculations_dropped), (20, 19));
+    assert_eq!(chain.engine.counters().executions, 20);
+    wait_until("the others are dropped", || chain.engine.states().versions == 2);
     // One whose result was dropped is executed again, and well.
     let (mut model, mut chain) = both(EngineConfig {
         max_speculative_blocks: 1,
@@ -234,26 +233,32 @@ fn what_is_kept_is_bounded_and_the_newest_proposals_stay() {
     model.add(&rivals[0], &Draft::default());
 }
 
+/// Its descendants, which do not conflict with it, give way to it too.
 #[test]
 fn a_finalized_block_waits_for_the_speculation_that_is_at_it_and_for_no_other() {
     let (mut model, mut chain) = both(slow(100));
     let genesis = model.genesis;
-    let rivals: Vec<Hash> = (0..4).map(|name| model.branch(&genesis, 1, name)[0]).collect();
-    let counts = model.branch(&genesis, 1, 9)[0];
-    for hash in &rivals {
-        chain.engine.announce(model.block(hash).clone());
+    let draft = |name| Draft {
+        lag: 4,
+        name,
+        ..Draft::default()
+    };
+    let counts = model.add(&genesis, &draft(9));
+    chain.engine.announce(model.block(&counts).clone());
+    wait_for_executions(&chain, 1);
+    for name in 0..3 {
+        let rival = model.add(&counts, &draft(name));
+        chain.engine.announce(model.block(&rival).clone());
     }
     wait_until("speculation has begun", || {
-        chain.engine.counters().executions >= 1
+        chain.engine.counters().speculations == 4
     });
     let before = chain.engine.counters().executions;
     chain.finalize(model.block(&counts));
     chain.wait_until_executed(1);
-    // At most one that begins while the finalized block is handed over.
+    // At most one ends while the finalized block is handed over, and one is at it then.
     let after = chain.engine.counters().executions;
     assert!(after <= before + 2, "{before}, {after}");
-    chain.engine.stop();
-    assert_eq!(chain.engine.states().versions, 2);
 }
 
 /// Its child is proposed while it executes: what gave way to finality is not lost.
