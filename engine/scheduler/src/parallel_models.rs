@@ -44,6 +44,8 @@ enum Act {
     Add,
     /// Asks whether it is at least this, and reads it if not.
     AtLeast(u64),
+    /// Gives up until everything below is committed, then reads.
+    Defer,
 }
 
 type Model = Batch<Name, Number, u64>;
@@ -76,6 +78,8 @@ fn act(act: Act, ticket: &crate::parallel::Ticket<'_, Name, Number, u64>) -> Res
             }
             Ok(u64::from(ticket.read(&KEY, load)?.0 >= least))
         }
+        Act::Defer if ticket.is_certain() => Ok(ticket.read(&KEY, load)?.0),
+        Act::Defer => Err(Stop::Load(())),
     }
 }
 
@@ -88,7 +92,7 @@ fn work(batch: &Model, acts: &[Act], worker: &Worker) {
                 Ok(output) => ticket.finish(output),
                 Err(Stop::Wait(lower)) => ticket.wait_for(lower),
                 Err(Stop::Stale) => ticket.retry(),
-                Err(Stop::Load(())) => unreachable!("loading never fails here"),
+                Err(Stop::Load(())) => ticket.defer(),
             },
         }
     }
@@ -103,7 +107,7 @@ fn in_order(acts: &[Act]) -> (Vec<u64>, u64) {
             value = 10 * seen + place;
             seen
         }
-        Act::Look => value,
+        Act::Look | Act::Defer => value,
         Act::Add => {
             value += place + 1;
             0
@@ -153,4 +157,10 @@ fn three_that_depend_on_each_other_come_out_as_in_order() {
 #[test]
 fn additions_commute_and_predicates_hold_when_they_commit() {
     model(&[Act::Add, Act::AtLeast(8), Act::Add], 2);
+}
+
+/// Nobody comes by for what gave up but the gate.
+#[test]
+fn what_gave_up_is_executed_when_the_gate_gets_to_it() {
+    model(&[Act::Append, Act::Defer], 3);
 }

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Reading order: `word` (the state of one transaction), `memory` (what everyone wrote), [`batch`] (who does what),
-//! `width` (how far to run ahead).
+//! [`ticket`] (what a worker can do), `width` (how far to run ahead).
 //!
 //! The scheme is that of Block-STM (R. Gelashvili et al., *Block-STM: Scaling Blockchain Execution by Turning Ordering
 //! Curse to a Performance Blessing*, 2022): multi-version memory, estimates, incarnations, a rolling commit. Different
@@ -39,11 +39,14 @@
 mod arena;
 pub mod batch;
 mod memory;
+mod slot;
+pub mod ticket;
 mod width;
 mod word;
 
-pub use batch::{Batch, MAX_SPECULATIVE_ATTEMPTS, Next, Stop, Summary, Ticket};
+pub use batch::{Batch, MAX_SPECULATIVE_ATTEMPTS, Next, Summary};
 pub use memory::Write;
+pub use ticket::{Stop, Ticket};
 
 /// What values lie under.
 pub trait Key: Copy + Eq + Send + Sync {
