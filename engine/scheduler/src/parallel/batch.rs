@@ -33,8 +33,6 @@ pub struct Batch<K: Key, V: Value, O> {
     /// The lowest place that may be ready.
     cursor: AtomicU32,
     width: Width,
-    /// Workers that will ask for more without being woken.
-    awake: AtomicU32,
     /// Ended before its time: by [`Ticket::end_batch`], or by a ticket that was dropped.
     is_cut: AtomicBool,
     /// A ticket was dropped.
@@ -46,7 +44,6 @@ pub struct Batch<K: Key, V: Value, O> {
 /// Counts of what happened; no part of any result.
 #[derive(Debug, Default)]
 pub(super) struct Statistics {
-    pub(super) attempts: AtomicU64,
     pub(super) waits: AtomicU64,
 }
 
@@ -88,7 +85,6 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             gate: AtomicU64::new(0),
             cursor: AtomicU32::new(0),
             width: Width::new(workers),
-            awake: AtomicU32::new(0),
             is_cut: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
             crew,
@@ -126,16 +122,10 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
         }
     }
 
-    /// Whether there may be something to do that no worker takes who is awake, or the batch is over. For whoever is about to
-    /// sleep. A worker that got a ticket counts as awake until it has ended it: then it has to ask [`Self::next`] again, or
-    /// wake another.
+    /// Whether [`Self::next`] may have something to execute, or the batch is over. For whoever is about to sleep. Who has ended
+    /// a ticket asks for the next one, or wakes another: it was counted on for one transaction.
     pub fn has_news(&self) -> bool {
-        if self.is_over() {
-            return true;
-        }
-        let (cursor, limit) = (self.cursor.load(Ordering::SeqCst), self.limit());
-        // One transaction is not worth a second worker: it would only take turns with the first.
-        cursor + 1 < limit || cursor < limit && self.awake.load(Ordering::SeqCst) == 0
+        self.is_over() || self.cursor.load(Ordering::SeqCst) < self.limit()
     }
 
     /// Everything is committed, or the batch was cut.
@@ -159,10 +149,21 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
     pub fn summary(&self) -> Summary {
         Summary {
             committed: self.committed(),
-            attempts: self.statistics.attempts.load(Ordering::Relaxed),
+            attempts: self.attempts(),
             waits: self.statistics.waits.load(Ordering::Relaxed),
             is_broken: self.is_broken.load(Ordering::SeqCst),
         }
+    }
+
+    /// Attempts that were begun, those given up by `defer` counted as if there had been as many as may be.
+    fn attempts(&self) -> u64 {
+        self.slots
+            .iter()
+            .map(|slot| match slot.word.read() {
+                (attempt, State::Ready) => attempt,
+                (attempt, _) => attempt + 1,
+            })
+            .sum()
     }
 
     /// What the attempts left, in order, up to the first that left nothing. Once the batch is over and every other
@@ -199,7 +200,6 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             gate: AtomicU64::new(0),
             cursor: AtomicU32::new(0),
             width: Width::new(workers),
-            awake: AtomicU32::new(0),
             is_cut: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
             statistics: Statistics::default(),
@@ -222,8 +222,6 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
     }
 
     fn begin(&self, place: u32, attempt: u64, is_certain: bool) -> Ticket<'_, K, V, O> {
-        self.awake.fetch_add(1, Ordering::SeqCst);
-        self.statistics.attempts.fetch_add(1, Ordering::Relaxed);
         let begin = |record: &mut Attempt<V, O>| {
             record.reads.clear();
             record.output = None;
@@ -282,7 +280,7 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
         }
     }
 
-    /// Wakes another worker if there is more than this one takes next.
+    /// Wakes another worker if there is more than this one takes next: for one transaction they would only take turns.
     fn share_work(&self) {
         if self.cursor.load(Ordering::SeqCst) + 1 < self.limit() {
             self.crew.wake_one();
@@ -303,7 +301,7 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
                     || reads.all(|(location, seen)| self.memory.check(*location, place, seen));
                 if is_good {
                     for (location, version) in &record.writes {
-                        self.memory.settle(*location, *version);
+                        self.memory.settle(&mut record.lanes, *location, *version);
                     }
                 }
                 is_good
@@ -395,11 +393,6 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             slot.word.set(attempt + 1, State::Ready);
             self.make_ready(place);
         }
-    }
-
-    /// A worker has ended its ticket.
-    pub(super) fn rest(&self) {
-        self.awake.fetch_sub(1, Ordering::SeqCst);
     }
 
     pub(super) fn cut(&self) {

@@ -17,7 +17,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use super::arena::{Arena, Number};
+use super::arena::{Arena, Lane, Number};
 use super::{Key, Value};
 use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
@@ -26,6 +26,14 @@ pub(super) const WINDOW: u32 = 128;
 
 /// In a version's word beside its datum's number: the attempt that wrote it is stale.
 const ESTIMATE: u32 = 1 << 31;
+
+/// Numbers of places that a transaction was given and has not used.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Lanes {
+    locations: Lane,
+    versions: Lane,
+    data: Lane,
+}
 
 /// What a transaction writes under a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -138,7 +146,7 @@ impl<K: Key, V: Value> Memory<K, V> {
     }
 
     /// The location of a key; added if it is new.
-    pub(super) fn locate(&self, key: &K) -> LocationId {
+    pub(super) fn locate(&self, lanes: &mut Lanes, key: &K) -> LocationId {
         let bits = self.buckets.len().trailing_zeros();
         let bucket = key.spread().wrapping_mul(self.seed) >> (64 - bits);
         let head = &self.buckets[usize::try_from(bucket).expect("fewer buckets than addresses")];
@@ -146,14 +154,15 @@ impl<K: Key, V: Value> Memory<K, V> {
         if let Some(found) = self.find(key, seen, 0) {
             return found;
         }
-        let added = self.locations.push(Location {
+        let location = Location {
             key: *key,
             next: AtomicU32::new(seen),
             base: AtomicU32::new(0),
             newest: AtomicU32::new(0),
             readers: std::array::from_fn(|_| AtomicU64::new(0)),
             _value: std::marker::PhantomData,
-        });
+        };
+        let added = self.locations.push(&mut lanes.locations, location);
         loop {
             match head.compare_exchange(seen, added.get(), Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return LocationId(added),
@@ -189,6 +198,7 @@ impl<K: Key, V: Value> Memory<K, V> {
     /// Those of `load`.
     pub(super) fn base<E>(
         &self,
+        lanes: &mut Lanes,
         location: LocationId,
         load: impl FnOnce(&K) -> Result<V, E>,
     ) -> Result<Number, E> {
@@ -196,7 +206,8 @@ impl<K: Key, V: Value> Memory<K, V> {
         if let Some(base) = Number::new(location.base.load(Ordering::Acquire)) {
             return Ok(base);
         }
-        let loaded = self.data.push(Write::Whole(load(&location.key)?));
+        let value = load(&location.key)?;
+        let loaded = self.data.push(&mut lanes.data, Write::Whole(value));
         let set = location
             .base
             .compare_exchange(0, loaded.get(), Ordering::AcqRel, Ordering::Acquire);
@@ -299,14 +310,15 @@ impl<K: Key, V: Value> Memory<K, V> {
     /// may see something else than before.
     pub(super) fn publish(
         &self,
+        lanes: &mut Lanes,
         location: LocationId,
         transaction: u32,
         known: Option<VersionId>,
         write: Write<V>,
     ) -> (VersionId, bool) {
         let Some(VersionId(known)) = known else {
-            let datum = self.data.push(write);
-            return (self.insert(location, transaction, datum), true);
+            let datum = self.data.push(&mut lanes.data, write);
+            return (self.insert(lanes, location, transaction, datum), true);
         };
         let version = self.versions.get(known);
         let before = version.datum.load(Ordering::Acquire);
@@ -317,18 +329,19 @@ impl<K: Key, V: Value> Memory<K, V> {
             version.datum.store(before.get(), Ordering::Release);
             return (VersionId(known), false);
         }
-        let datum = self.data.push(write);
+        let datum = self.data.push(&mut lanes.data, write);
         version.datum.store(datum.get(), Ordering::Release);
         (VersionId(known), true)
     }
 
-    fn insert(&self, location: LocationId, transaction: u32, datum: Number) -> VersionId {
+    fn insert(&self, lanes: &mut Lanes, location: LocationId, transaction: u32, datum: Number) -> VersionId {
         let newest = &self.locations.get(location.0).newest;
-        let added = self.versions.push(Version {
+        let version = Version {
             transaction,
             older: AtomicU32::new(0),
             datum: AtomicU32::new(datum.get()),
-        });
+        };
+        let added = self.versions.push(&mut lanes.versions, version);
         loop {
             let mut link = newest;
             let mut at = link.load(Ordering::Acquire);
@@ -366,7 +379,7 @@ impl<K: Key, V: Value> Memory<K, V> {
     }
 
     /// Replaces a delta by the value that it comes to, now that everything below is committed.
-    pub(super) fn settle(&self, location: LocationId, VersionId(version): VersionId) {
+    pub(super) fn settle(&self, lanes: &mut Lanes, location: LocationId, VersionId(version): VersionId) {
         let version = self.versions.get(version);
         let Some(datum) = Number::new(version.datum.load(Ordering::Acquire)) else {
             return;
@@ -377,7 +390,7 @@ impl<K: Key, V: Value> Memory<K, V> {
             let below = self
                 .resolve(version, base, false)
                 .unwrap_or_else(|_| self.whole(base).clone());
-            let whole = self.data.push(Write::Whole(below.with(delta)));
+            let whole = self.data.push(&mut lanes.data, Write::Whole(below.with(delta)));
             version.datum.store(whole.get(), Ordering::Release);
         }
     }
@@ -393,7 +406,7 @@ impl<K: Key, V: Value> Memory<K, V> {
         })
     }
 
-    /// Keys that were met.
+    /// Keys that were met, or a little more.
     pub(super) fn locations(&self) -> usize {
         self.locations.len()
     }

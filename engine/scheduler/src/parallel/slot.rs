@@ -1,7 +1,7 @@
 //! One transaction of a batch: its word, who waits for it, and what its attempt read and wrote.
 
 use super::Value;
-use super::memory::{LocationId, Readers, Seen, VersionId};
+use super::memory::{Lanes, LocationId, Readers, Seen, VersionId};
 use super::word::Word;
 use crate::sync::{AtomicU32, UnsafeCell};
 
@@ -11,6 +11,8 @@ pub(super) struct Attempt<V: Value, O> {
     pub(super) writes: Vec<(LocationId, VersionId)>,
     /// Writes of the attempt before, while there is a new one.
     pub(super) stale_writes: Vec<(LocationId, VersionId)>,
+    /// Numbers of places that earlier attempts did not use.
+    pub(super) lanes: Lanes,
     /// Who may have read what this attempt changed.
     pub(super) readers: Readers,
     /// It ran when everything below was committed: nothing needs to be checked.
@@ -43,6 +45,7 @@ impl<V: Value, O> Slot<V, O> {
                 writes: Vec::new(),
                 stale_writes: Vec::new(),
                 readers: Readers::default(),
+                lanes: Lanes::default(),
                 is_certain: false,
                 output: None,
             }),
@@ -58,6 +61,7 @@ impl<V: Value, O> Slot<V, O> {
             attempt.writes.clear();
             attempt.stale_writes.clear();
             attempt.output = None;
+            attempt.lanes = Lanes::default();
         });
     }
 

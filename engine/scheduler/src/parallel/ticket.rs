@@ -2,8 +2,9 @@
 
 use std::marker::PhantomData;
 
+use super::arena::Number;
 use super::batch::{Batch, MAX_SPECULATIVE_ATTEMPTS};
-use super::memory::{Found, Seen, Write};
+use super::memory::{Found, LocationId, Seen, Write};
 use super::slot::{Attempt, Slot};
 use super::word::State;
 use super::{Key, Value};
@@ -48,8 +49,7 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
     /// See [`Stop`].
     pub fn read<E>(&self, key: &K, load: impl FnOnce(&K) -> Result<V, E>) -> Result<V, Stop<E>> {
         let memory = &self.batch.memory;
-        let location = memory.locate(key);
-        let base = memory.base(location, load).map_err(Stop::Load)?;
+        let (location, base) = self.locate(key, load).map_err(Stop::Load)?;
         if self.is_certain {
             return Ok(memory.guess(location, base, self.place));
         }
@@ -72,8 +72,7 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
     /// Those of `load`.
     pub fn guess<E>(&self, key: &K, load: impl FnOnce(&K) -> Result<V, E>) -> Result<V, E> {
         let memory = &self.batch.memory;
-        let location = memory.locate(key);
-        let base = memory.base(location, load)?;
+        let (location, base) = self.locate(key, load)?;
         Ok(memory.guess(location, base, self.place))
     }
 
@@ -90,9 +89,7 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
         if self.is_certain {
             return Ok(());
         }
-        let memory = &self.batch.memory;
-        let location = memory.locate(key);
-        memory.base(location, load)?;
+        let (location, _) = self.locate(key, load)?;
         self.record(|record| record.reads.push((location, Seen::Holds(predicate))));
         Ok(())
     }
@@ -103,14 +100,14 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
     /// Those of `load`, which is asked for what a delta applies to. Then the attempt has to be given up.
     pub fn write<E>(&self, key: &K, write: Write<V>, load: impl FnOnce(&K) -> Result<V, E>) -> Result<(), E> {
         let memory = &self.batch.memory;
-        let location = memory.locate(key);
-        if matches!(write, Write::Delta(_)) {
-            memory.base(location, load)?;
-        }
+        let location = match write {
+            Write::Delta(_) => self.locate(key, load)?.0,
+            Write::Whole(_) => self.record(|record| memory.locate(&mut record.lanes, key)),
+        };
         self.record(|record| {
             let known = record.stale_writes.iter().position(|(at, _)| *at == location);
             let known = known.map(|index| record.stale_writes.swap_remove(index).1);
-            let (version, is_changed) = memory.publish(location, self.place, known, write);
+            let (version, is_changed) = memory.publish(&mut record.lanes, location, self.place, known, write);
             record.writes.push((location, version));
             if is_changed {
                 memory.collect_readers(location, &mut record.readers);
@@ -144,7 +141,6 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
         batch.wake_waiters(place);
         batch.doubt(readers, place);
         batch.move_gate();
-        batch.rest();
     }
 
     /// Gives the attempt up until the transaction at `lower` has executed again.
@@ -175,7 +171,6 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
         ) {
             batch.wake_waiters(lower);
         }
-        batch.rest();
     }
 
     /// Gives the attempt up because it is stale already; it is tried again.
@@ -185,7 +180,6 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
         std::mem::forget(self);
         batch.make_ready(place);
         batch.move_gate();
-        batch.rest();
     }
 
     /// Gives the attempt up until everything below is committed.
@@ -198,7 +192,6 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
         // The gate may have arrived here meanwhile.
         fence(Ordering::SeqCst);
         batch.move_gate();
-        batch.rest();
     }
 
     /// Ends the whole batch with this output as its last: nothing behind it counts. Only a certain attempt may.
@@ -222,6 +215,16 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
         self.slot()
             .word
             .set(self.attempt + u64::from(to == State::Ready), to);
+    }
+
+    /// The location of a key, and the value before the batch.
+    fn locate<E>(&self, key: &K, load: impl FnOnce(&K) -> Result<V, E>) -> Result<(LocationId, Number), E> {
+        let memory = &self.batch.memory;
+        self.record(|record| {
+            let location = memory.locate(&mut record.lanes, key);
+            let base = memory.base(&mut record.lanes, location, load)?;
+            Ok((location, base))
+        })
     }
 
     fn still_sees(&self) -> bool {
