@@ -436,7 +436,8 @@ fn write_whole(directory: &Path, path: &Path, text: &str) -> std::io::Result<()>
     std::fs::File::open(directory)?.sync_all()
 }
 
-fn plugin_beside_this_program() -> Result<PathBuf, Failure> {
+/// The solo sequencer, where it is built beside the program.
+pub(super) fn plugin_beside_this_program() -> Result<PathBuf, Failure> {
     const NAME: &str = "libmillrace_plugin_solo.so";
     let program =
         std::env::current_exe().map_err(|error| Failure::new(format!("where this program is: {error}")))?;
