@@ -494,7 +494,8 @@ fn write_whole(directory: &Path, path: &Path, text: &str) -> std::io::Result<()>
     std::fs::File::open(directory)?.sync_all()
 }
 
-fn plugin_beside_this_program(consensus: ConsensusName) -> Result<PathBuf, Failure> {
+/// The plugin of a consensus, where it is built beside the program.
+pub(super) fn plugin_beside_this_program(consensus: ConsensusName) -> Result<PathBuf, Failure> {
     let program =
         std::env::current_exe().map_err(|error| Failure::new(format!("where this program is: {error}")))?;
     let path = program.with_file_name(consensus.library());

@@ -1,27 +1,81 @@
-//! `millrace bench pipeline`: what running blocks and transactions beside each other brings on this machine.
+//! `millrace bench pipeline`: what running consensus, blocks and transactions beside each other brings on this machine.
+//!
+//! A section for each question: [`parallel`] (transactions of a block beside each other), [`overlap`] (consensus beside
+//! execution), [`end_to_end`] (from signed bytes to durable receipts), [`burst`] (more load than can be executed). [`chain`]
+//! is what they run on; [`report`], [`plot`] and [`html`] are how it is told. Every section checks the roots that it came to.
 
+mod burst;
+mod chain;
+mod clock;
+mod end_to_end;
+mod html;
+mod overlap;
 mod parallel;
+mod plot;
+mod report;
 mod world;
 
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use parallel::Row;
+use report::{Report, Table};
 use world::{Load, World};
 
-/// Time blocks on several workers beside the same blocks one transaction after the other.
+/// Time the pipeline: what overlapping consensus and execution brings, how fast it is, what it does under overload.
+///
+/// Sections: `parallel` (blocks on several workers beside the same blocks in order), `overlap` (consensus and execution
+/// overlapped, beside in turn), `end-to-end` (signed transactions to durable receipts), `burst` (ten times overload).
 #[derive(Debug, clap::Args)]
 pub struct PipelineArgs {
-    /// Transactions of a block.
+    /// Sections, joined by commas.
+    #[arg(long, value_name = "NAME", value_enum, value_delimiter = ',', default_values_t = Section::ALL)]
+    section: Vec<Section>,
+    /// parallel: transactions of a block.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     transactions: u32,
-    /// Numbers of workers, joined by commas.
+    /// parallel: numbers of workers, joined by commas.
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 2], value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: Vec<u16>,
-    /// Rounds, each with every way once.
+    /// parallel: rounds, each with every way once.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
+    /// overlap: seconds of a run; end-to-end takes five times as long.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=60))]
+    seconds: u16,
+    /// overlap, burst: milliseconds that consensus takes on a block.
+    #[arg(long, value_name = "MS", default_value_t = 40, value_parser = clap::value_parser!(u16).range(5..=1000))]
+    consensus_ms: u16,
+    /// burst: seconds of the overload.
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=600))]
+    burst_seconds: u16,
+    /// end-to-end: the plugin `solo` [default: the one beside the program].
+    #[arg(long, value_name = "FILE")]
+    plugin: Option<PathBuf>,
+    /// end-to-end: where a directory is made for the chain, and removed afterwards [default: the system's for such].
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+    /// Write a page with all tables and plots, which needs nothing beside itself.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write each plot to a file of its own in this directory.
+    #[arg(long, value_name = "DIR")]
+    svg: Option<PathBuf>,
+}
+
+/// A part of the report.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Section {
+    /// Blocks on several workers beside the same blocks in order.
+    Parallel,
+    /// Consensus and execution overlapped, beside in turn.
+    Overlap,
+    /// Signed transactions to durable receipts.
+    EndToEnd,
+    /// More load than can be executed.
+    Burst,
 }
 
 /// Every load: its kind, and by how much its blocks are shorter.
@@ -39,14 +93,26 @@ const LOADS: [(Load, usize); 11] = [
     (Load::Compute(20), 10),
 ];
 
+impl Section {
+    const ALL: [Self; 4] = [Self::Parallel, Self::Overlap, Self::EndToEnd, Self::Burst];
+}
+
+impl std::fmt::Display for Section {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Parallel => "parallel",
+            Self::Overlap => "overlap",
+            Self::EndToEnd => "end-to-end",
+            Self::Burst => "burst",
+        })
+    }
+}
+
 impl PipelineArgs {
     /// Runs the command; gives the process's exit status.
     pub fn run(&self) -> ExitCode {
-        match self.measure() {
-            Ok(rows) => {
-                let _ = io::stdout().write_all(table(&rows).as_bytes());
-                ExitCode::SUCCESS
-            }
+        match self.report() {
+            Ok(()) => ExitCode::SUCCESS,
             Err(message) => {
                 let _ = writeln!(io::stderr(), "millrace: {message}");
                 ExitCode::FAILURE
@@ -54,42 +120,97 @@ impl PipelineArgs {
         }
     }
 
-    fn measure(&self) -> Result<Vec<Row>, String> {
+    /// Each section is shown as soon as it is there.
+    fn report(&self) -> Result<(), String> {
+        let machine = format!("{} cores, {}", clock::cores(), clock::processor());
+        let show = |text: &str| {
+            let mut out = io::stdout();
+            let shown = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+            shown.map_err(|error| format!("cannot write to stdout: {error}"))
+        };
+        show(&format!("{machine}\n\n"))?;
+        let mut reports = Vec::new();
+        for section in Section::ALL {
+            if self.section.contains(&section) {
+                let report = self.measure(section)?;
+                show(&report.text())?;
+                reports.push(report);
+            }
+        }
+        if let Some(path) = &self.html {
+            html::write(path, &machine, &reports)?;
+        }
+        if let Some(directory) = &self.svg {
+            html::write_plots(directory, &reports)?;
+        }
+        Ok(())
+    }
+
+    fn measure(&self, section: Section) -> Result<Report, String> {
+        let consensus = Duration::from_millis(self.consensus_ms.into());
+        let seconds = f64::from(self.seconds);
+        match section {
+            Section::Parallel => self.parallel(),
+            Section::Overlap => overlap::measure(&overlap::Plan { consensus, seconds }),
+            Section::EndToEnd => {
+                let scratch = self.scratch.clone().unwrap_or_else(std::env::temp_dir);
+                let directory = tempfile::tempdir_in(&scratch)
+                    .map_err(|error| format!("{}: {error}", scratch.display()))?;
+                end_to_end::measure(&end_to_end::Plan {
+                    seconds: seconds * 5.0,
+                    directory: directory.path(),
+                    plugin: self.plugin.clone(),
+                })
+            }
+            Section::Burst => burst::measure(&burst::Plan {
+                consensus,
+                overload: Duration::from_secs(self.burst_seconds.into()),
+            }),
+        }
+    }
+
+    fn parallel(&self) -> Result<Report, String> {
         let world = World::new()?;
         let workers: Vec<usize> = self.workers.iter().map(|count| usize::from(*count)).collect();
-        LOADS
-            .iter()
-            .map(|(load, shorter)| {
-                let len = (self.transactions as usize / shorter).max(1);
-                parallel::measure(&world, *load, len, &workers, self.rounds)
-            })
-            .collect()
+        let rows = LOADS.iter().map(|(load, shorter)| {
+            let len = (self.transactions as usize / shorter).max(1);
+            parallel::measure(&world, *load, len, &workers, self.rounds)
+        });
+        let rows = rows.collect::<Result<Vec<Row>, String>>()?;
+        Ok(Report {
+            title: "parallel",
+            notes: vec![
+                "Blocks of one load each, in order and on several workers, which came to equal results."
+                    .to_owned(),
+            ],
+            tables: vec![table(&rows)],
+            plots: Vec::new(),
+        })
     }
 }
 
-fn table(rows: &[Row]) -> String {
-    let mut text = format!(
-        "{:<28}{:>8}{:>12}{:>10}{:>9}{:>10}{:>10}{:>10}\n",
-        "load", "workers", "wall ms", "us each", "speed", "CPU ms", "CPU", "attempts"
-    );
+fn table(rows: &[Row]) -> Table {
+    let mut table = Table::new(&[
+        "load", "workers", "wall ms", "us each", "speed", "CPU ms", "CPU", "attempts",
+    ]);
     for row in rows {
         let sequential = row.sequential;
-        let mut line = |name: &str, workers: &str, time: parallel::Time| {
-            let _ = writeln!(
-                text,
-                "{name:<28}{workers:>8}{:>12.2}{:>10.2}{:>9.2}{:>10.2}{:>10.2}{:>10.3}",
-                time.wall.as_secs_f64() * 1e3,
-                time.wall.as_secs_f64() * 1e6 / row.transactions as f64,
-                sequential.wall.as_secs_f64() / time.wall.as_secs_f64(),
-                time.cpu.as_secs_f64() * 1e3,
-                time.cpu.as_secs_f64() / sequential.cpu.as_secs_f64(),
-                time.attempts,
-            );
+        let mut line = |name: String, workers: String, time: parallel::Time| {
+            table.row(vec![
+                name,
+                workers,
+                format!("{:.2}", time.wall.as_secs_f64() * 1e3),
+                format!("{:.2}", time.wall.as_secs_f64() * 1e6 / row.transactions as f64),
+                format!("{:.2}", sequential.wall.as_secs_f64() / time.wall.as_secs_f64()),
+                format!("{:.2}", time.cpu.as_secs_f64() * 1e3),
+                format!("{:.2}", time.cpu.as_secs_f64() / sequential.cpu.as_secs_f64()),
+                format!("{:.3}", time.attempts),
+            ]);
         };
-        line(&row.load.name(), "in order", sequential);
+        line(row.load.name(), "in order".to_owned(), sequential);
         for (count, time) in &row.parallel {
-            line("", &count.to_string(), *time);
+            line(String::new(), count.to_string(), *time);
         }
     }
-    text
+    table
 }
