@@ -45,6 +45,9 @@ pub struct PipelineArgs {
     /// overlap: seconds of a run; end-to-end takes five times as long.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=60))]
     seconds: u16,
+    /// overlap: runs of each kind, of which the least times count; for machines that are busy otherwise.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    repeats: u16,
     /// overlap, burst: milliseconds that consensus takes on a block.
     #[arg(long, value_name = "MS", default_value_t = 40, value_parser = clap::value_parser!(u16).range(5..=1000))]
     consensus_ms: u16,
@@ -151,7 +154,11 @@ impl PipelineArgs {
         let seconds = f64::from(self.seconds);
         match section {
             Section::Parallel => self.parallel(),
-            Section::Overlap => overlap::measure(&overlap::Plan { consensus, seconds }),
+            Section::Overlap => overlap::measure(&overlap::Plan {
+                consensus,
+                seconds,
+                repeats: self.repeats,
+            }),
             Section::EndToEnd => {
                 let scratch = self.scratch.clone().unwrap_or_else(std::env::temp_dir);
                 let directory = tempfile::tempdir_in(&scratch)

@@ -145,9 +145,10 @@ impl Plot {
                 number(tick)
             );
         }
-        let measured = self.series.first().map_or(&[][..], |series| &series.points);
         let at: Vec<f64> = if self.is_log {
-            measured.iter().map(|point| point.0).collect()
+            let round = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+            let inside = |tick: &f64| (axes.x.0..=axes.x.1).contains(tick);
+            round.into_iter().filter(inside).collect()
         } else {
             ticks(axes.x.0, axes.x.1).collect()
         };
