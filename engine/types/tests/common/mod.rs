@@ -34,12 +34,11 @@ pub fn spec() -> ChainSpec {
         id: SOLO_CONSENSUS_ID.into(),
         parameters: key().public_key().0.to_vec(),
     };
-    ChainSpec::development(
-        42,
-        1_760_000_000_000,
-        vec![account(9, 5), account(1, 10_u128.pow(24))],
-        consensus,
-    )
+    let accounts = vec![account(9, 5), account(1, 10_u128.pow(24))];
+    let mut spec = ChainSpec::development(42, 1_760_000_000_000, accounts, consensus);
+    // As it was when the bytes were frozen; development chains follow the newest rules.
+    spec.versions[0].gas = 1;
+    spec
 }
 
 pub fn transaction(payload: Payload) -> Transaction {
