@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/old.rs"]
+mod old;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,58 +12,13 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use common::*;
 use millrace_ledger::Ledger;
 use millrace_pipeline::checkpoint::{Checkpoint, CheckpointError, MakeCheckpointError};
-use millrace_pipeline::{BlockRef, Engine, EngineConfig, OpenError, ReplayError, replay_check};
+use millrace_pipeline::{Engine, EngineConfig, OpenError, ReplayError, replay_check};
 use millrace_state::files::Directory;
 use millrace_state::{Config, Store, VersionId, export};
-use millrace_types::{Block, ChainSpec, Commitment, ExecutionReceipt, Hash, TransactionReceipt};
-
-fn kept_in(directory: &Path) -> EngineConfig {
-    EngineConfig {
-        state_directory: Some(directory.to_owned()),
-        ..EngineConfig::default()
-    }
-}
-
-/// A chain that ran to its end, its states in a directory.
-struct Old {
-    spec: ChainSpec,
-    ledger: Ledger,
-    states: tempfile::TempDir,
-    last: BlockRef,
-    root: Hash,
-}
-
-fn old(commitment: Commitment, rounds: u64) -> Old {
-    let mut spec = spec();
-    spec.commitment = commitment;
-    let states = tempfile::tempdir().unwrap();
-    let ledger = Ledger::in_memory(&spec).unwrap();
-    let mut chain = Chain::open(spec.clone(), ledger.clone(), kept_in(states.path()));
-    // Each block executed before the next, so that as much is settled however busy the machine is.
-    for round in 0..rounds {
-        submit_rounds(&chain, round, 1);
-        chain.next_block().unwrap();
-        chain.wait_until_executed(chain.head.height);
-    }
-    chain.run_until_idle();
-    chain.wait_until_executed(chain.head.height);
-    let (last, root) = (chain.head, chain.root());
-    chain.engine.stop();
-    Old {
-        spec,
-        ledger,
-        states,
-        last,
-        root,
-    }
-}
+use millrace_types::{Block, Commitment, ExecutionReceipt, Hash, TransactionReceipt};
+use old::{Old, kept_in, old};
 
 impl Old {
-    fn block(&self, height: u64) -> Block {
-        let hash = self.ledger.finalized_hash(height).unwrap().unwrap();
-        self.ledger.block(&hash).unwrap().unwrap()
-    }
-
     /// The newest height of which there is a checkpoint.
     fn settled(&self) -> u64 {
         let executed = self.block(self.last.height).header.settled_height;

@@ -2,63 +2,22 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "common/old.rs"]
+mod old;
 
 use std::sync::Arc;
 
-use common::*;
 use millrace_ledger::{Batch, Ledger};
 use millrace_pipeline::checkpoint::{Checkpoint, CheckpointError};
 use millrace_pipeline::{
-    BlockRef, EngineConfig, OpenError, ReplayError, ReplayReport, replay_check, replay_check_from,
-    vouched_by_ledger,
+    OpenError, ReplayError, ReplayReport, replay_check, replay_check_from, vouched_by_ledger,
 };
 use millrace_state::files::{Directory, MemoryFiles};
 use millrace_state::{Config, Store, VersionId, export};
-use millrace_types::{Block, ChainSpec, Commitment, ExecutionReceipt, Hash, TransactionReceipt};
+use millrace_types::{Commitment, ExecutionReceipt, Hash, TransactionReceipt};
+use old::{Old, old};
 
-/// A chain that ran to its end, with all its states.
-struct Chained {
-    spec: ChainSpec,
-    ledger: Ledger,
-    states: tempfile::TempDir,
-    last: BlockRef,
-    root: Hash,
-}
-
-fn chained(commitment: Commitment) -> Chained {
-    let mut spec = spec();
-    spec.commitment = commitment;
-    let states = tempfile::tempdir().unwrap();
-    let ledger = Ledger::in_memory(&spec).unwrap();
-    let config = EngineConfig {
-        state_directory: Some(states.path().to_owned()),
-        ..EngineConfig::default()
-    };
-    let mut chain = Chain::open(spec.clone(), ledger.clone(), config);
-    for round in 0..14 {
-        submit_rounds(&chain, round, 1);
-        chain.next_block().unwrap();
-        chain.wait_until_executed(chain.head.height);
-    }
-    chain.run_until_idle();
-    chain.wait_until_executed(chain.head.height);
-    let (last, root) = (chain.head, chain.root());
-    chain.engine.stop();
-    Chained {
-        spec,
-        ledger,
-        states,
-        last,
-        root,
-    }
-}
-
-impl Chained {
-    fn block(&self, height: u64) -> Block {
-        let hash = self.ledger.finalized_hash(height).unwrap().unwrap();
-        self.ledger.block(&hash).unwrap().unwrap()
-    }
-
+impl Old {
     /// A store in memory with the state after a block alone, as a file carries it.
     fn state(&self, block: &Hash, root: &Hash) -> Store {
         let files = Arc::new(Directory::open(self.states.path()).unwrap());
@@ -109,7 +68,7 @@ impl Chained {
     }
 }
 
-impl Chained {
+impl Old {
     /// The whole ledger, with what an execution gave at one height told otherwise.
     fn bent(&self, at: u64, bend: impl Fn(&mut ExecutionReceipt, &mut Vec<TransactionReceipt>)) -> Ledger {
         let ledger = Ledger::in_memory(&self.spec).unwrap();
@@ -138,7 +97,7 @@ impl Chained {
 #[test]
 fn a_replay_from_any_settled_height_comes_to_the_same() {
     for commitment in [Commitment::ExecutionReceipts, Commitment::DelayedRoot] {
-        let chain = chained(commitment);
+        let chain = old(commitment, 14);
         let whole = replay_check(&chain.spec, &chain.ledger).unwrap();
         assert_eq!((whole.last, whole.root), (chain.last, chain.root));
         let newest = Checkpoint::of(&chain.ledger, None).unwrap();
@@ -159,7 +118,7 @@ fn a_replay_from_any_settled_height_comes_to_the_same() {
 
 #[test]
 fn a_ledger_that_begins_above_genesis_says_from_where_it_can_be_replayed() {
-    let chain = chained(Commitment::ExecutionReceipts);
+    let chain = old(Commitment::ExecutionReceipts, 14);
     let newest = Checkpoint::of(&chain.ledger, None).unwrap();
     let ledger = chain.imported(&newest);
     let begins = ledger.begins_at().unwrap();
@@ -185,7 +144,7 @@ fn a_ledger_that_begins_above_genesis_says_from_where_it_can_be_replayed() {
 
 #[test]
 fn a_file_of_another_chain_or_another_state_is_refused() {
-    let chain = chained(Commitment::ExecutionReceipts);
+    let chain = old(Commitment::ExecutionReceipts, 14);
     let checkpoint = Checkpoint::of(&chain.ledger, Some(3)).unwrap();
 
     let short = Ledger::in_memory(&chain.spec).unwrap();
@@ -231,7 +190,7 @@ fn a_file_of_another_chain_or_another_state_is_refused() {
 
 #[test]
 fn what_the_ledger_says_wrongly_is_found_above_and_at_the_state() {
-    let chain = chained(Commitment::ExecutionReceipts);
+    let chain = old(Commitment::ExecutionReceipts, 14);
     let checkpoint = Checkpoint::of(&chain.ledger, Some(3)).unwrap();
     for height in 1..=chain.last.height {
         // Below the state nothing is looked at but what the checkpoint has.

@@ -14,7 +14,7 @@
 //! lie in the task itself.
 //!
 //! Invariants:
-//! - Nothing here waits but [`Ring::wait_for_work`]; publishing into a full ring says so at once.
+//! - Nothing here waits but [`Worker::park_unless`]; publishing into a full ring says so at once.
 //! - A stage sees tasks in the order in which they were published, one at a time, and only after the stage before has
 //!   completed them; different stages work on different tasks at the same time.
 //! - Whoever publishes or completes wakes a parked worker; no wake-up is lost (modelled with loom).

@@ -200,12 +200,6 @@ impl<T: Send + Sync> Ring<T> {
         })
     }
 
-    /// Claims the most urgent task of any stage: what frees slots first, then what is older.
-    #[must_use]
-    pub fn claim_most_urgent(&self) -> Option<Claim<'_, T>> {
-        Stage::ALL.iter().rev().find_map(|stage| self.claim(*stage))
-    }
-
     /// Says that a task is no longer wanted: stages that have not begun with it see [`Claim::is_abandoned`]. `false`
     /// when it is durable or gone.
     pub fn abandon(&self, sequence: Sequence) -> bool {
@@ -243,21 +237,6 @@ impl<T: Send + Sync> Ring<T> {
     #[must_use]
     pub fn register(&self) -> Option<Worker> {
         self.shared.crew.register()
-    }
-
-    /// Claims the most urgent task, sleeping until there is one; `None` once the ring is closed and nothing is ready.
-    /// All workers of a ring name the same stages: a wake-up goes to any of them.
-    #[must_use]
-    pub fn wait_for_work(&self, worker: &Worker, stages: &[Stage]) -> Option<Claim<'_, T>> {
-        loop {
-            if let Some(claim) = stages.iter().rev().find_map(|stage| self.claim(*stage)) {
-                return Some(claim);
-            }
-            if worker.is_closed() {
-                return None;
-            }
-            worker.park_unless(|| self.has_work(stages));
-        }
     }
 
     /// Whether one of these stages could be claimed.

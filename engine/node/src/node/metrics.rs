@@ -17,7 +17,7 @@ const REQUEST_SECONDS_NAME: &str = "millrace_rpc_request_seconds";
 /// How often recorded times are put into their buckets while nobody asks for the page.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// How many of them have no labels: those first, and there from the start.
+/// How many of [`COUNTERS`] have no labels: the first ones, which are there from the start.
 const WITHOUT_LABELS: usize = 12;
 /// Counters with their meaning.
 const COUNTERS: [(&str, &str); 16] = [
