@@ -117,7 +117,7 @@ impl Driver {
             Input::Request(request) => {
                 shared.mailbox.taken();
                 self.request(request, course, world, effects);
-                if shared.busy.swap(false, Ordering::SeqCst) {
+                if shared.wakeups.take_room() {
                     effects.push(Effect::WorkPossible);
                 }
                 if shared.import_refused.swap(false, Ordering::SeqCst) {
@@ -138,9 +138,7 @@ impl Driver {
     fn request(&mut self, request: Request, course: &mut Course, world: &Shared, effects: &mut Vec<Effect>) {
         match request {
             Request::Build(request, reply) => {
-                // Before the pool is looked at: a transaction that comes later finds the flags.
-                world.work_wanted.store(true, Ordering::SeqCst);
-                self.transactions_were_wanted = world.transactions_wanted.swap(true, Ordering::SeqCst);
+                self.transactions_were_wanted = world.wakeups.begin_build();
                 self.core.on_build(request, reply, now_ms(), world, effects);
             }
             Request::Validate(block, reply) => {
@@ -233,11 +231,11 @@ impl Driver {
         let is_declined = matches!(answer, BuildAnswer::NotNow(_));
         let waits_for_transactions =
             matches!(&answer, BuildAnswer::NotNow(reason) if reason.is_over_with_a_transaction());
-        if !waits_for_transactions && !self.transactions_were_wanted {
-            shared.transactions_wanted.store(false, Ordering::SeqCst);
-        }
+        shared
+            .wakeups
+            .decide(waits_for_transactions, self.transactions_were_wanted);
         reply.send(answer);
-        if is_declined && !shared.work_wanted.load(Ordering::SeqCst) {
+        if is_declined && shared.wakeups.was_overtaken() {
             shared.events.publish(&Event::Work);
         }
     }
@@ -281,7 +279,7 @@ impl Shared {
 
     /// Tells that a declined build may succeed, if one was declined since the last time.
     pub(crate) fn offer_work(&self) {
-        if self.work_wanted.swap(false, Ordering::SeqCst) {
+        if self.wakeups.take_build() {
             self.events.publish(&Event::Work);
         }
     }

@@ -62,6 +62,7 @@ mod testing;
 mod tree;
 mod under_way;
 mod verified;
+mod wakeups;
 
 pub use api::*;
 pub use config::EngineConfig;

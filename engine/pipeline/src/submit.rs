@@ -1,7 +1,6 @@
 //! New transactions: everything that needs no state is checked on the caller's thread, the pool judges the rest.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
 use millrace_executor::{intrinsic_gas, schedule};
 use millrace_types::{Address, Hash, SignedTransaction};
@@ -28,7 +27,7 @@ impl Engine {
             shared.verified.insert(hash);
         }
         shared.pool.insert(transaction, &shared.accounts())?;
-        if shared.transactions_wanted.swap(false, Ordering::SeqCst) {
+        if shared.wakeups.take_transaction() {
             shared.offer_work();
         }
         Ok(hash)

@@ -94,7 +94,7 @@ impl Node {
 }
 
 /// The tree. Its root is the lowest block of the finalized chain that is kept.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tree {
     nodes: BTreeMap<Hash, Node>,
     finalized: BlockRef,
