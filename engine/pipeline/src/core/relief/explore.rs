@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::system::{Action, Gain, System, Variant};
 
+/// One in so many states that are found again is compared with the one that was found first.
+const COMPARED: u64 = 61;
+
 /// A step between two states.
 #[derive(Clone, Copy)]
 pub(super) struct Step {
@@ -60,6 +63,7 @@ impl Space {
         let mut known = BTreeMap::from([(first.key(), 0_u32)]);
         space.add(&first, None);
         let mut open = VecDeque::from([(0_u32, first)]);
+        let mut again = 0_u64;
         while let Some((at, system)) = open.pop_front() {
             for action in system.actions() {
                 let (next, gain) = system.after(action);
@@ -73,6 +77,11 @@ impl Space {
                     );
                     space.add(&next, Some((at, action)));
                     open.push_back((to, next));
+                } else if to < at {
+                    again += 1;
+                    if again.is_multiple_of(COMPARED) {
+                        space.compare(to, &next, &known);
+                    }
                 }
                 space.states[at as usize].steps.push(Step { action, to, gain });
             }
@@ -87,6 +96,20 @@ impl Space {
             is_filled: system.is_filled(),
             has_unsettled: system.has_unsettled(),
         });
+    }
+
+    /// Equal keys are to mean equal futures: what may happen next, what comes of it, and what it is good for.
+    fn compare(&self, known_as: u32, system: &System, known: &BTreeMap<Vec<u8>, u32>) {
+        let steps = system.actions().into_iter().map(|action| {
+            let (next, gain) = system.after(action);
+            let to = known.get(&next.key()).copied();
+            (action, to, gain)
+        });
+        let expected = self.states[known_as as usize].steps.iter();
+        let expected: Vec<_> = expected
+            .map(|step| (step.action, Some(step.to), step.gain))
+            .collect();
+        assert_eq!(steps.collect::<Vec<_>>(), expected, "{}", system.describe());
     }
 
     fn note(&mut self, next: &System) {

@@ -70,8 +70,11 @@ pub(super) struct Variant {
 /// What moves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Action {
-    /// The core takes the oldest request.
-    Take,
+    /// The core takes the oldest request. `fills`: a transaction comes after a build has looked at the pool, before its
+    /// answer is out.
+    Take {
+        fills: bool,
+    },
     /// The proposer takes the oldest message.
     Hear,
     /// Time goes on by a step.
@@ -104,7 +107,7 @@ impl Action {
 
     pub(super) fn fair_class(self) -> Option<usize> {
         match self {
-            Self::Take => Some(0),
+            Self::Take { .. } => Some(0),
             Self::Hear => Some(1),
             Self::Pass => Some(2),
             Self::Execute { .. } => Some(3),
@@ -259,7 +262,11 @@ impl System {
     pub(super) fn actions(&self) -> Vec<Action> {
         let mut actions = vec![Action::Pass];
         if !self.requests.is_empty() {
-            actions.push(Action::Take);
+            actions.push(Action::Take { fills: false });
+        }
+        let is_build = matches!(self.requests.front(), Some(Request::Build));
+        if is_build && self.variant.has_idle_pool && !self.outside.is_filled {
+            actions.push(Action::Take { fills: true });
         }
         if !self.inbox.is_empty() {
             actions.push(Action::Hear);
@@ -299,7 +306,7 @@ impl System {
         let mut gain = Gain::default();
         let mut effects = Vec::new();
         match action {
-            Action::Take => next.take(&mut effects, &mut gain),
+            Action::Take { fills } => next.take(fills, &mut effects, &mut gain),
             Action::Hear => next.hear(),
             Action::Pass => next.pass(&mut effects),
             Action::Execute { pace } => next.execute(pace, &mut effects),
@@ -307,12 +314,7 @@ impl System {
                 let hash = next.bodies.pop_front().expect("a body is to be written");
                 next.core.on_body_durable(&hash, &mut effects);
             }
-            Action::Fill => {
-                next.outside.is_filled = true;
-                if next.wakeups.take_transaction() {
-                    next.offer_work();
-                }
-            }
+            Action::Fill => next.fill(),
             Action::Drain => next.outside.is_filled = false,
             Action::Other { lag } => next.take_others(lag, &mut effects),
         }
@@ -341,7 +343,7 @@ impl System {
     }
 
     /// As the driver does it: `Driver::take`, `Driver::request`.
-    fn take(&mut self, effects: &mut Vec<Effect>, gain: &mut Gain) {
+    fn take(&mut self, fills: bool, effects: &mut Vec<Effect>, gain: &mut Gain) {
         match self.requests.pop_front().expect("there is a request") {
             Request::Build => {
                 let earlier_waits = self.wakeups.begin_build();
@@ -357,6 +359,9 @@ impl System {
                 let reply = Reply::new(|_| {});
                 self.core
                     .on_build(request, reply, self.now_ms, &self.outside, effects);
+                if fills {
+                    self.fill();
+                }
                 match effects.pop() {
                     Some(Effect::AnswerBuild(_, answer)) => self.answer(answer, earlier_waits, gain),
                     other => panic!("a build is answered at once, not {other:?}"),
@@ -488,6 +493,14 @@ impl System {
                 Effect::Emit(_) | Effect::Execute(_) | Effect::HeadMoved { .. } => {}
                 other => panic!("not in this system: {other:?}"),
             }
+        }
+    }
+
+    /// As `Engine::submit_transaction` does it.
+    fn fill(&mut self) {
+        self.outside.is_filled = true;
+        if self.wakeups.take_transaction() {
+            self.offer_work();
         }
     }
 
