@@ -36,6 +36,9 @@ pub struct PipelineArgs {
     /// parallel: transactions of a block.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     transactions: u32,
+    /// parallel: only loads whose name has this in it.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    load: String,
     /// parallel: numbers of workers, joined by commas.
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 2], value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: Vec<u16>,
@@ -179,11 +182,16 @@ impl PipelineArgs {
     fn parallel(&self) -> Result<Report, String> {
         let world = World::new()?;
         let workers: Vec<usize> = self.workers.iter().map(|count| usize::from(*count)).collect();
-        let rows = LOADS.iter().map(|(load, shorter)| {
+        let loads = LOADS.iter().filter(|(load, _)| load.name().contains(&self.load));
+        let rows = loads.map(|(load, shorter)| {
             let len = (self.transactions as usize / shorter).max(1);
             parallel::measure(&world, *load, len, &workers, self.rounds)
         });
         let rows = rows.collect::<Result<Vec<Row>, String>>()?;
+        if rows.is_empty() {
+            let names: Vec<String> = LOADS.iter().map(|(load, _)| load.name()).collect();
+            return Err(format!("no load has `{}` in its name; there are: {}", self.load, names.join("; ")));
+        }
         Ok(Report {
             title: "parallel",
             notes: vec![
