@@ -15,7 +15,7 @@ use under_loom::Places;
 pub(super) type Number = NonZeroU32;
 
 /// Numbers that are given out at once.
-const LANE: u32 = 4;
+const LANE: u32 = if cfg!(loom) { 4 } else { 64 };
 
 /// Numbers that somebody was given and has not used.
 #[derive(Clone, Copy, Default, Debug)]
@@ -156,8 +156,12 @@ mod in_buckets {
 
         /// Fills a place whose index the caller was given, and has not used.
         pub(super) fn set(&self, index: u32, value: T) {
+            let index = at(index);
+            // Asked first: the library makes room for the next bucket early, also where there is some already.
+            let place = self.buckets.get(index);
+            let place = place.unwrap_or_else(|| self.buckets.get_or_alloc(index));
             // SAFETY: the caller was given the index by `reserve`, which gives each out once, and uses it once.
-            unsafe { self.buckets.get_or_alloc(at(index)).set(value) };
+            unsafe { place.set(value) };
         }
 
         pub(super) fn get(&self, index: u32) -> Option<&T> {

@@ -8,9 +8,11 @@
 //! its attempt, looked at now, sees what it saw. All else (doubts, estimates, waiting, how wide to run) is there so that
 //! what is stale is found out sooner.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 
-use super::memory::{Memory, Readers, Seen, WINDOW};
+use super::hand::Hands;
+use super::memory::{Lanes, Memory, Readers, Seen, WINDOW};
 use super::slot::{Attempt, Slot};
 use super::ticket::Ticket;
 use super::width::Width;
@@ -38,6 +40,7 @@ pub struct Batch<K: Key, V: Value, O> {
     /// A ticket was dropped.
     pub(super) is_broken: AtomicBool,
     crew: Crew,
+    pub(super) hands: Hands,
     pub(super) statistics: Statistics,
 }
 
@@ -88,6 +91,7 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             is_cut: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
             crew,
+            hands: Hands::new(workers),
             statistics: Statistics::default(),
         }
     }
@@ -204,6 +208,7 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             is_broken: AtomicBool::new(false),
             statistics: Statistics::default(),
             crew,
+            hands: Hands::new(workers),
             ..self
         }
     }
@@ -225,7 +230,7 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
         let begin = |record: &mut Attempt<V, O>| {
             record.reads.clear();
             record.output = None;
-            record.readers = Readers::default();
+            record.changed.clear();
             record.is_certain = is_certain;
             debug_assert!(
                 record.stale_writes.is_empty(),
@@ -242,12 +247,13 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             place,
             attempt,
             is_certain,
+            hand: Cell::new(self.hands.take()),
             _thread: PhantomData,
         }
     }
 
     /// Commits what can be committed, if nobody else is at it.
-    pub(super) fn move_gate(&self) {
+    pub(super) fn move_gate(&self, lanes: &mut Lanes) {
         loop {
             let word = self.gate.load(Ordering::SeqCst);
             let place = (word >> 1) as usize;
@@ -269,7 +275,10 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             {
                 return;
             }
-            let committed = self.commit_from(u32::try_from(place).expect("below the number of transactions"));
+            let committed = self.commit_from(
+                u32::try_from(place).expect("below the number of transactions"),
+                lanes,
+            );
             self.gate.store(u64::from(committed) << 1, Ordering::SeqCst);
             // Whoever finished meanwhile found the gate busy and left: look again.
             fence(Ordering::SeqCst);
@@ -288,7 +297,7 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
     }
 
     /// Commits from `place` on, and says up to where.
-    fn commit_from(&self, mut place: u32) -> u32 {
+    fn commit_from(&self, mut place: u32, lanes: &mut Lanes) -> u32 {
         while place < self.count() {
             let slot = &self.slots[place as usize];
             let (attempt, state) = slot.word.read();
@@ -301,7 +310,7 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
                     || reads.all(|(location, seen)| self.memory.check(*location, place, seen));
                 if is_good {
                     for (location, version) in &record.writes {
-                        self.memory.settle(&mut record.lanes, *location, *version);
+                        self.memory.settle(lanes, *location, *version);
                     }
                 }
                 is_good
@@ -315,7 +324,8 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             slot.word.set(attempt, State::Committed);
             self.width.note(attempt == 0);
             place += 1;
-            self.gate.store(u64::from(place) << 1 | BUSY, Ordering::SeqCst);
+            // For those who ask how far they may run ahead; who leaves the gate says it to everyone.
+            self.gate.store(u64::from(place) << 1 | BUSY, Ordering::Release);
         }
         place
     }
@@ -382,7 +392,11 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
 
     /// Lets everyone go on who waits for a transaction.
     pub(super) fn wake_waiters(&self, of: u32) {
-        let mut at = self.slots[of as usize].waiters.swap(0, Ordering::SeqCst);
+        let waiters = &self.slots[of as usize].waiters;
+        if waiters.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let mut at = waiters.swap(0, Ordering::SeqCst);
         while at != 0 {
             let place = at - 1;
             let slot = &self.slots[place as usize];

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Reading order: `word` (the state of one transaction), `memory` (what everyone wrote), [`batch`] (who does what),
-//! [`ticket`] (what a worker can do), `width` (how far to run ahead).
+//! [`ticket`] (what a worker can do), `hand` (what it keeps), `width` (how far to run ahead).
 //!
 //! The scheme is that of Block-STM (R. Gelashvili et al., *Block-STM: Scaling Blockchain Execution by Turning Ordering
 //! Curse to a Performance Blessing*, 2022): multi-version memory, estimates, incarnations, a rolling commit. Different
@@ -38,6 +38,7 @@
 
 mod arena;
 pub mod batch;
+mod hand;
 mod memory;
 mod slot;
 pub mod ticket;

@@ -212,8 +212,8 @@ fn signatures(keys: &[SecretKey], batch: usize) -> Result<f64, String> {
 fn execution() -> Result<f64, String> {
     let world = World::new()?;
     let row = parallel::measure(&world, Load::RandomTransfers, 10_000, &[clock::cores()], 3)?;
-    let (_, time) = row.parallel.first().ok_or("nothing was executed")?;
-    let best = time.wall.min(row.sequential.wall);
+    let (_, times) = row.parallel.first().ok_or("nothing was executed")?;
+    let best = times.wall().min(row.sequential.wall());
     Ok(row.transactions as f64 / best.as_secs_f64())
 }
 

@@ -13,32 +13,58 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::world::{Load, State, World};
 
-/// Times of one way to execute a block.
+/// Time of one round of one way to execute a block.
 #[derive(Clone, Copy, Debug)]
 pub struct Time {
-    /// The least of the rounds.
     pub wall: Duration,
-    /// Of all threads together, in the round with the least CPU time.
+    /// Of all threads together.
     pub cpu: Duration,
-    /// Attempts at each transaction, in the worst round.
+    /// Attempts at each transaction.
     pub attempts: f64,
 }
+
+/// Times of one way to execute a block, in every round.
+#[derive(Clone, Debug, Default)]
+pub struct Times(Vec<Time>);
 
 /// One load.
 pub struct Row {
     pub load: Load,
     pub transactions: usize,
-    pub sequential: Time,
+    pub sequential: Times,
     /// By number of workers.
-    pub parallel: Vec<(usize, Time)>,
+    pub parallel: Vec<(usize, Times)>,
 }
 
-impl Time {
-    fn best(self, other: Self) -> Self {
-        Self {
-            wall: self.wall.min(other.wall),
-            cpu: self.cpu.min(other.cpu),
-            attempts: self.attempts.max(other.attempts),
+impl Times {
+    /// The least of the rounds.
+    pub fn wall(&self) -> Duration {
+        self.0.iter().map(|time| time.wall).min().unwrap_or_default()
+    }
+
+    /// The least of the rounds, which need not be that of [`Self::wall`].
+    pub fn cpu(&self) -> Duration {
+        self.0.iter().map(|time| time.cpu).min().unwrap_or_default()
+    }
+
+    /// The most of the rounds.
+    pub fn attempts(&self) -> f64 {
+        self.0.iter().map(|time| time.attempts).fold(0.0, f64::max)
+    }
+
+    /// How much of something this takes for what `other` takes one of: the median over rounds, each of which had both shortly
+    /// after each other, so that a machine whose speed changes changes both.
+    pub fn ratio(&self, other: &Self, of: impl Fn(&Time) -> Duration) -> f64 {
+        let pairs = self.0.iter().zip(&other.0);
+        let mut ratios: Vec<f64> = pairs
+            .map(|(this, other)| of(this).as_secs_f64() / of(other).as_secs_f64())
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        let middle = ratios.len() / 2;
+        match ratios.len() {
+            0 => f64::NAN,
+            len if len % 2 == 1 => ratios[middle],
+            _ => f64::midpoint(ratios[middle - 1], ratios[middle]),
         }
     }
 }
@@ -86,8 +112,8 @@ fn by_turns<'w>(
     teams: &[Team<'w>],
     rounds: u32,
 ) -> Result<Row, String> {
-    let mut sequential = None;
-    let mut parallel: Vec<(Option<Time>, Option<Spare>)> = teams.iter().map(|_| (None, None)).collect();
+    let mut sequential = Times::default();
+    let mut parallel: Vec<(Times, Option<Spare>)> = teams.iter().map(|_| Default::default()).collect();
     for round in 0..=rounds {
         let (time, expected) = timed(|| world.executor.execute_block(&world.block, block, &world.state));
         let expected = expected.map_err(|error| error.to_string())?;
@@ -102,8 +128,10 @@ fn by_turns<'w>(
                 failed.outcome
             ));
         }
-        better(&mut sequential, time, round);
-        for (team, (best, spare)) in teams.iter().zip(&mut parallel) {
+        if round > 0 {
+            sequential.0.push(time);
+        }
+        for (team, (times, spare)) in teams.iter().zip(&mut parallel) {
             let (time, output, left) = team.execute(world, block, spare.take())?;
             if output != expected {
                 return Err(format!(
@@ -112,27 +140,19 @@ fn by_turns<'w>(
                     team.workers.len()
                 ));
             }
-            better(best, time, round);
             *spare = Some(left);
+            if round > 0 {
+                times.0.push(time);
+            }
         }
     }
-    let unmeasured = || "no round was measured".to_owned();
-    let parallel = teams
-        .iter()
-        .zip(parallel)
-        .map(|(team, (best, _))| Ok((team.workers.len(), best.ok_or_else(unmeasured)?)));
+    let counts = teams.iter().map(|team| team.workers.len());
     Ok(Row {
         load,
         transactions: block.len(),
-        sequential: sequential.ok_or_else(unmeasured)?,
-        parallel: parallel.collect::<Result<_, String>>()?,
+        sequential,
+        parallel: counts.zip(parallel.into_iter().map(|(times, _)| times)).collect(),
     })
-}
-
-fn better(best: &mut Option<Time>, time: Time, round: u32) {
-    if round > 0 {
-        *best = Some(best.map_or(time, |best| best.best(time)));
-    }
 }
 
 /// A block as a team works on it.
@@ -156,7 +176,9 @@ impl<'w> Team<'w> {
         let workers = (0..workers).map(|_| {
             let (give, jobs) = mpsc::channel();
             let (crew, tell) = (crew.clone(), tell.clone());
-            let builder = thread::Builder::new().name("worker".into()).stack_size(required_stack_bytes(world.executor.spec()));
+            let builder = thread::Builder::new()
+                .name("worker".into())
+                .stack_size(required_stack_bytes(world.executor.spec()));
             let started = builder.spawn_scoped(scope, move || work(&crew, &jobs, &tell));
             started.map(|_| give).map_err(|error| error.to_string())
         });
@@ -184,12 +206,16 @@ impl<'w> Team<'w> {
                 spare,
             ));
             for worker in &self.workers {
-                worker.send(job.clone()).expect("workers stay until they are dismissed");
+                worker
+                    .send(job.clone())
+                    .expect("workers stay until they are dismissed");
             }
             for _ in &self.workers {
                 self.done.recv().expect("workers answer once for each block");
             }
-            Arc::into_inner(job).expect("every worker is done with it").finish()
+            Arc::into_inner(job)
+                .expect("every worker is done with it")
+                .finish()
         });
         let time = Time {
             attempts: summary.attempts as f64 / block.len() as f64,
