@@ -87,6 +87,7 @@ fn work(batch: &Model, acts: &[Act], worker: &Worker) {
     loop {
         match batch.next() {
             Next::Over => return,
+            Next::Gather(part) => part.finish(),
             Next::Idle => worker.park_unless(|| batch.has_news()),
             Next::Execute(ticket) => match act(acts[ticket.place() as usize], &ticket) {
                 Ok(output) => ticket.finish(output),

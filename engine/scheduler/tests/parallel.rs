@@ -1,6 +1,7 @@
 //! Batches of random programs on several workers against the same programs one after the other.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millrace_scheduler::Crew;
@@ -178,11 +179,27 @@ fn execute(programs: &[Program], ticket: Ticket<'_, Name, Number, Output>) {
     }
 }
 
-fn work(batch: &Batch<Name, Number, Output>, programs: &[Program], crew: &Crew) {
+/// No worker panics.
+const CALM: &str = "no worker panicked";
+
+/// What parts of a batch came to, by their index.
+type Gathered = Mutex<BTreeMap<usize, (Vec<Output>, Vec<(Name, i64)>)>>;
+
+fn work(batch: &Batch<Name, Number, Output>, programs: &[Program], crew: &Crew, gathered: &Gathered) {
     let worker = crew.register().expect("few workers");
     loop {
         match batch.next() {
             Next::Over => return,
+            Next::Gather(mut part) => {
+                let outputs = part.outputs().collect();
+                let written = part.written().map(|(name, value)| (*name, value.0)).collect();
+                let before = gathered
+                    .lock()
+                    .expect(CALM)
+                    .insert(part.index(), (outputs, written));
+                assert_eq!(before, None, "a part is given out once");
+                part.finish();
+            }
             Next::Execute(ticket) => execute(programs, ticket),
             Next::Idle => worker.park_unless(|| batch.has_news()),
         }
@@ -235,8 +252,9 @@ fn compare(
     attempts: &AtomicUsize,
 ) -> (usize, usize) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let most = if random.random_ratio(1, 50) { 2_000 } else { 120 };
     let (len, names) = (
-        random.random_range(0..120),
+        random.random_range(0..most),
         [1, 3, 20, 200][random.random_range(0..4)],
     );
     let fails_at = if random.random_ratio(1, 8) {
@@ -254,21 +272,48 @@ fn compare(
         Some(batch) if random.random() => batch.renew(len, workers, crew.clone()),
         _ => Batch::new(len, workers, crew.clone()),
     };
+    let gathered = Gathered::default();
     std::thread::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(|| work(&batch, &programs, &crew));
+            scope.spawn(|| work(&batch, &programs, &crew, &gathered));
         }
     });
     let summary = batch.summary();
     assert!(!summary.is_broken);
     attempts.fetch_add(summary.attempts as usize, Ordering::Relaxed);
     let failed = outputs.last() == Some(&Err(()));
-    let mut found: Vec<Output> = batch.take_outputs().collect();
-    found.truncate(outputs.len());
-    assert_eq!(found, outputs, "seed {seed}, {workers} workers");
-    if !failed {
-        let written: BTreeMap<Name, i64> = batch.written().map(|(name, value)| (*name, value.0)).collect();
+    let gathered = gathered.into_inner().expect(CALM);
+    if failed {
+        assert_eq!(
+            gathered.len(),
+            0,
+            "seed {seed}: nothing is gathered of what ended before its time"
+        );
+        let mut found: Vec<Output> = batch.take_outputs().collect();
+        found.truncate(outputs.len());
+        assert_eq!(found, outputs, "seed {seed}, {workers} workers");
+    } else {
+        assert!(
+            gathered.keys().copied().eq(0..batch.parts()),
+            "seed {seed}: every part"
+        );
+        let found: Vec<Output> = gathered.values().flat_map(|part| part.0.clone()).collect();
+        assert_eq!(found, outputs, "seed {seed}, {workers} workers");
+        let written: Vec<(Name, i64)> = gathered.into_values().flat_map(|part| part.1).collect();
+        assert_eq!(
+            written.len(),
+            values.len(),
+            "seed {seed}: each key is in one part"
+        );
+        let written: BTreeMap<Name, i64> = written.into_iter().collect();
         assert_eq!(written, values, "seed {seed}, {workers} workers");
+        assert!(
+            batch
+                .written()
+                .map(|(name, value)| (*name, value.0))
+                .collect::<BTreeMap<_, _>>()
+                == values
+        );
     }
     *spare = Some(batch);
     (len, outputs.len())
@@ -289,6 +334,23 @@ fn any_number_of_workers_comes_to_what_one_after_the_other_comes_to() {
     let attempts = attempts.into_inner();
     println!("seeds 0..{seeds}: {transactions} transactions, {attempts} attempts");
     assert!(attempts > transactions, "nothing was ever executed again");
+}
+
+#[test]
+fn a_worker_that_panics_while_it_gathers_breaks_the_batch() {
+    let batch: Batch<Name, Number, Output> = Batch::new(1, 2, Crew::new());
+    let Next::Execute(ticket) = batch.next() else {
+        panic!("everything is ready at first");
+    };
+    ticket.finish(Ok(0));
+    assert!(batch.has_news() && !batch.is_over());
+    let Next::Gather(part) = batch.next() else {
+        panic!("everything is committed");
+    };
+    assert!(matches!(batch.next(), Next::Idle), "there is one part");
+    drop(part);
+    assert!(matches!(batch.next(), Next::Over));
+    assert!(batch.is_over() && batch.summary().is_broken);
 }
 
 #[test]

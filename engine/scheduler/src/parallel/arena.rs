@@ -5,6 +5,7 @@
 //! plain vector, since models are about what lies in the places.
 
 use std::num::NonZeroU32;
+use std::ops::Range;
 
 #[cfg(not(loom))]
 use in_buckets::Places;
@@ -48,8 +49,9 @@ impl<T> Arena<T> {
             .expect("a number names what was pushed before")
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.0.iter()
+    /// What lies at these places, counted from 0 to below [`Self::len`].
+    pub(super) fn iter_in(&self, places: Range<usize>) -> impl Iterator<Item = &T> {
+        places.filter_map(|index| self.0.get(u32::try_from(index).ok()?))
     }
 
     /// Numbers that were given out.
@@ -168,11 +170,6 @@ mod in_buckets {
             self.buckets.get(at(index))?.get()
         }
 
-        pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-            let places = self.buckets.iter().take(self.reserved());
-            places.filter_map(|(_, place)| place.get())
-        }
-
         pub(super) fn reserved(&self) -> usize {
             self.reserved.load(Ordering::Relaxed) as usize
         }
@@ -220,10 +217,6 @@ mod under_loom {
             let place: *const T = &raw const **places.get(index as usize)?.as_ref()?;
             // SAFETY: the box stays where it is until `clear` or the drop of the vector, which both take it whole.
             Some(unsafe { &*place })
-        }
-
-        pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-            (0..self.reserved()).filter_map(|index| self.get(u32::try_from(index).expect("models are small")))
         }
 
         pub(super) fn reserved(&self) -> usize {

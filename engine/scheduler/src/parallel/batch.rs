@@ -13,6 +13,7 @@ use std::marker::PhantomData;
 
 use super::hand::Hands;
 use super::memory::{Lanes, Memory, Readers, Seen, WINDOW};
+use super::part::{Part, Parts};
 use super::slot::{Attempt, Slot};
 use super::ticket::Ticket;
 use super::width::Width;
@@ -37,9 +38,10 @@ pub struct Batch<K: Key, V: Value, O> {
     width: Width,
     /// Ended before its time: by [`Ticket::end_batch`], or by a ticket that was dropped.
     is_cut: AtomicBool,
-    /// A ticket was dropped.
-    pub(super) is_broken: AtomicBool,
-    crew: Crew,
+    /// A ticket or part was dropped.
+    is_broken: AtomicBool,
+    pub(super) crew: Crew,
+    pub(super) parts: Parts,
     pub(super) hands: Hands,
     pub(super) statistics: Statistics,
 }
@@ -54,9 +56,11 @@ pub(super) struct Statistics {
 pub enum Next<'b, K: Key, V: Value, O: Send> {
     /// Execute this.
     Execute(Ticket<'b, K, V, O>),
+    /// Gather this: everything is committed.
+    Gather(Part<'b, K, V, O>),
     /// Nothing now.
     Idle,
-    /// Everything is committed, or the batch was cut.
+    /// Everything is committed and gathered, or the batch was cut.
     Over,
 }
 
@@ -92,6 +96,7 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             is_broken: AtomicBool::new(false),
             crew,
             hands: Hands::new(workers),
+            parts: Parts::of(len, workers),
             statistics: Statistics::default(),
         }
     }
@@ -104,7 +109,12 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             }
             let place = self.cursor.load(Ordering::SeqCst);
             if place >= self.limit() {
-                return Next::Idle;
+                let part = if self.is_committed() {
+                    Part::take(self)
+                } else {
+                    None
+                };
+                return part.map_or(Next::Idle, Next::Gather);
             }
             if self
                 .cursor
@@ -129,12 +139,20 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
     /// Whether [`Self::next`] may have something to execute, or the batch is over. For whoever is about to sleep. Who has ended
     /// a ticket asks for the next one, or wakes another: it was counted on for one transaction.
     pub fn has_news(&self) -> bool {
-        self.is_over() || self.cursor.load(Ordering::SeqCst) < self.limit()
+        self.is_over()
+            || self.cursor.load(Ordering::SeqCst) < self.limit()
+            || (self.is_committed() && self.parts.has_more())
     }
 
-    /// Everything is committed, or the batch was cut.
+    /// Everything is committed and gathered, or the batch was cut.
     pub fn is_over(&self) -> bool {
-        self.committed() as usize == self.slots.len() || self.is_cut.load(Ordering::SeqCst)
+        (self.is_committed() && self.parts.are_done()) || self.is_cut.load(Ordering::SeqCst)
+    }
+
+    /// Parts in which what it comes to is gathered.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        self.parts.count() as usize
     }
 
     /// Transactions.
@@ -170,8 +188,8 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             .sum()
     }
 
-    /// What the attempts left, in order, up to the first that left nothing. Once the batch is over and every other
-    /// worker is gone.
+    /// What the attempts left, in order, up to the first that left nothing or whose output was gathered. Once the batch is over
+    /// and every other worker is gone.
     pub fn take_outputs(&mut self) -> impl Iterator<Item = O> {
         self.slots
             .iter_mut()
@@ -180,8 +198,8 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
 
     /// Every key that was written, with the last value; in no order. Once everything is committed.
     pub fn written(&self) -> impl Iterator<Item = (&K, &V)> {
-        debug_assert_eq!(self.committed() as usize, self.slots.len());
-        self.memory.written()
+        debug_assert!(self.is_committed());
+        self.memory.written_in(0..self.memory.locations())
     }
 
     /// Makes it a new batch, with the memory that it has.
@@ -209,12 +227,17 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             statistics: Statistics::default(),
             crew,
             hands: Hands::new(workers),
+            parts: Parts::of(len, workers),
             ..self
         }
     }
 
     fn committed(&self) -> u32 {
         u32::try_from(self.gate.load(Ordering::SeqCst) >> 1).expect("at most the number of transactions")
+    }
+
+    fn is_committed(&self) -> bool {
+        self.committed() as usize == self.slots.len()
     }
 
     /// The first place that may not run yet.
@@ -407,6 +430,12 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             slot.word.set(attempt + 1, State::Ready);
             self.make_ready(place);
         }
+    }
+
+    /// A worker left something without an end: nothing of the batch can be trusted.
+    pub(super) fn abandon(&self) {
+        self.is_broken.store(true, Ordering::SeqCst);
+        self.cut();
     }
 
     pub(super) fn cut(&self) {

@@ -16,6 +16,7 @@
 //! reader above does better to wait for it.
 
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 
 use super::arena::{Arena, Lane, Number};
 use super::{Key, Value};
@@ -392,9 +393,10 @@ impl<K: Key, V: Value> Memory<K, V> {
         }
     }
 
-    /// Every key that was written, with the value that the last transaction left. Once all are committed.
-    pub(super) fn written(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.locations.iter().filter_map(|location| {
+    /// Every key that was written, with the value that the last transaction left, of the locations with these numbers from 0
+    /// to below [`Self::locations`]. Once all are committed.
+    pub(super) fn written_in(&self, numbers: Range<usize>) -> impl Iterator<Item = (&K, &V)> {
+        self.locations.iter_in(numbers).filter_map(|location| {
             let (_, word) = self.first(&location.newest, u32::MAX)?;
             match self.data.get(number(word)) {
                 Write::Whole(value) => Some((&location.key, value)),

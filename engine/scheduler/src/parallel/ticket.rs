@@ -263,7 +263,6 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
 
 impl<K: Key, V: Value, O: Send> Drop for Ticket<'_, K, V, O> {
     fn drop(&mut self) {
-        self.batch.is_broken.store(true, Ordering::SeqCst);
-        self.batch.cut();
+        self.batch.abandon();
     }
 }
