@@ -14,6 +14,22 @@ pub(crate) use loom::{
     thread,
 };
 
+/// A clock for what decides speed alone. It stands still in models, which have to run the same way each time.
+#[cfg(loom)]
+pub(crate) fn nanoseconds() -> u64 {
+    0
+}
+
+#[cfg(not(loom))]
+#[expect(clippy::disallowed_methods, reason = "no result depends on it")]
+pub(crate) fn nanoseconds() -> u64 {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+    static START: OnceLock<Instant> = OnceLock::new();
+    let start = START.get_or_init(Instant::now);
+    u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// A cell that only says when it is entered, so that loom can check that entries never overlap.
 #[cfg(not(loom))]
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use super::width::Width;
 use super::word::State;
 use super::{Key, Value};
 use crate::parking::Crew;
-use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence, nanoseconds};
 
 /// Attempts at a transaction after which it is not tried again before all below it are committed.
 pub const MAX_SPECULATIVE_ATTEMPTS: u64 = if cfg!(loom) { 1 } else { 8 };
@@ -340,12 +340,11 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             };
             // SAFETY: the step to Checking made this worker the owner.
             if !unsafe { slot.with(settle) } {
-                self.width.note(false);
                 self.make_stale(place, attempt);
                 break;
             }
             slot.word.set(attempt, State::Committed);
-            self.width.note(attempt == 0);
+            self.width.note(attempt == 0, nanoseconds);
             place += 1;
             // For those who ask how far they may run ahead; who leaves the gate says it to everyone.
             self.gate.store(u64::from(place) << 1 | BUSY, Ordering::Release);
