@@ -13,6 +13,7 @@ use millrace_types::{Block, ExecutionReceipt, Hash, TransactionReceipt};
 
 use crate::api::{PluginFault, StopReason};
 use crate::core::{Executed, Finalized, Left};
+use crate::inbox::{Receiver, Sender, inbox};
 use crate::mailbox::{Input, Inputs};
 
 /// The most entries of one commit.
@@ -32,7 +33,7 @@ pub(crate) enum Entry {
     /// tasks that leave after it are reported after it.
     Execution {
         receipt: ExecutionReceipt,
-        receipts: Vec<TransactionReceipt>,
+        receipts: Arc<[TransactionReceipt]>,
         done: mpsc::SyncSender<()>,
     },
     /// A task leaves the ring, and there is nothing to write. Reported as [`Input::Left`].
@@ -43,7 +44,7 @@ pub(crate) enum Entry {
 
 /// The queue's end for writers. Never blocks; what is in it is bounded by credits and by the ring.
 #[derive(Clone)]
-pub(crate) struct Journal(mpsc::Sender<Entry>);
+pub(crate) struct Journal(Sender<Entry>);
 
 impl Journal {
     /// Starts the thread.
@@ -51,24 +52,24 @@ impl Journal {
     /// # Errors
     /// The system gave no thread.
     pub(crate) fn start(ledger: Ledger, inputs: Inputs) -> std::io::Result<(Self, JoinHandle<()>)> {
-        let (sender, receiver) = mpsc::channel();
+        let (sender, inbox) = inbox();
         let thread = thread::Builder::new()
             .name("millrace-journal".into())
-            .spawn(move || run(&ledger, &receiver, &inputs))?;
+            .spawn(move || run(&ledger, &inbox.open(), &inputs))?;
         Ok((Self(sender), thread))
     }
 
     /// Queues an entry. After a failed commit or [`Entry::Close`] it is dropped.
     pub(crate) fn push(&self, entry: Entry) {
-        drop(self.0.send(entry));
+        self.0.send(entry);
     }
 }
 
-fn run(ledger: &Ledger, entries: &mpsc::Receiver<Entry>, inputs: &Inputs) {
-    while let Ok(first) = entries.recv() {
+fn run(ledger: &Ledger, entries: &Receiver<Entry>, inputs: &Inputs) {
+    while let Some(first) = entries.recv() {
         let mut group = vec![first];
         while group.len() < GROUP
-            && let Ok(next) = entries.try_recv()
+            && let Some(next) = entries.try_recv()
         {
             group.push(next);
         }
@@ -92,12 +93,12 @@ fn commit(ledger: &Ledger, group: &[Entry]) -> Result<(), LedgerError> {
     for entry in group {
         match entry {
             Entry::Body(block) => {
-                batch.block(Block::clone(block));
+                batch.block(Arc::clone(block));
             }
             Entry::Finalized { blocks, certificate } => {
                 for Finalized { block, body } in blocks {
                     if let Some(body) = body {
-                        batch.block(Block::clone(body));
+                        batch.block(Arc::clone(body));
                     }
                     batch.finalized(block.height, block.hash);
                 }
@@ -108,7 +109,7 @@ fn commit(ledger: &Ledger, group: &[Entry]) -> Result<(), LedgerError> {
             Entry::Execution {
                 receipt, receipts, ..
             } => {
-                batch.execution(receipt.clone(), receipts.clone());
+                batch.execution(receipt.clone(), Arc::clone(receipts));
             }
             Entry::Left { .. } | Entry::Close => {}
         }

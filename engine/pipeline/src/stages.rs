@@ -19,7 +19,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use millrace_executor::{Executor, required_stack_bytes};
-use millrace_scheduler::{Claim, Ring, Stage, Worker};
+use millrace_scheduler::{Claim, Recent, Ring, Stage, Worker};
 use millrace_state::Store;
 
 use crate::api::StopReason;
@@ -29,7 +29,6 @@ use crate::mailbox::{Input, Inputs};
 use crate::preparation::Preparations;
 use crate::task::{BlockTask, Outcome, Purpose, version};
 use crate::team::Team;
-use crate::verified::Verified;
 
 /// What workers work with.
 #[derive(Clone)]
@@ -40,7 +39,7 @@ pub(crate) struct Workshop {
     pub(crate) store: Store,
     pub(crate) journal: Journal,
     pub(crate) preparations: Arc<Preparations>,
-    pub(crate) verified: Arc<Verified>,
+    pub(crate) verified: Arc<Recent>,
     pub(crate) inputs: Inputs,
     /// How often a block was executed, speculation counted.
     pub(crate) executions: Arc<AtomicU64>,
@@ -116,11 +115,11 @@ impl Workshop {
         }
     }
 
-    fn claim(&self, stages: &[Stage]) -> Option<Claim<'_, BlockTask>> {
+    fn claim(&self, stages: &[Stage]) -> Option<Claim<BlockTask>> {
         stages.iter().find_map(|stage| self.ring.claim(*stage))
     }
 
-    fn handle(&self, worker: &Worker, claim: Claim<'_, BlockTask>) {
+    fn handle(&self, worker: &Worker, claim: Claim<BlockTask>) {
         if claim.is_abandoned() {
             if claim.stage() == Stage::Persist {
                 self.journal.push(Entry::Left { hash: claim.hash });
@@ -140,7 +139,7 @@ impl Workshop {
     }
 
     /// One stage of one block; a panic is a failure like any other.
-    fn run(&self, worker: &Worker, claim: &Claim<'_, BlockTask>) -> Result<(), StageError> {
+    fn run(&self, worker: &Worker, claim: &Claim<BlockTask>) -> Result<(), StageError> {
         let (stage, name) = match claim.stage() {
             Stage::Prepare => return Ok(()),
             Stage::Execute => (Self::execute as fn(&Self, &Worker, &BlockTask) -> _, "execute"),
@@ -232,10 +231,7 @@ impl Workshop {
         let (done, durable) = mpsc::sync_channel(1);
         self.journal.push(Entry::Execution {
             receipt: receipt.expect("a root is computed before it is kept").clone(),
-            receipts: outcome
-                .expect("a block is executed before it is kept")
-                .receipts
-                .clone(),
+            receipts: Arc::clone(&outcome.expect("a block is executed before it is kept").receipts),
             done,
         });
         durable.recv().map_err(|_| StageError::JournalEnded)?;
@@ -245,6 +241,6 @@ impl Workshop {
 }
 
 /// Whether nobody waits for what a stage finds.
-fn is_unwanted(claim: &Claim<'_, BlockTask>) -> bool {
+fn is_unwanted(claim: &Claim<BlockTask>) -> bool {
     claim.is_abandoned() || claim.purpose == Purpose::Speculation
 }
