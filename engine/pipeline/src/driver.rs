@@ -47,6 +47,7 @@ pub(crate) struct Driver {
     pub(crate) journal: Journal,
     pub(crate) workers: Vec<JoinHandle<()>>,
     pub(crate) journal_thread: JoinHandle<()>,
+    pub(crate) keeper_thread: JoinHandle<()>,
     /// Credits that were spent beyond what there are: by recovery, and by finalizing a block with its ancestors.
     pub(crate) debt: u64,
     /// Whether an earlier build, too, waits for transactions.
@@ -254,6 +255,10 @@ impl Driver {
         self.journal.push(Entry::Close);
         if self.journal_thread.join().is_err() {
             tracing::error!("the journal thread panicked");
+        }
+        // The journal was the only one who gave it work.
+        if self.keeper_thread.join().is_err() {
+            tracing::error!("the keeper of states panicked");
         }
     }
 }

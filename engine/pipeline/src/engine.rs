@@ -25,6 +25,7 @@ use crate::core::{Core, HEAD_TASKS};
 use crate::driver::{Driver, now_ms};
 use crate::events::Broadcast;
 use crate::journal::Journal;
+use crate::keeper::Keeper;
 use crate::mailbox::{Credits, Mailbox, Request};
 use crate::preparation::Preparations;
 use crate::recovery::{self, OpenError, Recovered};
@@ -156,7 +157,8 @@ fn start(
     // One slot more than there are tasks: a slot is freed an instant after its task is reported to have left.
     let slots = capacity + HEAD_TASKS + shared.config.max_speculations();
     let (publisher, ring) = ring(NonZeroUsize::MIN.saturating_add(slots));
-    let (journal, journal_thread) = Journal::start(shared.ledger.clone(), inputs.clone())?;
+    let (keeper, keeper_thread) = Keeper::start(shared.store.clone(), inputs.clone())?;
+    let (journal, journal_thread) = Journal::start(shared.ledger.clone(), keeper, inputs.clone())?;
     let preparations = Arc::new(Preparations::new(ring.crew().clone()));
     let workshop = Workshop {
         ring: ring.clone(),
@@ -182,6 +184,7 @@ fn start(
         journal,
         workers,
         journal_thread,
+        keeper_thread,
         debt,
         transactions_were_wanted: false,
     };

@@ -14,7 +14,7 @@
 //!
 //! Reading order: [`api`] (the words), [`Engine`], [`admission`] (the one function that decides validity),
 //! [`builder`] and [`pressure`] (the proposer's policy), `tree`, `core` (the state machine without I/O: `core/dispatch`
-//! decides what is executed next, `core/head` moves the head), `driver` (its thread), `task` (a block in the ring), `stages` and `execution` (what workers do), `journal` (what is durable when), `recovery`, [`checkpoint`] (what
+//! decides what is executed next, `core/head` moves the head), `driver` (its thread), `task` (a block in the ring), `stages` and `execution` (what workers do), `journal` and `keeper` (what is durable when), `recovery`, [`checkpoint`] (what
 //! a new node begins with), and [`replay_check`] (the slow twin). The rules are those of `docs/spec/blocks.md`, rollback is in
 //! `docs/spec/rollback.md`, and why it is built like this in `docs/design/consensus-execution-pipelining.md`.
 //!
@@ -71,6 +71,7 @@ mod events;
 mod execution;
 mod inbox;
 mod journal;
+mod keeper;
 mod mailbox;
 mod preparation;
 pub mod pressure;
