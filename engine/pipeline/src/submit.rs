@@ -1,12 +1,13 @@
 //! New transactions: everything that needs no state is checked on the caller's thread, the pool judges the rest.
 
-use std::sync::PoisonError;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use arc_swap::Guard;
 use millrace_executor::{intrinsic_gas, schedule};
 use millrace_types::{Address, Hash, SignedTransaction};
 
-use crate::accounts::HeadAccounts;
+use crate::accounts::{Asked, HeadAccounts};
 use crate::api::{EngineStatus, PoolSnapshot, SubmitError};
 use crate::engine::{Engine, Shared};
 
@@ -23,11 +24,12 @@ impl Engine {
         let shared = self.shared();
         shared.check_alone(&transaction)?;
         let hash = transaction.hash();
-        if !shared.verified.contains(&hash) {
+        if !shared.verified.contains(&hash.0) {
             transaction.verify()?;
-            shared.verified.insert(hash);
+            shared.verified.insert(&hash.0);
         }
-        shared.pool.insert(transaction, &shared.accounts())?;
+        let accounts = shared.accounts();
+        shared.pool.insert(transaction, &Asked::new(&accounts))?;
         if shared.transactions_wanted.swap(false, Ordering::SeqCst) {
             shared.offer_work();
         }
@@ -37,9 +39,9 @@ impl Engine {
     /// The nonce of the next transaction of `address`, those in flight and in the pool counted.
     #[must_use]
     pub fn pending_nonce(&self, address: &Address) -> u64 {
-        self.shared()
-            .pool
-            .pending_nonce(address, &self.shared().accounts())
+        let accounts = self.shared().accounts();
+        let accounts = Asked::new(&accounts);
+        self.shared().pool.pending_nonce(address, &accounts)
     }
 
     /// How much the pool holds.
@@ -61,15 +63,8 @@ impl Engine {
 
 impl Shared {
     /// The accounts that new transactions are judged by.
-    pub(crate) fn accounts(&self) -> HeadAccounts {
-        self.accounts
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    pub(crate) fn set_accounts(&self, accounts: HeadAccounts) {
-        *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = accounts;
+    pub(crate) fn accounts(&self) -> Guard<Arc<HeadAccounts>> {
+        self.accounts.load()
     }
 
     fn check_alone(&self, signed: &SignedTransaction) -> Result<(), SubmitError> {

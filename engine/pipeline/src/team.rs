@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 
 use arc_swap::ArcSwapOption;
 use millrace_executor::parallel::{ParallelBlock, ParallelError, Spare, Step};
@@ -69,8 +70,11 @@ impl<S: StateReader + Send + Sync> Team<S> {
         let job = held.as_ref()?;
         let (seen, is_over) = (look(job), job.is_over());
         drop(held);
-        if is_over {
-            // The leader waits for the last who holds the block, which may have been this.
+        // The leader waits for the last who holds the block, which may have been this. It takes the block away first, and
+        // then looks who holds it; here it is the other way round, so one of both sees the other. That the block was not
+        // over a moment ago says nothing: its last transaction may have been another's.
+        fence(Ordering::SeqCst);
+        if is_over || self.job.load().is_none() {
             self.crew.wake_all();
         }
         Some(seen)
