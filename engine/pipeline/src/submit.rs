@@ -1,11 +1,13 @@
-//! New transactions: everything that needs no state is checked on the caller's thread, the pool judges the rest.
+//! New transactions: everything that needs no state is checked on the caller's thread, the pool judges the rest. Signatures
+//! of several are checked as one batch, which costs about a quarter for each.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arc_swap::Guard;
 use millrace_executor::{intrinsic_gas, schedule};
-use millrace_types::{Address, Hash, SignedTransaction};
+use millrace_types::keys::{BatchSignatureError, verify_batch};
+use millrace_types::{Address, Hash, SignatureError, SignedTransaction};
 
 use crate::accounts::{Asked, HeadAccounts};
 use crate::api::{EngineStatus, PoolSnapshot, SubmitError};
@@ -18,22 +20,65 @@ impl Engine {
     /// # Errors
     /// See [`SubmitError`].
     pub fn submit_transaction(&self, transaction: SignedTransaction) -> Result<Hash, SubmitError> {
-        if let EngineStatus::Stopped { reason } = self.status() {
-            return Err(SubmitError::Stopped(reason));
-        }
+        let mut answers = self.submit_transactions(vec![transaction]);
+        answers.pop().expect("one answer for each transaction")
+    }
+
+    /// Takes transactions as [`Self::submit_transaction`] takes them one after the other, and answers in their order. Faster,
+    /// because signatures are checked together: some 64 to 256 are enough for that.
+    pub fn submit_transactions(
+        &self,
+        transactions: Vec<SignedTransaction>,
+    ) -> Vec<Result<Hash, SubmitError>> {
         let shared = self.shared();
-        shared.check_alone(&transaction)?;
-        let hash = transaction.hash();
-        if !shared.verified.contains(&hash.0) {
-            transaction.verify()?;
-            shared.verified.insert(&hash.0);
-        }
+        let mut answers = self.check_all(&transactions);
         let accounts = shared.accounts();
-        shared.pool.insert(transaction, &Asked::new(&accounts))?;
-        if shared.transactions_wanted.swap(false, Ordering::SeqCst) {
+        let mut taken = false;
+        for (answer, transaction) in answers.iter_mut().zip(transactions) {
+            if answer.is_ok() {
+                match shared.pool.insert(transaction, &Asked::new(&accounts)) {
+                    Ok(_) => taken = true,
+                    Err(refusal) => *answer = Err(refusal.into()),
+                }
+            }
+        }
+        if taken && shared.transactions_wanted.swap(false, Ordering::SeqCst) {
             shared.offer_work();
         }
-        Ok(hash)
+        answers
+    }
+
+    /// Everything that needs no state.
+    fn check_all(&self, transactions: &[SignedTransaction]) -> Vec<Result<Hash, SubmitError>> {
+        let shared = self.shared();
+        let status = self.status();
+        let check = |transaction: &SignedTransaction| {
+            if let EngineStatus::Stopped { reason } = &status {
+                return Err(SubmitError::Stopped(reason.clone()));
+            }
+            shared.check_alone(transaction)?;
+            Ok(transaction.hash())
+        };
+        let mut answers: Vec<_> = transactions.iter().map(check).collect();
+        let is_unknown =
+            |answer: &Result<Hash, _>| matches!(answer, Ok(hash) if !shared.verified.contains(&hash.0));
+        let unknown: Vec<usize> = (0..answers.len())
+            .filter(|index| is_unknown(&answers[*index]))
+            .collect();
+        let found = verify(
+            &unknown
+                .iter()
+                .map(|index| &transactions[*index])
+                .collect::<Vec<_>>(),
+        );
+        for (index, found) in unknown.into_iter().zip(found) {
+            match (found, &answers[index]) {
+                (Ok(()), Ok(hash)) => shared.verified.insert(&hash.0),
+                (Ok(()), Err(_)) => {}
+                (Err(error), _) => answers[index] = Err(error.into()),
+            }
+        }
+        answers
     }
 
     /// The nonce of the next transaction of `address`, those in flight and in the pool counted.
@@ -58,6 +103,24 @@ impl Engine {
     #[must_use]
     pub fn states(&self) -> millrace_state::Stats {
         self.shared().store.stats()
+    }
+}
+
+/// Whether signatures count, each by itself.
+fn verify(transactions: &[&SignedTransaction]) -> Vec<Result<(), SignatureError>> {
+    // A batch of one costs more than the one.
+    if let [one] = transactions {
+        return vec![one.verify()];
+    }
+    match verify_batch(transactions.iter().copied()) {
+        Ok(()) => vec![Ok(()); transactions.len()],
+        // Those before it were found good on the way to it.
+        Err(BatchSignatureError { index, error }) => {
+            let mut found = vec![Ok(()); index];
+            found.push(Err(error));
+            found.extend(transactions[index + 1..].iter().map(|signed| signed.verify()));
+            found
+        }
     }
 }
 
