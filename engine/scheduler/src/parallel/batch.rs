@@ -104,17 +104,17 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
     /// What to do next. Never waits.
     pub fn next(&self) -> Next<'_, K, V, O> {
         loop {
-            if self.is_over() {
+            // Asked once: each look at the gate is a branch of the models.
+            let committed = self.committed();
+            if self.is_over_at(committed) {
                 return Next::Over;
             }
+            if committed == self.count() {
+                return Part::take(self).map_or(Next::Idle, Next::Gather);
+            }
             let place = self.cursor.load(Ordering::SeqCst);
-            if place >= self.limit() {
-                let part = if self.is_committed() {
-                    Part::take(self)
-                } else {
-                    None
-                };
-                return part.map_or(Next::Idle, Next::Gather);
+            if place >= self.limit(committed) {
+                return Next::Idle;
             }
             if self
                 .cursor
@@ -139,14 +139,22 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
     /// Whether [`Self::next`] may have something to execute, or the batch is over. For whoever is about to sleep. Who has ended
     /// a ticket asks for the next one, or wakes another: it was counted on for one transaction.
     pub fn has_news(&self) -> bool {
-        self.is_over()
-            || self.cursor.load(Ordering::SeqCst) < self.limit()
-            || (self.is_committed() && self.parts.has_more())
+        let committed = self.committed();
+        self.is_over_at(committed)
+            || if committed == self.count() {
+                self.parts.has_more()
+            } else {
+                self.cursor.load(Ordering::SeqCst) < self.limit(committed)
+            }
     }
 
     /// Everything is committed and gathered, or the batch was cut.
     pub fn is_over(&self) -> bool {
-        (self.is_committed() && self.parts.are_done()) || self.is_cut.load(Ordering::SeqCst)
+        self.is_over_at(self.committed())
+    }
+
+    fn is_over_at(&self, committed: u32) -> bool {
+        (committed == self.count() && self.parts.are_done()) || self.is_cut.load(Ordering::SeqCst)
     }
 
     /// Parts in which what it comes to is gathered.
@@ -198,7 +206,7 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
 
     /// Every key that was written, with the last value; in no order. Once everything is committed.
     pub fn written(&self) -> impl Iterator<Item = (&K, &V)> {
-        debug_assert!(self.is_committed());
+        debug_assert_eq!(self.committed(), self.count());
         self.memory.written_in(0..self.memory.locations())
     }
 
@@ -236,13 +244,9 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
         u32::try_from(self.gate.load(Ordering::SeqCst) >> 1).expect("at most the number of transactions")
     }
 
-    fn is_committed(&self) -> bool {
-        self.committed() as usize == self.slots.len()
-    }
-
     /// The first place that may not run yet.
-    fn limit(&self) -> u32 {
-        (self.committed() + self.width.get().min(WINDOW)).min(self.count())
+    fn limit(&self, committed: u32) -> u32 {
+        (committed + self.width.get().min(WINDOW)).min(self.count())
     }
 
     fn count(&self) -> u32 {
@@ -308,13 +312,13 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             if committed == self.count() {
                 return self.crew.wake_all();
             }
-            self.share_work();
+            self.share_work(committed);
         }
     }
 
     /// Wakes another worker if there is more than this one takes next: for one transaction they would only take turns.
-    fn share_work(&self) {
-        if self.cursor.load(Ordering::SeqCst) + 1 < self.limit() {
+    fn share_work(&self, committed: u32) {
+        if self.cursor.load(Ordering::SeqCst) + 1 < self.limit(committed) {
             self.crew.wake_one();
         }
     }
@@ -369,7 +373,7 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
     /// Lets workers find a transaction that is ready.
     pub(super) fn make_ready(&self, place: u32) {
         self.cursor.fetch_min(place, Ordering::SeqCst);
-        self.share_work();
+        self.share_work(self.committed());
     }
 
     /// Looks at the transactions whose reads a change at `place` may have touched.

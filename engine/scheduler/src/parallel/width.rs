@@ -12,8 +12,10 @@
 //!
 //! This decides speed alone, and that is why it may look at a clock.
 
+// Not the models' atomics: only the gate's holder writes here, and what others read decides no result.
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
 use super::memory::WINDOW;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Commits of a stretch.
 const STRETCH: u32 = 32;
