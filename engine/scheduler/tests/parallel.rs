@@ -7,7 +7,7 @@ mod programs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millrace_scheduler::Crew;
-use millrace_scheduler::parallel::{Batch, Next};
+use millrace_scheduler::parallel::{Batch, Next, Stop, Ticket, Write};
 use programs::{Name, Number, Output, Program, State, execute, in_order, program, result};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -96,4 +96,105 @@ fn a_worker_that_panics_breaks_the_batch_and_nobody_waits_for_it() {
     assert!(panicked.is_err());
     assert!(matches!(batch.next(), Next::Over));
     assert!(batch.is_over() && batch.summary().is_broken);
+}
+
+/// A batch of three, all of them begun, and nothing below the first two committed: what is stale now is found out by who
+/// is told, since the commit gate does not get there.
+fn three(batch: &Transactions) -> [Ticket<'_, Name, Number, Output>; 3] {
+    [(); 3].map(|()| next(batch).expect("everything is ready at first"))
+}
+
+type Transactions = Batch<Name, Number, Output>;
+
+fn next(batch: &Transactions) -> Option<Ticket<'_, Name, Number, Output>> {
+    match batch.next() {
+        Next::Execute(ticket) => Some(ticket),
+        Next::Idle => None,
+        Next::Over => panic!("the first is not finished"),
+    }
+}
+
+fn load(name: &Name) -> Result<Number, ()> {
+    Ok(Number(i64::from(name.0)))
+}
+
+fn read(ticket: &Ticket<'_, Name, Number, Output>) -> Result<i64, Stop<()>> {
+    ticket.read(&Name(7), load).map(|value| value.0)
+}
+
+fn write(ticket: &Ticket<'_, Name, Number, Output>, value: i64) {
+    let write = Write::Whole(Number(value));
+    ticket.write(&Name(7), write, load).expect("loading never fails");
+}
+
+#[test]
+fn who_read_what_is_written_over_executes_again_before_the_gate_gets_there() {
+    let batch = Transactions::new(3, 2, Crew::new());
+    let [first, second, third] = three(&batch);
+    write(&first, 1);
+    assert_eq!(read(&third), Ok(1));
+    third.finish(Ok(1));
+    assert!(next(&batch).is_none());
+    write(&second, 2);
+    second.finish(Ok(0));
+    let again = next(&batch).expect("what the third read has changed");
+    assert_eq!((again.place(), read(&again)), (2, Ok(2)));
+    again.finish(Ok(2));
+    first.finish(Ok(0));
+    assert_eq!((batch.is_over(), batch.summary().attempts), (true, 4));
+}
+
+#[test]
+fn who_read_what_is_taken_back_executes_again_before_the_gate_gets_there() {
+    let batch = Transactions::new(3, 2, Crew::new());
+    let [first, second, third] = three(&batch);
+    write(&second, 2);
+    assert_eq!(read(&third), Ok(2));
+    third.finish(Ok(2));
+    second.retry();
+    let second = next(&batch).expect("it gave up");
+    assert_eq!(second.place(), 1);
+    second.finish(Ok(0));
+    let again = next(&batch).expect("what the third read is not there any more");
+    assert_eq!((again.place(), read(&again)), (2, Ok(7)));
+    again.finish(Ok(7));
+    first.finish(Ok(0));
+    assert_eq!((batch.is_over(), batch.summary().attempts), (true, 5));
+}
+
+#[test]
+fn who_is_executing_on_what_has_changed_learns_it_at_the_next_read() {
+    let batch = Transactions::new(3, 2, Crew::new());
+    let [first, second, third] = three(&batch);
+    write(&first, 1);
+    assert_eq!(read(&third), Ok(1));
+    write(&second, 2);
+    second.finish(Ok(0));
+    assert_eq!(third.read(&Name(8), load), Err(Stop::Stale));
+    third.retry();
+    let third = next(&batch).expect("it gave up");
+    assert_eq!((third.place(), read(&third)), (2, Ok(2)));
+    third.finish(Ok(2));
+    first.finish(Ok(0));
+    assert!(batch.is_over());
+}
+
+#[test]
+fn who_meets_an_estimate_waits_and_is_ready_when_that_has_executed_again() {
+    let batch = Transactions::new(3, 2, Crew::new());
+    let [first, second, third] = three(&batch);
+    write(&second, 2);
+    second.retry();
+    assert_eq!(read(&third), Err(Stop::Wait(1)));
+    third.wait_for(1);
+    let second = next(&batch).expect("it gave up");
+    assert_eq!(second.place(), 1);
+    assert!(next(&batch).is_none(), "the third waits");
+    write(&second, 3);
+    second.finish(Ok(0));
+    let third = next(&batch).expect("what it waited for is there");
+    assert_eq!((third.place(), read(&third)), (2, Ok(3)));
+    third.finish(Ok(3));
+    first.finish(Ok(0));
+    assert_eq!((batch.is_over(), batch.summary().waits), (true, 1));
 }

@@ -170,5 +170,5 @@ fn large_batches_come_out_as_in_order_whatever_the_workers_do_when() {
     explore_batches(LARGE.0, LARGE.1, 24..41);
 }
 
-const SMALL: (u64, usize) = (60, 30);
-const LARGE: (u64, usize) = (20, 10);
+const SMALL: (u64, usize) = (240, 30);
+const LARGE: (u64, usize) = (60, 10);

@@ -445,5 +445,5 @@ fn the_whole_pipeline_moves_every_block_to_its_end_or_its_failure() {
     }
 }
 
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 300;
 const SCHEDULES: usize = 20;
