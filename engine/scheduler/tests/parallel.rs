@@ -198,3 +198,19 @@ fn who_meets_an_estimate_waits_and_is_ready_when_that_has_executed_again() {
     first.finish(Ok(0));
     assert_eq!((batch.is_over(), batch.summary().waits), (true, 1));
 }
+
+#[test]
+fn who_executed_on_what_has_changed_learns_it_at_the_end() {
+    let batch = Transactions::new(3, 2, Crew::new());
+    let [first, second, third] = three(&batch);
+    write(&first, 1);
+    assert_eq!(read(&third), Ok(1));
+    write(&second, 2);
+    second.finish(Ok(0));
+    third.finish(Ok(1));
+    let third = next(&batch).expect("what it read has changed while it was executing");
+    assert_eq!((third.place(), read(&third)), (2, Ok(2)));
+    third.finish(Ok(2));
+    first.finish(Ok(0));
+    assert!(batch.is_over());
+}

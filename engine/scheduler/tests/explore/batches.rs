@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use shuttle::thread;
 
 use super::explore;
-use super::programs::{Name, Number, Output, Program, State, execute, in_order, program, result};
+use super::programs::{Name, Number, Output, Program, State, Step, execute, in_order, program, result};
 
 /// One batch, and what it has to come to.
 struct Plan {
@@ -37,9 +37,15 @@ impl Plan {
         let len = random.random_range(sizes);
         let names = [1, 2, 3, 8][random.random_range(0..4)];
         let fails_at = random.random_ratio(1, 6).then(|| random.random_range(0..len));
-        let programs: Vec<Program> = (0..len)
+        let mut programs: Vec<Program> = (0..len)
             .map(|place| program(random, names, 6, Some(place) == fails_at))
             .collect();
+        // Now and then many that only the gate brings back.
+        if random.random_ratio(1, 3) {
+            for program in &mut programs {
+                program.extend([None, Some(Step::Defer), Some(Step::Retry)][random.random_range(0..3)]);
+            }
+        }
         // Not all that is there is what loading makes of a key.
         let before = State::from([(Name(0), random.random_range(-9..9))]);
         let vanishes_at = random
@@ -59,7 +65,7 @@ impl Plan {
         let worker = crew.register().expect("few workers");
         loop {
             match batch.next() {
-                Next::Over => return,
+                Next::Over => return self.look_at_written(batch),
                 Next::Idle => worker.park_unless(|| batch.has_news()),
                 Next::Execute(ticket) => {
                     let place = ticket.place();
@@ -70,6 +76,15 @@ impl Plan {
                     execute(&self.programs, &self.before, ticket);
                 }
             }
+        }
+    }
+
+    /// What is written can be looked at as soon as all is committed, whoever is on the way out still.
+    fn look_at_written(&self, batch: &Batch<Name, Number, Output>) {
+        if batch.summary().committed as usize == self.programs.len() {
+            let mut state = self.before.clone();
+            state.extend(batch.written().map(|(name, value)| (*name, value.0)));
+            assert_eq!(state, self.expected.1);
         }
     }
 
@@ -170,5 +185,23 @@ fn large_batches_come_out_as_in_order_whatever_the_workers_do_when() {
     explore_batches(LARGE.0, LARGE.1, 24..41);
 }
 
+/// The last gives up, and nobody but the gate comes by there; the one before gives up again and again, so that workers look
+/// at the last once more while the gate is on its way.
+#[test]
+fn the_last_that_gave_up_is_executed_when_the_gate_gets_to_it() {
+    explore(LAST.0, LAST.1, |_| {
+        let programs = vec![vec![Step::Write(Name(0))], vec![Step::Retry], vec![Step::Defer]];
+        let plan = Plan {
+            expected: in_order(&programs, &State::new()),
+            programs,
+            before: State::new(),
+            workers: 3,
+            vanishes_at: None,
+        };
+        move || drop(plan.run(None, &Seen::default()))
+    });
+}
+
+const LAST: (u64, usize) = (40, 50);
 const SMALL: (u64, usize) = (240, 30);
 const LARGE: (u64, usize) = (60, 10);

@@ -1,4 +1,5 @@
-//! One block on all workers, as `engine/pipeline/src/team.rs` has it, with a lock for the library's atomic pointer.
+//! One block on all workers, as `engine/pipeline/src/team.rs` has it, with a lock for the library's atomic pointer. Where the two
+//! differ, in who is told that a block is over, is in `docs/design/parallel-execution.md`, *What was left*.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -82,6 +83,7 @@ impl Team {
         self.with_job(Job::step).unwrap_or(false)
     }
 
+    /// What is over is no news: its leader may be at another stage, and helpers would turn until it comes back.
     pub fn has_news(&self) -> bool {
         let has_news = |job: &Job| !job.batch().is_over() && job.batch().has_news();
         self.with_job(has_news).unwrap_or(false)
