@@ -18,9 +18,14 @@
 //! - Nothing here waits but [`Worker::park_unless`] and its like; publishing into a full ring says so at once.
 //! - A stage sees tasks in the order in which they were published, one at a time, and only after the stage before has
 //!   completed them; different stages work on different tasks at the same time.
-//! - Whoever publishes or completes wakes a parked worker; no wake-up is lost (modelled with loom).
+//! - Whoever publishes or completes wakes a parked worker; no wake-up is lost (modelled with loom, explored
+//!   with shuttle).
 //! - A claim is whoever's holds it: a worker may hand it to another thread, which completes it, and is free itself.
 //! - A claim that is dropped without being completed stops its stage for good: nothing behind a failure moves on.
+//!
+//! How it is tested: `tests/` (bounds, order, failure; random programs on real threads), `src/*models.rs` (loom: orderings
+//! and fences, small runs exhaustively), `tests/explore` (shuttle: the whole, at random). What each of them finds is in
+//! `docs/design/parallel-execution.md`.
 
 pub mod life;
 pub mod parallel;

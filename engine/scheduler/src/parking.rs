@@ -32,7 +32,13 @@ struct Beds {
 pub struct Crew(Arc<Beds>);
 
 /// The most workers that one crew knows.
-pub const MAX_WORKERS: usize = if cfg!(loom) { 2 } else { 256 };
+pub const MAX_WORKERS: usize = if cfg!(loom) {
+    2
+} else if cfg!(shuttle) {
+    8
+} else {
+    256
+};
 
 impl Default for Crew {
     fn default() -> Self {

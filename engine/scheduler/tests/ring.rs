@@ -1,5 +1,5 @@
 //! The ring from outside: bounds, order, failure, abandonment, real threads.
-#![cfg(not(loom))]
+#![cfg(not(any(loom, shuttle)))]
 #![allow(clippy::unwrap_used)]
 
 use std::num::NonZeroUsize;

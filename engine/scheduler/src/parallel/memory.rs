@@ -453,9 +453,9 @@ impl<K: Key, V: Value> Memory<K, V> {
     }
 }
 
-/// Chance, but for models, which have to run the same way each time.
+/// Chance, but for models and exploration, which have to run the same way each time.
 fn seed() -> u64 {
-    if cfg!(loom) {
+    if cfg!(any(loom, shuttle)) {
         0
     } else {
         RandomState::new().hash_one(0)

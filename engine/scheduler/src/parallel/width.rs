@@ -156,7 +156,7 @@ fn add(count: &AtomicU32) -> u32 {
     sum
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
 
