@@ -267,11 +267,16 @@ fn a_transaction_that_was_taken_is_never_unknown_again() {
 fn transactions_that_come_at_once_get_each_its_own_answer() {
     let node = Node::new();
     let client = Arc::new(node.websocket());
-    let sent: Vec<SignedTransaction> = (0..400)
+    let sent: Vec<SignedTransaction> = (0..400_usize)
         .map(|index| {
-            let mut signed = transfer(index % 16, u64::from(index / 16), address(index % 7), 1);
+            let mut signed = transfer(
+                (index % 16) as u8,
+                (index / 16) as u64,
+                address((index % 7) as u8),
+                1,
+            );
             if index % 9 == 4 {
-                signed.signature[(index % 64) as usize] ^= 1;
+                signed.signature[index % 64] ^= 1;
             }
             signed
         })
