@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millrace_mempool::BlockRoom;
 use millrace_scheduler::{Publisher, Ring};
-use millrace_state::View;
 use millrace_types::{Block, Hash, Height, SignedTransaction};
 
 use crate::accounts::{Asked, BranchAccounts};
@@ -23,7 +22,7 @@ use crate::mailbox::{Input, Request};
 use crate::preparation::Preparations;
 use crate::reply::Reply;
 use crate::task::{BlockTask, version};
-use crate::tree::States;
+use crate::tree::{State, States};
 
 /// Milliseconds since the epoch.
 #[expect(
@@ -120,7 +119,7 @@ impl Driver {
             Input::Request(request) => {
                 shared.mailbox.taken();
                 self.request(request, course, world, effects);
-                if shared.busy.swap(false, Ordering::SeqCst) {
+                if shared.wakeups.take_room() {
                     effects.push(Effect::WorkPossible);
                 }
                 if shared.import_refused.swap(false, Ordering::SeqCst) {
@@ -141,9 +140,7 @@ impl Driver {
     fn request(&mut self, request: Request, course: &mut Course, world: &Shared, effects: &mut Vec<Effect>) {
         match request {
             Request::Build(request, reply) => {
-                // Before the pool is looked at: a transaction that comes later finds the flags.
-                world.work_wanted.store(true, Ordering::SeqCst);
-                self.transactions_were_wanted = world.transactions_wanted.swap(true, Ordering::SeqCst);
+                self.transactions_were_wanted = world.wakeups.begin_build();
                 self.core.on_build(request, reply, now_ms(), world, effects);
             }
             Request::Validate(block, reply) => {
@@ -236,11 +233,11 @@ impl Driver {
         let is_declined = matches!(answer, BuildAnswer::NotNow(_));
         let waits_for_transactions =
             matches!(&answer, BuildAnswer::NotNow(reason) if reason.is_over_with_a_transaction());
-        if !waits_for_transactions && !self.transactions_were_wanted {
-            shared.transactions_wanted.store(false, Ordering::SeqCst);
-        }
+        shared
+            .wakeups
+            .decide(waits_for_transactions, self.transactions_were_wanted);
         reply.send(answer);
-        if is_declined && !shared.work_wanted.load(Ordering::SeqCst) {
+        if is_declined && shared.wakeups.was_overtaken() {
             shared.events.publish(&Event::Work);
         }
     }
@@ -288,7 +285,7 @@ impl Shared {
 
     /// Tells that a declined build may succeed, if one was declined since the last time.
     pub(crate) fn offer_work(&self) {
-        if self.work_wanted.swap(false, Ordering::SeqCst) {
+        if self.wakeups.take_build() {
             self.events.publish(&Event::Work);
         }
     }
@@ -329,8 +326,8 @@ impl Shared {
 }
 
 impl States for Shared {
-    fn state(&self, block: &Hash) -> Result<View, StateFault> {
-        state_after(&self.store, block)
+    fn state(&self, block: &Hash) -> Result<Box<dyn State>, StateFault> {
+        Ok(Box::new(state_after(&self.store, block)?))
     }
 }
 

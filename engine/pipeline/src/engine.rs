@@ -33,6 +33,7 @@ use crate::reply::Reply;
 use crate::stages::{self, Workshop};
 use crate::team::Team;
 use crate::under_way::UnderWay;
+use crate::wakeups::Wakeups;
 
 /// Rows of the set of verified transactions, of [`millrace_scheduler::recent::PLACES`] ids each: 131,072 in five megabytes.
 /// Nearly all that came in the last 32,768 insertions are known.
@@ -68,13 +69,8 @@ pub(crate) struct Shared {
     pub(crate) credits: Credits,
     pub(crate) board: Board,
     pub(crate) events: Broadcast,
-    /// A build was declined, or may be: tell when one may succeed.
-    pub(crate) work_wanted: AtomicBool,
-    /// One that a transaction may make succeed was declined, or may be.
-    pub(crate) transactions_wanted: AtomicBool,
-    /// A build was declined because too many requests waited.
-    pub(crate) busy: AtomicBool,
-    /// Likewise an import: tell when there is room.
+    pub(crate) wakeups: Wakeups,
+    /// An import was refused because too many requests waited: tell when there is room.
     pub(crate) import_refused: AtomicBool,
     /// How often a block was executed.
     pub(crate) executions: Arc<AtomicU64>,
@@ -148,9 +144,7 @@ fn start(
         mailbox,
         credits,
         events: Broadcast::default(),
-        work_wanted: AtomicBool::new(false),
-        transactions_wanted: AtomicBool::new(false),
-        busy: AtomicBool::new(false),
+        wakeups: Wakeups::default(),
         import_refused: AtomicBool::new(false),
         executions: Arc::default(),
     });
@@ -325,11 +319,10 @@ impl Engine {
         };
         match (request, stopped) {
             (Request::Build(_, reply), None) => {
-                self.shared().work_wanted.store(true, Ordering::SeqCst);
-                self.shared().busy.store(true, Ordering::SeqCst);
+                self.shared().wakeups.want_room();
                 reply.send(BuildAnswer::NotNow(NotNow::Busy));
                 // The queue may have been emptied before the flags were set: then nobody else tells.
-                if self.shared().mailbox.has_room() && self.shared().busy.swap(false, Ordering::SeqCst) {
+                if self.shared().mailbox.has_room() && self.shared().wakeups.take_room() {
                     self.shared().offer_work();
                 }
             }

@@ -88,6 +88,7 @@ mod team;
 mod testing;
 mod tree;
 mod under_way;
+mod wakeups;
 
 pub use api::*;
 pub use config::EngineConfig;

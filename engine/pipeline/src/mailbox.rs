@@ -166,6 +166,17 @@ impl Credits {
 }
 
 #[cfg(test)]
+impl Credits {
+    /// The same at another place.
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            available: AtomicU64::new(self.available()),
+            refused: AtomicBool::new(self.refused.load(Ordering::SeqCst)),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

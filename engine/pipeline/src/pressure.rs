@@ -16,9 +16,9 @@
 //!
 //! **Pace.** What a block costs this node beside its transactions (a slow disk, say) does not shrink with it. So the
 //! ladder measures how long blocks take ([`Ladder::note_service`]), and on [`Rung::Delay`] and above asks for a
-//! quarter more than that between blocks: the lag falls whatever the time is spent on. And when a run of K empty
-//! blocks did not bring the lag down, emptiness is not what helps: [`Rung::Empty`] gives way to [`Rung::Delay`], so
-//! that transactions still go in, until the lag is usual again.
+//! quarter more than that between blocks: the lag falls whatever the time is spent on. And when K empty blocks
+//! did not bring the lag down for so long that one with transactions could be proposed, emptiness is not what helps:
+//! [`Rung::Empty`] gives way to [`Rung::Delay`], so that transactions still go in, until the lag is usual again.
 //!
 //! **Relief is never blocked**: at or below the usual lag the ladder is open, whatever came before; and the last
 //! rung still lets through every block that settles something.
@@ -161,8 +161,10 @@ pub struct Ladder {
     entered_at_lag: u64,
     /// Moving average of what a block takes here; 0 before the first.
     service_ms: u64,
-    /// Empty blocks proposed on [`Rung::Empty`] since the lag was last usual.
+    /// Blocks proposed on [`Rung::Empty`] since the lag was last usual behind one with transactions.
     empties: u64,
+    /// Whether the newest block proposed had transactions.
+    was_full: bool,
 }
 
 impl Ladder {
@@ -175,6 +177,7 @@ impl Ladder {
             entered_at_lag: 0,
             service_ms: 0,
             empties: 0,
+            was_full: true,
         }
     }
 
@@ -188,7 +191,8 @@ impl Ladder {
     /// settlement behind it (h - 1 - s(parent)). The worse of the two counts.
     pub fn observe(&mut self, execution_lag: u64, settlement_lag: u64) -> Rung {
         let lag = execution_lag.max(settlement_lag);
-        if lag <= self.bounds.usual_lag() {
+        // A lag that is usual for a moment between empty blocks (others raise it again) is no success.
+        if lag <= self.bounds.usual_lag() && self.was_full {
             self.empties = 0;
         }
         let fruitless = self.empties >= self.bounds.max_receipt_lag;
@@ -215,9 +219,10 @@ impl Ladder {
         };
     }
 
-    /// Takes in that an empty block was proposed for [`Rung::Empty`]'s sake.
-    pub fn note_empty(&mut self) {
-        if self.rung == Rung::Empty {
+    /// Takes in that a block was proposed, with transactions or without.
+    pub fn note_proposed(&mut self, is_empty: bool) {
+        self.was_full = !is_empty;
+        if is_empty && self.rung == Rung::Empty {
             self.empties = self.empties.saturating_add(1);
         }
     }

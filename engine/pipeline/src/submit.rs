@@ -2,7 +2,6 @@
 //! of several are checked as one batch, which costs about a quarter for each.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use arc_swap::Guard;
 use millrace_executor::{intrinsic_gas, schedule};
@@ -42,7 +41,7 @@ impl Engine {
                 }
             }
         }
-        if taken && shared.transactions_wanted.swap(false, Ordering::SeqCst) {
+        if taken && shared.wakeups.take_transaction() {
             shared.offer_work();
         }
         answers

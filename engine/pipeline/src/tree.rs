@@ -97,7 +97,7 @@ impl Node {
 }
 
 /// The tree. Its root is the lowest block of the finalized chain that is kept.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tree {
     nodes: BTreeMap<Hash, Node>,
     finalized: BlockRef,
@@ -325,7 +325,22 @@ pub(crate) trait States {
     ///
     /// # Errors
     /// What failed: a fault of this node.
-    fn state(&self, block: &Hash) -> Result<View, StateFault>;
+    fn state(&self, block: &Hash) -> Result<Box<dyn State>, StateFault>;
+}
+
+/// One state, as admission looks at it.
+pub(crate) trait State {
+    /// An account; the default one where there is none.
+    ///
+    /// # Errors
+    /// What failed: a fault of this node.
+    fn account(&self, address: &Address) -> Result<Account, StateFault>;
+}
+
+impl State for View {
+    fn account(&self, address: &Address) -> Result<Account, StateFault> {
+        account_in(self, address)
+    }
 }
 
 /// A branch of the tree, from its tip down to what the tip settles.
@@ -334,7 +349,7 @@ pub(crate) struct TreeBranch<'a> {
     ancestors: Vec<&'a Node>,
     states: &'a dyn States,
     /// The state that was asked first, after which block: a verdict asks one, for every sender.
-    state: OnceCell<(Height, View)>,
+    state: OnceCell<(Height, Box<dyn State>)>,
 }
 
 impl TreeBranch<'_> {
@@ -375,10 +390,10 @@ impl Branch for TreeBranch<'_> {
             .at(height)
             .ok_or_else(|| StateFault(format!("height {height} is not in the fork tree")))?;
         if let Some((_, state)) = self.state.get().filter(|(of, _)| *of == height) {
-            return account_in(state, address);
+            return state.account(address);
         }
         let state = self.states.state(&node.hash)?;
-        let account = account_in(&state, address);
+        let account = state.account(address);
         let _ = self.state.set((height, state));
         account
     }

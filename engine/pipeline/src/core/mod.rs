@@ -25,6 +25,8 @@ mod dispatch;
 mod finalize;
 mod head;
 mod propose;
+#[cfg(test)]
+mod relief;
 mod validate;
 
 pub(crate) use dispatch::HEAD_TASKS;

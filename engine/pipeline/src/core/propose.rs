@@ -46,9 +46,7 @@ impl Core {
         let answer = match self.build(&request, now_ms, world) {
             Ok(block) => {
                 self.no_block = false;
-                if block.body.transactions.is_empty() {
-                    self.ladder.note_empty();
-                }
+                self.ladder.note_proposed(block.body.transactions.is_empty());
                 self.counters.blocks_built += 1;
                 BuildAnswer::Built(Box::new(block))
             }

@@ -1,5 +1,27 @@
 use super::*;
 
+/// For the model of `core/relief`.
+impl Ladder {
+    /// All that decides what comes next: the rung, the lag that entered it, empty blocks in vain, whether the newest block
+    /// had transactions, what blocks take.
+    pub(crate) fn memory(&self) -> (Rung, u64, u64, bool, u64) {
+        let Self {
+            bounds: _,
+            rung,
+            entered_at_lag,
+            service_ms,
+            empties,
+            was_full,
+        } = *self;
+        (rung, entered_at_lag, empties, was_full, service_ms)
+    }
+
+    /// Blocks take so long, whatever they took.
+    pub(crate) fn set_service_ms(&mut self, took_ms: u64) {
+        self.service_ms = took_ms;
+    }
+}
+
 fn bounds(k: u64, age: u64) -> Bounds {
     Bounds {
         max_receipt_lag: k,
@@ -142,7 +164,7 @@ fn empty_blocks_that_do_not_help_give_way_to_transactions() {
     let mut ladder = Ladder::new(bounds(4, 1));
     for n in 0..4 {
         assert_eq!(ladder.observe(4, 4), Rung::Empty, "after {n} empty blocks");
-        ladder.note_empty();
+        ladder.note_proposed(true);
     }
     assert_eq!(ladder.observe(4, 4), Rung::Delay);
     assert!(ladder.allowance().max_transactions > 0);
@@ -151,6 +173,19 @@ fn empty_blocks_that_do_not_help_give_way_to_transactions() {
         Rung::Delay,
         "and it stays so while the lag does"
     );
+    ladder.note_proposed(false);
     assert_eq!(ladder.observe(2, 2), Rung::Open);
     assert_eq!(ladder.observe(4, 4), Rung::Empty, "a new climb starts afresh");
+}
+
+/// Others raise the lag again as often as an empty block has lowered it.
+#[test]
+fn empty_blocks_that_help_for_a_moment_only_give_way_too() {
+    let mut ladder = Ladder::new(bounds(4, 1));
+    for n in 0..4 {
+        assert_eq!(ladder.observe(4, 4), Rung::Empty, "after {n} empty blocks");
+        ladder.note_proposed(true);
+        assert_eq!(ladder.observe(2, 2), Rung::Open);
+    }
+    assert_eq!(ladder.observe(4, 4), Rung::Delay);
 }
