@@ -26,7 +26,7 @@ use std::env;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 
-/// Accesses of atomics in one execution. Ten times what the longest takes.
+/// Accesses of atomics in one execution: more than any takes that gets to its end.
 const MOST_STEPS: usize = 400_000;
 
 /// Places at which PCT takes a worker off.
