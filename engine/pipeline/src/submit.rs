@@ -19,8 +19,20 @@ impl Engine {
     /// # Errors
     /// See [`SubmitError`].
     pub fn submit_transaction(&self, transaction: SignedTransaction) -> Result<Hash, SubmitError> {
-        let mut answers = self.submit_transactions(vec![transaction]);
-        answers.pop().expect("one answer for each transaction")
+        if let EngineStatus::Stopped { reason } = self.status() {
+            return Err(SubmitError::Stopped(reason));
+        }
+        let shared = self.shared();
+        shared.check_alone(&transaction)?;
+        let hash = transaction.hash();
+        if !shared.verified.contains(&hash.0) {
+            transaction.verify()?;
+            shared.verified.insert(&hash.0);
+        }
+        let accounts = shared.accounts();
+        shared.pool.insert(transaction, &Asked::new(&accounts))?;
+        shared.tell_of_transactions();
+        Ok(hash)
     }
 
     /// Takes transactions as [`Self::submit_transaction`] takes them one after the other, and answers in their order. Faster,
@@ -41,8 +53,8 @@ impl Engine {
                 }
             }
         }
-        if taken && shared.wakeups.take_transaction() {
-            shared.offer_work();
+        if taken {
+            shared.tell_of_transactions();
         }
         answers
     }
@@ -124,6 +136,13 @@ fn verify(transactions: &[&SignedTransaction]) -> Vec<Result<(), SignatureError>
 }
 
 impl Shared {
+    /// Something came into the pool: whoever waits for transactions is told.
+    fn tell_of_transactions(&self) {
+        if self.wakeups.take_transaction() {
+            self.offer_work();
+        }
+    }
+
     /// The accounts that new transactions are judged by.
     pub(crate) fn accounts(&self) -> Guard<Arc<HeadAccounts>> {
         self.accounts.load()

@@ -1,5 +1,4 @@
-//! One block on all workers, as `engine/pipeline/src/team.rs` has it, with a lock for the library's atomic pointer. Where the two
-//! differ, in who is told that a block is over, is in `docs/design/parallel-execution.md`, *What was left*.
+//! One block on all workers, as `engine/pipeline/src/team.rs` has it, with a lock for the library's atomic pointer.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
