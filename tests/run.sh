@@ -23,6 +23,9 @@ if [ "${MILLRACE_LONG:-0}" != 0 ]; then tests/aarch64.sh; else tests/aarch64.sh 
 step "models of the lock-free core"
 RUSTFLAGS="--cfg loom" cargo test -p millrace-scheduler --lib --release --locked --target-dir target/loom
 
+step "random schedules of the lock-free core as a whole"
+RUSTFLAGS="--cfg shuttle" cargo test -p millrace-scheduler --test explore --locked --target-dir target/shuttle
+
 step "crates that must do without the standard library"
 cargo check -p millrace-proof -p millrace-types -p millrace-light-client --no-default-features --locked
 

@@ -185,6 +185,16 @@ impl BlockOutput {
         self.receipts.push(done.receipt);
         self.diagnostics.push(done.diagnostics);
     }
+
+    /// Adds what the next transactions left, their writes apart.
+    pub(crate) fn append(&mut self, next: Self) {
+        self.gas_used += next.gas_used;
+        self.gas_charged += next.gas_charged;
+        self.burned += next.burned;
+        self.tips += next.tips;
+        self.receipts.extend(next.receipts);
+        self.diagnostics.extend(next.diagnostics);
+    }
 }
 
 /// Gives the block's tips to its proposer, in one write.

@@ -16,11 +16,11 @@
 
 use std::borrow::Borrow;
 use std::cell::Cell as Single;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::{io, thread};
 
 use millrace_scheduler::Crew;
-use millrace_scheduler::parallel::{Batch, Key, Next, Stop, Summary, Ticket, Value, Write};
+use millrace_scheduler::parallel::{Batch, Key, Next, Part, Stop, Summary, Ticket, Value, Write};
 use millrace_types::SignedTransaction;
 use millrace_types::state::{Account, Path};
 
@@ -28,7 +28,7 @@ use crate::context::BlockContext;
 use crate::error::{ExecutionError, ReadError};
 use crate::executor::{BlockOutput, Executor};
 use crate::journal::{AccountChange, AccountNeed, Count, Writes, account_value, added, supply_exceeded};
-use crate::reader::{Changes, StateReader};
+use crate::reader::{Changes, StateReader, decode_account};
 use crate::stack::required_stack_bytes;
 use crate::transaction::{Executed, execute_transaction};
 
@@ -96,6 +96,14 @@ enum Need {
 /// What a transaction leaves beside its writes, or why the block ends with it.
 type Done = Result<Executed, ExecutionError>;
 
+/// What a part of the block came to.
+struct Gathered {
+    /// Without changes.
+    output: BlockOutput,
+    /// By ascending path.
+    changes: Vec<(Path, Option<Arc<[u8]>>)>,
+}
+
 /// The memory of a block that is done, for the next one.
 pub struct Spare(Batch<Place, Record, Done>);
 
@@ -107,12 +115,13 @@ pub struct ParallelBlock<E, T, S> {
     transactions: T,
     state: S,
     batch: Batch<Place, Record, Done>,
+    gathered: Box<[OnceLock<Gathered>]>,
 }
 
 /// What a step came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// A transaction was executed, or tried.
+    /// A transaction was executed, or tried, or results were gathered.
     Done,
     /// Nothing to do now: [`ParallelBlock::has_news`] says when there may be.
     Idle,
@@ -156,15 +165,20 @@ where
             block,
             transactions,
             state,
+            gathered: (0..batch.parts()).map(|_| OnceLock::new()).collect(),
             batch,
         }
     }
 
-    /// Executes one transaction, if there is one to execute. On a thread with [`required_stack_bytes`] of stack.
+    /// Executes one transaction, if there is one to execute, or gathers what a part of the block came to. On a thread with [`required_stack_bytes`] of stack.
     pub fn step(&self) -> Step {
         match self.batch.next() {
             Next::Execute(ticket) => {
                 self.execute(ticket);
+                Step::Done
+            }
+            Next::Gather(part) => {
+                self.gather(part);
                 Step::Done
             }
             Next::Idle => Step::Idle,
@@ -192,36 +206,53 @@ where
         let output = if summary.is_broken {
             Err(ParallelError::Broken)
         } else {
-            self.output().map_err(ParallelError::Execution)
+            self.output()
         };
         (output, summary, Spare(self.batch))
     }
 
-    fn output(&mut self) -> Result<BlockOutput, ExecutionError> {
-        let mut output = BlockOutput::new(self.batch.len());
-        for done in self.batch.take_outputs() {
-            output.add(done?);
+    fn gather(&self, mut part: Part<'_, Place, Record, Done>) {
+        let mut output = BlockOutput::new(self.batch.len() / self.batch.parts() + 1);
+        for done in part.outputs() {
+            output.add(done.expect("an error ends the block before everything is committed"));
         }
-        let mut changes: Changes = self
-            .batch
-            .written()
-            .map(|(place, record)| {
-                let value = match record {
-                    Record::Account(account) => account_value(account),
-                    Record::Bytes(bytes) => bytes.clone(),
-                };
-                (place.0, value)
-            })
-            .collect();
+        let written = part.written().map(|(place, record)| {
+            let value = match record {
+                Record::Account(account) => account_value(account),
+                Record::Bytes(bytes) => bytes.clone(),
+            };
+            (place.0, value)
+        });
+        let mut changes: Vec<_> = written.collect();
+        changes.sort_unstable_by_key(|(path, _)| *path);
+        let set = self.gathered[part.index()].set(Gathered { output, changes });
+        assert!(set.is_ok(), "a part is gathered once");
+        part.finish();
+    }
+
+    fn output(&mut self) -> Result<BlockOutput, ParallelError> {
+        let mut output = BlockOutput::new(self.batch.len());
+        let mut changes = Vec::new();
+        for part in std::mem::take(&mut self.gathered) {
+            let Some(part) = part.into_inner() else {
+                // It ended before everything was committed.
+                let error = self.batch.take_outputs().find_map(Result::err);
+                return Err(error.map_or(ParallelError::Broken, ParallelError::Execution));
+            };
+            output.append(part.output);
+            // What is sorted already is not compared again and again when the map is made of all.
+            changes.extend(part.changes);
+        }
+        let mut changes = Changes::from_iter(changes);
         let tips = Writes::credit(&self.block.proposer, output.tips);
         for tip in tips.accounts.iter().filter(|tip| !tip.change.is_none()) {
             let before = match changes.get(&tip.path) {
-                Some(value) => crate::reader::decode_account(&tip.path, value.as_deref())?,
-                None => self.state.account(&tip.path)?,
+                Some(value) => decode_account(&tip.path, value.as_deref()),
+                None => self.state.account(&tip.path),
             };
             let after = tip
                 .change
-                .apply(&before)
+                .apply(&before?)
                 .map_err(|_| supply_exceeded(&tip.path))?;
             changes.insert(tip.path, account_value(&after));
         }

@@ -1,14 +1,16 @@
 //! What a commit can hold.
 
+use std::sync::Arc;
+
 use millrace_types::{Block, ExecutionReceipt, Hash, Height, TransactionReceipt};
 
 /// Records that become durable together. Records of equal key and value may be written again.
 #[derive(Debug, Default, Clone)]
 pub struct Batch {
-    pub(crate) blocks: Vec<(Hash, Block)>,
+    pub(crate) blocks: Vec<(Hash, Arc<Block>)>,
     pub(crate) certificates: Vec<(Hash, Vec<u8>)>,
     pub(crate) finalized: Vec<(Height, Hash)>,
-    pub(crate) executions: Vec<(ExecutionReceipt, Vec<TransactionReceipt>)>,
+    pub(crate) executions: Vec<(ExecutionReceipt, Arc<[TransactionReceipt]>)>,
     pub(crate) plugin_values: Vec<(String, Vec<u8>, Option<Vec<u8>>)>,
 }
 
@@ -30,7 +32,8 @@ impl Batch {
     }
 
     /// A block: header, body and the index of its transactions.
-    pub fn block(&mut self, block: Block) -> &mut Self {
+    pub fn block(&mut self, block: impl Into<Arc<Block>>) -> &mut Self {
+        let block = block.into();
         self.blocks.push((block.hash(), block));
         self
     }
@@ -51,9 +54,9 @@ impl Batch {
     pub fn execution(
         &mut self,
         receipt: ExecutionReceipt,
-        transactions: Vec<TransactionReceipt>,
+        transactions: impl Into<Arc<[TransactionReceipt]>>,
     ) -> &mut Self {
-        self.executions.push((receipt, transactions));
+        self.executions.push((receipt, transactions.into()));
         self
     }
 

@@ -114,7 +114,7 @@ fn write_executions(transaction: &WriteTransaction, batch: &Batch) -> Result<(),
         receipts.insert(key, bytes.as_slice())?;
         transaction_receipts.insert(
             key,
-            sealed(tables::TRANSACTION_RECEIPTS, &receipt.block_hash, list).as_slice(),
+            sealed(tables::TRANSACTION_RECEIPTS, &receipt.block_hash, &**list).as_slice(),
         )?;
     }
     Ok(())

@@ -1,17 +1,17 @@
 //! The accounts that the pool judges transactions by: settled state, less what is in flight above it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use millrace_mempool::{AccountView, Funds};
 use millrace_state::View;
-use millrace_types::state::{Account, account_path};
+use millrace_types::state::Account;
 use millrace_types::{Address, Height};
 
 use crate::admission::{Branch, Spending, StateFault, Summary};
-use crate::core::decode_account;
+use crate::execution::account_in;
 
 /// What the head leaves to new transactions: settled by the head, in flight up to the head.
-#[derive(Clone)]
 pub(crate) struct HeadAccounts {
     state: View,
     in_flight: Vec<Arc<Summary>>,
@@ -23,11 +23,7 @@ impl HeadAccounts {
     }
 
     fn settled(&self, address: &Address) -> Account {
-        let record = self
-            .state
-            .get(&account_path(address))
-            .map_err(|error| StateFault(error.to_string()));
-        readable(record.and_then(|record| decode_account(record.as_deref(), address)))
+        readable(account_in(&self.state, address))
     }
 
     fn spent(&self, address: &Address) -> Spending {
@@ -38,18 +34,42 @@ impl HeadAccounts {
     }
 }
 
-impl AccountView for HeadAccounts {
+/// The same for one call of the pool, which asks several times for one account: the last answer is kept.
+pub(crate) struct Asked<'a> {
+    accounts: &'a HeadAccounts,
+    last: Cell<Option<(Address, u64, Funds)>>,
+}
+
+impl<'a> Asked<'a> {
+    pub(crate) fn new(accounts: &'a HeadAccounts) -> Self {
+        Self {
+            accounts,
+            last: Cell::new(None),
+        }
+    }
+
+    fn ask(&self, address: &Address) -> (u64, Funds) {
+        if let Some((_, nonce, funds)) = self.last.get().filter(|(last, ..)| last == address) {
+            return (nonce, funds);
+        }
+        let (settled, spent) = (self.accounts.settled(address), self.accounts.spent(address));
+        let nonce = settled.nonce.saturating_add(spent.count);
+        let funds = Funds {
+            settled: settled.balance,
+            reserved: spent.cost,
+        };
+        self.last.set(Some((*address, nonce, funds)));
+        (nonce, funds)
+    }
+}
+
+impl AccountView for Asked<'_> {
     fn next_nonce(&self, account: &Address) -> u64 {
-        self.settled(account)
-            .nonce
-            .saturating_add(self.spent(account).count)
+        self.ask(account).0
     }
 
     fn funds(&self, account: &Address) -> Funds {
-        Funds {
-            settled: self.settled(account).balance,
-            reserved: self.spent(account).cost,
-        }
+        self.ask(account).1
     }
 }
 

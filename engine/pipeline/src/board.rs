@@ -1,9 +1,10 @@
 //! What the ordering thread shows to readers: heights, status, pressure, counters.
 //!
-//! One writer, who replaces a small record; readers copy it. The lock is held for a copy only.
+//! One writer, who puts a new record in the place of the old one; readers look at the one that is there, and nobody waits.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use millrace_types::Hash;
 
 use crate::api::{Counters, EngineStatus, Heights, PressureSnapshot, StopReason};
@@ -22,25 +23,28 @@ pub(crate) struct Facts {
 }
 
 /// The record.
-pub(crate) struct Board(RwLock<Facts>);
+pub(crate) struct Board(ArcSwap<Facts>);
 
 impl Board {
     /// A board that shows `facts`.
     pub(crate) fn new(facts: Facts) -> Self {
-        Self(RwLock::new(facts))
+        Self(ArcSwap::from_pointee(facts))
     }
 
     /// Shows `facts` from now on.
     pub(crate) fn post(&self, facts: Facts) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = facts;
+        self.0.store(Arc::new(facts));
     }
 
     /// Shows that no more blocks are taken, when nobody is left who knows more.
     pub(crate) fn stop(&self, reason: &StopReason) {
-        let mut facts = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        facts.status = EngineStatus::Stopped {
+        let status = EngineStatus::Stopped {
             reason: reason.clone(),
         };
+        self.post(Facts {
+            status,
+            ..Facts::clone(&self.0.load())
+        });
     }
 
     /// Heights, and the head chain above the finalized one.
@@ -50,6 +54,6 @@ impl Board {
 
     /// Reads a part of what it shows.
     pub(crate) fn read<T>(&self, part: impl FnOnce(&Facts) -> T) -> T {
-        part(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        part(&self.0.load())
     }
 }

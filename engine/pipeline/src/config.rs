@@ -14,7 +14,7 @@ pub struct EngineConfig {
     pub pipelining: bool,
     /// Block slots between consensus and execution: finalized blocks that may wait. Raised to K + 2 if it is less.
     pub queue_blocks: usize,
-    /// Threads that execute blocks, compute roots and wait for the disk.
+    /// Threads that execute blocks and compute roots.
     pub workers: usize,
     /// Unfinalized blocks kept at once, over all branches. Above that, side branches go first; a branch that is as long
     /// grows no further.

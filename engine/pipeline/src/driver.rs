@@ -3,27 +3,26 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millrace_mempool::BlockRoom;
 use millrace_scheduler::{Publisher, Ring};
-use millrace_types::state::Account;
-use millrace_types::{Address, Block, Hash, Height, SignedTransaction};
+use millrace_types::{Block, Hash, Height, SignedTransaction};
 
-use crate::accounts::BranchAccounts;
+use crate::accounts::{Asked, BranchAccounts};
 use crate::admission::{Branch, KnownSignatures, StateFault};
 use crate::api::{BuildAnswer, Event, StopReason};
 use crate::core::{Core, Effect, World};
 use crate::engine::Shared;
-use crate::execution::account_after;
+use crate::execution::state_after;
+use crate::inbox::{Inbox, Receiver};
 use crate::journal::{Entry, Journal};
 use crate::mailbox::{Input, Request};
 use crate::preparation::Preparations;
 use crate::reply::Reply;
 use crate::task::{BlockTask, version};
-use crate::tree::States;
+use crate::tree::{State, States};
 
 /// Milliseconds since the epoch.
 #[expect(
@@ -39,13 +38,15 @@ pub(crate) fn now_ms() -> u64 {
 pub(crate) struct Driver {
     pub(crate) core: Core,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) inputs: mpsc::Receiver<Input>,
+    /// Until the thread runs.
+    pub(crate) inputs: Option<Inbox<Input>>,
     pub(crate) publisher: Publisher<BlockTask>,
     pub(crate) ring: Ring<BlockTask>,
     pub(crate) preparations: Arc<Preparations>,
     pub(crate) journal: Journal,
     pub(crate) workers: Vec<JoinHandle<()>>,
     pub(crate) journal_thread: JoinHandle<()>,
+    pub(crate) keeper_thread: JoinHandle<()>,
     /// Credits that were spent beyond what there are: by recovery, and by finalizing a block with its ancestors.
     pub(crate) debt: u64,
     /// Whether an earlier build, too, waits for transactions.
@@ -88,10 +89,11 @@ impl Driver {
     }
 
     fn run(&mut self) {
+        let inputs = self.inputs.take().expect("the thread runs once").open();
         let mut effects = Vec::new();
         let mut course = Course::default();
         while !(course.closing && (course.broken || self.core.is_drained())) {
-            if let Some(input) = self.next_input() {
+            if let Some(input) = self.next_input(&inputs) {
                 self.take(input, &mut course, &mut effects);
             }
             self.core.on_tick(now_ms(), &mut effects);
@@ -101,13 +103,13 @@ impl Driver {
         self.perform(&mut effects);
     }
 
-    fn next_input(&self) -> Option<Input> {
+    fn next_input(&self, inputs: &Receiver<Input>) -> Option<Input> {
         let Some(at) = self.core.next_tick_ms() else {
             // A sender is in `shared`, so the queue never ends while this thread lives.
-            return self.inputs.recv().ok();
+            return inputs.recv();
         };
         let timeout = Duration::from_millis(at.saturating_sub(now_ms()));
-        self.inputs.recv_timeout(timeout).ok()
+        inputs.recv_timeout(timeout)
     }
 
     fn take(&mut self, input: Input, course: &mut Course, effects: &mut Vec<Effect>) {
@@ -251,6 +253,10 @@ impl Driver {
         if self.journal_thread.join().is_err() {
             tracing::error!("the journal thread panicked");
         }
+        // The journal was the only one who gave it work.
+        if self.keeper_thread.join().is_err() {
+            tracing::error!("the keeper of states panicked");
+        }
     }
 }
 
@@ -289,7 +295,8 @@ impl Shared {
         let Some(accounts) = core.head_accounts(&self.store) else {
             return tracing::error!("the state that the head settles is not held");
         };
-        self.set_accounts(accounts.clone());
+        let accounts = Arc::new(accounts);
+        self.accounts.store(Arc::clone(&accounts));
         let durable = self.board.read(|facts| facts.heights.finalized.height);
         let mut stale = 0;
         for block in added {
@@ -306,7 +313,9 @@ impl Shared {
         }
         let lost = removed.iter().rev();
         let transactions = lost.flat_map(|block| block.body.transactions.iter().cloned());
-        let taken = self.pool.take_back(transactions.collect(), &accounts);
+        let taken = self
+            .pool
+            .take_back(transactions.collect(), &Asked::new(&accounts));
         for (transaction, reason) in &taken.refused {
             tracing::debug!(%transaction, %reason, "a transaction of a lost block is not pooled again");
         }
@@ -317,14 +326,14 @@ impl Shared {
 }
 
 impl States for Shared {
-    fn account(&self, block: &Hash, address: &Address) -> Result<Account, StateFault> {
-        account_after(&self.store, block, address)
+    fn state(&self, block: &Hash) -> Result<Box<dyn State>, StateFault> {
+        Ok(Box::new(state_after(&self.store, block)?))
     }
 }
 
 impl KnownSignatures for Shared {
     fn contains(&self, transaction: &Hash) -> bool {
-        self.verified.contains(transaction)
+        self.verified.contains(&transaction.0)
     }
 }
 

@@ -1,11 +1,15 @@
 //! Events to many readers, none of whom can hold up the engine.
 //!
 //! Each subscriber has a bounded queue of its own. When it is full, events are counted instead of queued, and the
-//! count precedes the next event that fits ([`Event::Lagged`]).
+//! count precedes the next event that fits ([`Event::Lagged`]). Whoever publishes looks at the list of subscribers as it
+//! is; only who subscribes, or leaves, has it replaced.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvError, RecvTimeoutError, TryRecvError};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use arc_swap::ArcSwap;
 
 use crate::api::Event;
 
@@ -43,13 +47,13 @@ impl Subscription {
 
 struct Subscriber {
     events: mpsc::SyncSender<Event>,
-    missed: u64,
+    missed: AtomicU64,
 }
 
 /// The engine's end.
 #[derive(Default)]
 pub(crate) struct Broadcast {
-    subscribers: Mutex<Vec<Subscriber>>,
+    subscribers: ArcSwap<Vec<Arc<Subscriber>>>,
 }
 
 impl Broadcast {
@@ -57,32 +61,43 @@ impl Broadcast {
     pub(crate) fn subscribe(&self, buffer: usize) -> Subscription {
         // One more for the notice of lag.
         let (sender, receiver) = mpsc::sync_channel(buffer.max(1) + 1);
-        self.lock().push(Subscriber {
+        let subscriber = Arc::new(Subscriber {
             events: sender,
-            missed: 0,
+            missed: AtomicU64::new(0),
+        });
+        self.subscribers.rcu(|before| {
+            let mut subscribers = Vec::clone(before);
+            subscribers.push(Arc::clone(&subscriber));
+            subscribers
         });
         Subscription { events: receiver }
     }
 
     /// Tells everyone who still listens.
     pub(crate) fn publish(&self, event: &Event) {
-        self.lock().retain_mut(|subscriber| subscriber.offer(event));
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Subscriber>> {
-        // The list is valid between any two of its operations.
-        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
+        let subscribers = self.subscribers.load();
+        let gone: Vec<_> = subscribers.iter().filter(|one| !one.offer(event)).collect();
+        if gone.is_empty() {
+            return;
+        }
+        let is_gone = |one: &Arc<Subscriber>| gone.iter().any(|other| Arc::ptr_eq(one, other));
+        self.subscribers.rcu(|before| {
+            let stay = before.iter().filter(|one| !is_gone(one));
+            stay.cloned().collect::<Vec<_>>()
+        });
     }
 }
 
 impl Subscriber {
     /// Queues `event` or counts it as missed; `false` when nobody listens any more.
-    fn offer(&mut self, event: &Event) -> bool {
-        if self.missed > 0 {
-            match self.events.try_send(Event::Lagged { missed: self.missed }) {
-                Ok(()) => self.missed = 0,
+    fn offer(&self, event: &Event) -> bool {
+        // Whoever takes the count tells it, or puts it back.
+        let missed = self.missed.swap(0, Ordering::Relaxed);
+        if missed > 0 {
+            match self.events.try_send(Event::Lagged { missed }) {
+                Ok(()) => {}
                 Err(mpsc::TrySendError::Full(_)) => {
-                    self.missed += 1;
+                    self.missed.fetch_add(missed + 1, Ordering::Relaxed);
                     return true;
                 }
                 Err(mpsc::TrySendError::Disconnected(_)) => return false,
@@ -91,7 +106,7 @@ impl Subscriber {
         match self.events.try_send(event.clone()) {
             Ok(()) => true,
             Err(mpsc::TrySendError::Full(_)) => {
-                self.missed += 1;
+                self.missed.fetch_add(1, Ordering::Relaxed);
                 true
             }
             Err(mpsc::TrySendError::Disconnected(_)) => false,
@@ -128,7 +143,7 @@ mod tests {
         drop(broadcast.subscribe(4));
         let stays = broadcast.subscribe(4);
         broadcast.publish(&credit(1));
-        assert_eq!(broadcast.lock().len(), 1);
+        assert_eq!(broadcast.subscribers.load().len(), 1);
         assert_eq!(stays.try_recv(), Ok(credit(1)));
     }
 }

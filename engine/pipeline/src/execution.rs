@@ -105,7 +105,7 @@ pub(crate) fn keep(
         })?;
     let (gas_used, gas_charged) = (output.gas_used, output.gas_charged);
     Ok(Outcome {
-        receipts: output.receipts,
+        receipts: output.receipts.into(),
         gas_used,
         gas_charged,
     })
@@ -133,18 +133,22 @@ pub(crate) fn execute_whole(
     store: &Store,
     hash: Hash,
     block: &Block,
-) -> Result<(ExecutionReceipt, Vec<TransactionReceipt>), ExecuteError> {
+) -> Result<(ExecutionReceipt, Arc<[TransactionReceipt]>), ExecuteError> {
     let outcome = execute(executor, store, hash, block)?;
     let receipt = root(store, hash, block, &outcome)?;
     Ok((receipt, outcome.receipts))
 }
 
-/// An account after `block`.
-pub(crate) fn account_after(store: &Store, block: &Hash, address: &Address) -> Result<Account, StateFault> {
-    let view = store
+/// The state after `block`.
+pub(crate) fn state_after(store: &Store, block: &Hash) -> Result<View, StateFault> {
+    store
         .view(version(block))
-        .ok_or_else(|| StateFault(format!("the state after block {block} is not held any more")))?;
-    let record = view
+        .ok_or_else(|| StateFault(format!("the state after block {block} is not held any more")))
+}
+
+/// An account in a state.
+pub(crate) fn account_in(state: &View, address: &Address) -> Result<Account, StateFault> {
+    let record = state
         .get(&account_path(address))
         .map_err(|error| StateFault(error.to_string()))?;
     decode_account(record.as_deref(), address)

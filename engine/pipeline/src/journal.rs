@@ -3,17 +3,23 @@
 //! It takes blocks and executions from a queue, as many as are there, writes them in one commit, and then reports them in
 //! the order of the queue. A block is queued before it is published to the ring for anything but speculation, so its
 //! execution is queued after it: no receipt is durable before its body (protocol rule 18).
+//!
+//! Nobody waits for it. A worker that comes to a task's last stage leaves its claim here and goes; when what the task had
+//! to make durable is, the claim goes on to the keeper, and whoever has it last frees the slot.
 
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use millrace_ledger::{Batch, Ledger, LedgerError};
-use millrace_types::{Block, ExecutionReceipt, Hash, TransactionReceipt};
+use millrace_scheduler::Claim;
+use millrace_types::{Block, ExecutionReceipt, TransactionReceipt};
 
 use crate::api::{PluginFault, StopReason};
 use crate::core::{Executed, Finalized, Left};
+use crate::inbox::{Inbox, Receiver, Sender, inbox};
+use crate::keeper::Keeper;
 use crate::mailbox::{Input, Inputs};
+use crate::task::BlockTask;
 
 /// The most entries of one commit.
 const GROUP: usize = 256;
@@ -28,47 +34,62 @@ pub(crate) enum Entry {
         /// Of the last of them.
         certificate: Vec<u8>,
     },
-    /// A task leaves the ring with a block's execution. Reported as [`Input::Left`], before `done` is signalled: so
-    /// tasks that leave after it are reported after it.
-    Execution {
-        receipt: ExecutionReceipt,
-        receipts: Vec<TransactionReceipt>,
-        done: mpsc::SyncSender<()>,
+    /// A task leaves the ring, with the block's execution if that is to be durable. Reported as [`Input::Left`] before the
+    /// claim goes on to the keeper: so tasks that leave after it are reported after it.
+    Leaves {
+        claim: Claim<BlockTask>,
+        execution: Option<Execution>,
     },
-    /// A task leaves the ring, and there is nothing to write. Reported as [`Input::Left`].
-    Left { hash: Hash },
     /// The last entry.
     Close,
 }
 
+/// What a task's execution leaves to the ledger.
+#[derive(Debug)]
+pub(crate) struct Execution {
+    pub(crate) receipt: ExecutionReceipt,
+    pub(crate) receipts: Arc<[TransactionReceipt]>,
+}
+
 /// The queue's end for writers. Never blocks; what is in it is bounded by credits and by the ring.
 #[derive(Clone)]
-pub(crate) struct Journal(mpsc::Sender<Entry>);
+pub(crate) struct Journal(Sender<Entry>);
 
 impl Journal {
     /// Starts the thread.
     ///
     /// # Errors
     /// The system gave no thread.
-    pub(crate) fn start(ledger: Ledger, inputs: Inputs) -> std::io::Result<(Self, JoinHandle<()>)> {
-        let (sender, receiver) = mpsc::channel();
+    pub(crate) fn start(
+        ledger: Ledger,
+        keeper: Keeper,
+        inputs: Inputs,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (journal, entries) = Self::queue();
         let thread = thread::Builder::new()
             .name("millrace-journal".into())
-            .spawn(move || run(&ledger, &receiver, &inputs))?;
-        Ok((Self(sender), thread))
+            .spawn(move || run(&ledger, &keeper, &entries.open(), &inputs))?;
+        Ok((journal, thread))
+    }
+
+    /// The queue alone, as long as nobody writes what is in it.
+    pub(crate) fn queue() -> (Self, Inbox<Entry>) {
+        let (sender, inbox) = inbox();
+        (Self(sender), inbox)
     }
 
     /// Queues an entry. After a failed commit or [`Entry::Close`] it is dropped.
     pub(crate) fn push(&self, entry: Entry) {
-        drop(self.0.send(entry));
+        self.0.send(entry);
     }
 }
 
-fn run(ledger: &Ledger, entries: &mpsc::Receiver<Entry>, inputs: &Inputs) {
-    while let Ok(first) = entries.recv() {
+/// Writes what comes until [`Entry::Close`], until nobody is left who could queue anything, or until a commit fails.
+pub(crate) fn run(ledger: &Ledger, keeper: &Keeper, entries: &Receiver<Entry>, inputs: &Inputs) {
+    while let Some(first) = entries.recv() {
         let mut group = vec![first];
         while group.len() < GROUP
-            && let Ok(next) = entries.try_recv()
+            && let Some(next) = entries.try_recv()
         {
             group.push(next);
         }
@@ -79,7 +100,7 @@ fn run(ledger: &Ledger, entries: &mpsc::Receiver<Entry>, inputs: &Inputs) {
             return;
         }
         for entry in group {
-            report(entry, inputs);
+            report(entry, keeper, inputs);
         }
         if closing {
             return;
@@ -92,12 +113,12 @@ fn commit(ledger: &Ledger, group: &[Entry]) -> Result<(), LedgerError> {
     for entry in group {
         match entry {
             Entry::Body(block) => {
-                batch.block(Block::clone(block));
+                batch.block(Arc::clone(block));
             }
             Entry::Finalized { blocks, certificate } => {
                 for Finalized { block, body } in blocks {
                     if let Some(body) = body {
-                        batch.block(Block::clone(body));
+                        batch.block(Arc::clone(body));
                     }
                     batch.finalized(block.height, block.hash);
                 }
@@ -105,41 +126,38 @@ fn commit(ledger: &Ledger, group: &[Entry]) -> Result<(), LedgerError> {
                     batch.certificate(last.block.hash, certificate.clone());
                 }
             }
-            Entry::Execution {
-                receipt, receipts, ..
-            } => {
-                batch.execution(receipt.clone(), receipts.clone());
+            Entry::Leaves { execution, .. } => {
+                if let Some(Execution { receipt, receipts }) = execution {
+                    batch.execution(receipt.clone(), Arc::clone(receipts));
+                }
             }
-            Entry::Left { .. } | Entry::Close => {}
+            Entry::Close => {}
         }
     }
     ledger.commit(&batch)
 }
 
-fn report(entry: Entry, inputs: &Inputs) {
+fn report(entry: Entry, keeper: &Keeper, inputs: &Inputs) {
     match entry {
         Entry::Finalized { blocks, .. } => {
             for finalized in blocks {
                 inputs.send(Input::BodyDurable(finalized.block.hash));
             }
         }
-        Entry::Execution {
-            receipt,
-            receipts,
-            done,
-        } => {
-            let transactions = u32::try_from(receipts.len()).unwrap_or(u32::MAX);
+        Entry::Leaves { claim, execution } => {
+            if execution.is_some() {
+                claim.work.set_durable();
+            }
+            tracing::debug!(height = claim.height(), block = %claim.hash, purpose = ?claim.purpose, "left the ring");
             inputs.send(Input::Left(Left {
-                hash: receipt.block_hash,
-                executed: Some(Executed {
+                hash: claim.hash,
+                executed: execution.map(|Execution { receipt, receipts }| Executed {
                     receipt,
-                    transactions,
+                    transactions: u32::try_from(receipts.len()).unwrap_or(u32::MAX),
                 }),
             }));
-            // The worker that waits may be gone; then nobody needs to know.
-            let _ = done.send(());
+            keeper.take(claim);
         }
-        Entry::Left { hash } => inputs.send(Input::Left(Left { hash, executed: None })),
         Entry::Body(_) | Entry::Close => {}
     }
 }
@@ -148,7 +166,10 @@ fn stop_reason(error: &LedgerError, group: &[Entry]) -> StopReason {
     match error {
         LedgerError::ReceiptConflict { block } => {
             let ours = group.iter().find_map(|entry| match entry {
-                Entry::Execution { receipt, .. } if receipt.block_hash == *block => Some(receipt),
+                Entry::Leaves {
+                    execution: Some(Execution { receipt, .. }),
+                    ..
+                } if receipt.block_hash == *block => Some(receipt),
                 _ => None,
             });
             StopReason::Divergence {

@@ -14,7 +14,8 @@
 //!
 //! Reading order: [`api`] (the words), [`Engine`], [`admission`] (the one function that decides validity),
 //! [`builder`] and [`pressure`] (the proposer's policy), `tree`, `core` (the state machine without I/O: `core/dispatch`
-//! decides what is executed next, `core/head` moves the head), `driver` (its thread), `wakeups` (who is told that a build may succeed), `task` (a block in the ring), `stages` and `execution` (what workers do), `journal` (what is durable when), `recovery`, [`checkpoint`] (what
+//! decides what is executed next, `core/head` moves the head), `driver` (its thread), `wakeups` (who is told that a build may succeed),
+//! `task` (a block in the ring), `stages` and `execution` (what workers do), `journal` and `keeper` (what is durable when), `recovery`, [`checkpoint`] (what
 //! a new node begins with), and [`replay_check`] (the slow twin). The rules are those of `docs/spec/blocks.md`, rollback is in
 //! `docs/spec/rollback.md`, and why it is built like this in `docs/design/consensus-execution-pipelining.md`.
 //!
@@ -27,9 +28,34 @@
 //! - h - s(B) never passes K, whatever execution does;
 //! - every fault has a name and stops the engine from taking blocks; look-ups go on.
 //!
-//! Locks: the board and the pool's accounts (a copy under a lock, for readers), the set of verified transactions, that of
-//! transactions between pool and ledger, the list of subscribers, and the channels of the standard library into the ordering thread and the journal. None is
-//! held while anything is executed, hashed or written.
+//! # What locks and what allocates
+//!
+//! No stage takes a lock for a transaction, or allocates for one, but for what is named here
+//! (`tests/allocations.rs` counts). Words that change together are replaced as a whole (`arc-swap`), queues into a thread are
+//! lists without a lock (`inbox`), which transactions were verified is kept in [`millrace_scheduler::Recent`].
+//!
+//! | lock or channel | when | why |
+//! |---|---|---|
+//! | the pool's mutex | once for each transaction that is submitted, or asked about; once for each block that is built, or becomes head or final | the pool is one index over all senders; `millrace-mempool` holds it for look-ups in trees, never for a signature |
+//! | the lock of the state's tree of versions | a few times for each block: its parent's state, its own, the one that it settles; never for an account | the tree changes with each block; `millrace-state` holds it for no disk |
+//! | the ledger's own | once for each group of blocks | redb has one writer, which is the journal's thread |
+//! | a subscriber's channel, of the standard library: a ring without a lock, and a mutex around the list of who sleeps on it | for each event, a few for each block, and only while its reader sleeps | readers wait with the time limits of the standard library |
+//! | the channel of [`Reply::channel`], likewise | once for each request that was made with it | the caller chose to wait |
+//! | the handle's mutex around the thread to join | when the engine ends | |
+//!
+//! Lists of crossbeam's take no lock, but who takes from one waits for a sender that is between its two steps there.
+//!
+//! | allocation | when | why |
+//! |---|---|---|
+//! | an account's bytes | once for each transaction that is submitted, and once for each sender of a block | the state hands out bytes that outlast what they were read from |
+//! | lists of ids, of leaves and of receipts | once for each block, or as often as they double | their number is that of the transactions |
+//! | nodes of trees | one for some senders, or transactions taken out of the pool | what a sender has in flight, by address; what is left in the pool |
+//! | the signatures' library | for each chunk of 64 signatures: one for each signer, and lists that grow | it gathers a batch by signers |
+//! | the pool | nodes of trees, one for about three transactions that come in | it holds them |
+//! | the ledger | for each block its bytes; pages, about two for each transaction | a transaction is a row of the index of inclusions |
+//! | the state | for each block, and each value that it changes | overlays and nodes of the trie |
+//! | the executor | see `millrace-executor` | |
+//! | a segment of a queue | for each 31 messages; a chunk of signatures is one, all others are of blocks | |
 #![forbid(unsafe_code)]
 
 mod accounts;
@@ -44,7 +70,9 @@ mod driver;
 pub mod engine;
 mod events;
 mod execution;
+mod inbox;
 mod journal;
+mod keeper;
 mod mailbox;
 mod preparation;
 pub mod pressure;
@@ -61,7 +89,6 @@ mod team;
 mod testing;
 mod tree;
 mod under_way;
-mod verified;
 mod wakeups;
 
 pub use api::*;

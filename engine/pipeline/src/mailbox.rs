@@ -1,12 +1,12 @@
 //! The way into the ordering thread: a bounded queue of requests, and the credits of finalized blocks.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc;
 
 use millrace_types::{Block, Hash};
 
 use crate::api::{BuildAnswer, BuildRequest, SetHeadAnswer, StopReason, ValidateAnswer};
 use crate::core::Left;
+use crate::inbox::{Inbox, Sender, inbox};
 use crate::reply::Reply;
 
 /// A request to the ordering thread.
@@ -47,12 +47,12 @@ pub(crate) enum Input {
 
 /// The sending end for the engine's own threads, whose messages are bounded by what is in flight. Never blocks.
 #[derive(Clone)]
-pub(crate) struct Inputs(mpsc::Sender<Input>);
+pub(crate) struct Inputs(Sender<Input>);
 
 impl Inputs {
     /// Sends. Once the ordering thread has ended, nobody is told.
     pub(crate) fn send(&self, input: Input) {
-        drop(self.0.send(input));
+        self.0.send(input);
     }
 }
 
@@ -65,8 +65,8 @@ pub(crate) struct Mailbox {
 
 impl Mailbox {
     /// A mailbox that holds `bound` requests, beside messages of the engine's own threads.
-    pub(crate) fn new(bound: usize) -> (Self, Inputs, mpsc::Receiver<Input>) {
-        let (sender, receiver) = mpsc::channel();
+    pub(crate) fn new(bound: usize) -> (Self, Inputs, Inbox<Input>) {
+        let (sender, inbox) = inbox();
         let inputs = Inputs(sender);
         (
             Self {
@@ -75,7 +75,7 @@ impl Mailbox {
                 bound,
             },
             inputs,
-            receiver,
+            inbox,
         )
     }
 

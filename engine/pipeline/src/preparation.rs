@@ -2,7 +2,7 @@
 //!
 //! A block whose signatures this node has not seen waits for its verdict, as one waits for execution, while its
 //! transactions are checked a chunk at a time by whoever has nothing more urgent to do. What was checked is remembered
-//! ([`Verified`]), so the verdict finds all of it known; a signature that does not verify is not, and the verdict names it.
+//! ([`Recent`]), so the verdict finds all of it known; a signature that does not verify is not, and the verdict names it.
 //!
 //! Nothing here decides anything: a block that is not prepared, or whose transactions were forgotten meanwhile, is checked
 //! by the verdict itself.
@@ -12,11 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_queue::SegQueue;
-use millrace_scheduler::Crew;
+use millrace_scheduler::{Crew, Recent};
 use millrace_types::{Block, Hash, SignedTransaction, keys};
 
 use crate::mailbox::{Input, Inputs};
-use crate::verified::Verified;
 
 /// Signatures of one batch: enough that batching pays, few enough that several workers share a block.
 const CHUNK: usize = 64;
@@ -55,13 +54,13 @@ impl Preparations {
 
     /// Whether workers should check the block's signatures: there are some, and as far as a few of them tell they are not
     /// known.
-    pub(crate) fn pays(block: &Block, verified: &Verified) -> bool {
+    pub(crate) fn pays(block: &Block, verified: &Recent) -> bool {
         let transactions = &block.body.transactions;
         transactions.len() >= LEAST_TRANSACTIONS
             && transactions
                 .iter()
                 .step_by(transactions.len() / SAMPLES)
-                .any(|signed| !verified.contains(&signed.hash()))
+                .any(|signed| !verified.contains(&signed.hash().0))
     }
 
     /// Lets workers check the block's signatures. [`Input::Prepared`] tells that they have.
@@ -85,7 +84,7 @@ impl Preparations {
     }
 
     /// Checks one chunk, if there is one.
-    pub(crate) fn step(&self, verified: &Verified, inputs: &Inputs) -> bool {
+    pub(crate) fn step(&self, verified: &Recent, inputs: &Inputs) -> bool {
         let Some(Chunk { of, from }) = self.chunks.pop() else {
             return false;
         };
@@ -102,11 +101,11 @@ impl Preparations {
 }
 
 /// Remembers those that verify.
-fn check(chunk: &[SignedTransaction], verified: &Verified) {
+fn check(chunk: &[SignedTransaction], verified: &Recent) {
     let unknown: Vec<(Hash, &SignedTransaction)> = chunk
         .iter()
         .map(|signed| (signed.hash(), signed))
-        .filter(|(hash, _)| !verified.contains(hash))
+        .filter(|(hash, _)| !verified.contains(&hash.0))
         .collect();
     let signed = unknown.iter().map(|(_, signed)| *signed);
     let good = match keys::verify_batch(signed) {
@@ -114,6 +113,6 @@ fn check(chunk: &[SignedTransaction], verified: &Verified) {
         Err(error) => error.index,
     };
     for (hash, _) in &unknown[..good] {
-        verified.insert(*hash);
+        verified.insert(&hash.0);
     }
 }

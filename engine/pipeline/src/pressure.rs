@@ -30,6 +30,8 @@ use millrace_types::{ChainSpec, Gas};
 const HYSTERESIS: u64 = 2;
 /// However long blocks take, the ladder asks for no more than this between them; then the K rule is the brake.
 const MAX_PACE_MS: u64 = 10_000;
+/// Quarters of the span above the usual lag: shrink over two, delay, empty.
+const RUNGS: u64 = 4;
 /// Blocks shrink at most to 1 / 2^this of their limits.
 const MAX_SHRINK: u8 = 6;
 
@@ -268,14 +270,23 @@ impl Ladder {
         if excess == 0 || span == 0 {
             return Rung::Open;
         }
+        if span < RUNGS && excess <= span {
+            // Where a rung would be less than a block of lag, blocks shrink up to K: the K rule is near, and brakes in the
+            // rhythm of execution, while emptiness would let it run dry.
+            return shrink(excess);
+        }
         // excess / span in quarters, rounded up: 1..=4, and more once the lag is beyond K (execution only).
-        match (excess.saturating_mul(4)).div_ceil(span) {
-            0..=2 => Rung::Shrink {
-                steps: u8::try_from(excess).map_or(MAX_SHRINK, |steps| steps.min(MAX_SHRINK)),
-            },
+        match (excess.saturating_mul(RUNGS)).div_ceil(span) {
+            0..=2 => shrink(excess),
             3 => Rung::Delay,
             _ => Rung::Empty,
         }
+    }
+}
+
+fn shrink(excess: u64) -> Rung {
+    Rung::Shrink {
+        steps: u8::try_from(excess).map_or(MAX_SHRINK, |steps| steps.min(MAX_SHRINK)),
     }
 }
 

@@ -8,6 +8,7 @@ use millrace_executor::{BlockContext, ExecutionError, ReadOnlyCall, ReadOnlyOutc
 use millrace_ledger::{Ledger, LedgerError};
 use millrace_types::{Block, ChainSpec, ExecutionReceipt, Hash, Header, Height, TransactionReceipt};
 
+use crate::accounts::Asked;
 use crate::api::{
     BlockId, BlockRef, Counters, EngineStatus, Heights, LocatedTransaction, StateAt, StateError, Tag,
     TransactionStatus,
@@ -222,7 +223,7 @@ impl Engine {
         }
         // One that lost its block may be on its way into another one.
         let shared = self.shared();
-        match shared.pool.status(hash, &shared.accounts()) {
+        match shared.pool.status(hash, &Asked::new(&shared.accounts())) {
             Some(None) => return Ok(TransactionStatus::Pooled),
             Some(Some(reason)) => return Ok(TransactionStatus::Held { reason }),
             None if shared.under_way.contains(hash) => return Ok(TransactionStatus::Pooled),

@@ -9,27 +9,26 @@
 //! and abandoned tasks are the exception: nobody waits for what they find, and the block that they were at is executed
 //! again if it counts one day.
 //!
-//! Every task leaves the ring by one entry of the journal, so the ordering thread hears of all of them in their order.
+//! Every task leaves the ring by one entry of the journal, so the ordering thread hears of all of them in their order. The
+//! stage *Persist* is that entry: the worker hands its claim over with it and never waits for the disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use millrace_executor::{Executor, required_stack_bytes};
-use millrace_scheduler::{Claim, Ring, Stage, Worker};
+use millrace_scheduler::{Claim, Recent, Ring, Stage, Worker};
 use millrace_state::Store;
 
 use crate::api::StopReason;
 use crate::execution;
-use crate::journal::{Entry, Journal};
+use crate::journal::{Entry, Execution, Journal};
 use crate::mailbox::{Input, Inputs};
 use crate::preparation::Preparations;
-use crate::task::{BlockTask, Outcome, Purpose, version};
+use crate::task::{BlockTask, Outcome, Purpose};
 use crate::team::Team;
-use crate::verified::Verified;
 
 /// What workers work with.
 #[derive(Clone)]
@@ -40,7 +39,7 @@ pub(crate) struct Workshop {
     pub(crate) store: Store,
     pub(crate) journal: Journal,
     pub(crate) preparations: Arc<Preparations>,
-    pub(crate) verified: Arc<Verified>,
+    pub(crate) verified: Arc<Recent>,
     pub(crate) inputs: Inputs,
     /// How often a block was executed, speculation counted.
     pub(crate) executions: Arc<AtomicU64>,
@@ -53,10 +52,8 @@ pub(crate) struct Workshop {
 enum StageError {
     #[error(transparent)]
     Execute(#[from] execution::ExecuteError),
-    #[error("the journal has ended")]
-    JournalEnded,
-    #[error("the state after block {0} cannot be kept: {1}")]
-    Keep(millrace_types::Hash, String),
+    #[error("block {0} counts and came to its last stage without a receipt")]
+    NoReceipt(millrace_types::Hash),
     #[error("the {0} stage panicked at block {1}: {2}")]
     Panicked(&'static str, millrace_types::Hash, String),
 }
@@ -116,36 +113,43 @@ impl Workshop {
         }
     }
 
-    fn claim(&self, stages: &[Stage]) -> Option<Claim<'_, BlockTask>> {
+    fn claim(&self, stages: &[Stage]) -> Option<Claim<BlockTask>> {
         stages.iter().find_map(|stage| self.ring.claim(*stage))
     }
 
-    fn handle(&self, worker: &Worker, claim: Claim<'_, BlockTask>) {
+    fn handle(&self, worker: &Worker, claim: Claim<BlockTask>) {
+        if claim.stage() == Stage::Persist {
+            return match to_be_kept(&claim) {
+                Ok(execution) => self.journal.push(Entry::Leaves { claim, execution }),
+                Err(error) => self.fault(&error),
+            };
+        }
         if claim.is_abandoned() {
-            if claim.stage() == Stage::Persist {
-                self.journal.push(Entry::Left { hash: claim.hash });
-            }
             return claim.complete();
         }
         match self.run(worker, &claim) {
             Ok(()) => claim.complete(),
-            Err(error) if claim.stage() < Stage::Persist && is_unwanted(&claim) => {
+            Err(error) if is_unwanted(&claim) => {
                 tracing::debug!(%error, "work on a block that does not count came to nothing");
                 claim.complete();
             }
-            Err(error) => self.inputs.send(Input::Fault(StopReason::NodeFault {
-                what: error.to_string(),
-            })),
+            Err(error) => self.fault(&error),
         }
     }
 
+    /// A claim is dropped: nothing behind it moves any more.
+    fn fault(&self, error: &StageError) {
+        self.inputs.send(Input::Fault(StopReason::NodeFault {
+            what: error.to_string(),
+        }));
+    }
+
     /// One stage of one block; a panic is a failure like any other.
-    fn run(&self, worker: &Worker, claim: &Claim<'_, BlockTask>) -> Result<(), StageError> {
+    fn run(&self, worker: &Worker, claim: &Claim<BlockTask>) -> Result<(), StageError> {
         let (stage, name) = match claim.stage() {
-            Stage::Prepare => return Ok(()),
+            Stage::Prepare | Stage::Persist => return Ok(()),
             Stage::Execute => (Self::execute as fn(&Self, &Worker, &BlockTask) -> _, "execute"),
             Stage::Root => (Self::root as fn(&Self, &Worker, &BlockTask) -> _, "root"),
-            Stage::Persist => (Self::persist as fn(&Self, &Worker, &BlockTask) -> _, "persist"),
         };
         catch_unwind(AssertUnwindSafe(|| stage(self, worker, claim))).unwrap_or_else(|panic| {
             let what = panic.downcast_ref::<String>().map(String::as_str);
@@ -204,47 +208,27 @@ impl Workshop {
         set.expect("a root is computed once");
         Ok(())
     }
+}
 
-    /// Receipt, then state record; then finality moves in the store, which drops what is no longer needed.
-    fn persist(&self, _worker: &Worker, task: &BlockTask) -> Result<(), StageError> {
-        let is_new = task.purpose > Purpose::Speculation && !task.work.is_durable();
-        if is_new {
-            self.keep_receipt(task)?;
-        } else {
-            self.journal.push(Entry::Left { hash: task.hash });
-        }
-        if task.purpose == Purpose::Final {
-            let keep = |error: String| StageError::Keep(task.hash, error);
-            self.store
-                .persist(version(&task.hash))
-                .map_err(|error| keep(error.to_string()))?;
-            self.store
-                .set_finalized(version(&task.hash))
-                .map_err(|error| keep(error.to_string()))?;
-        }
-        tracing::debug!(height = task.height(), block = %task.hash, purpose = ?task.purpose, "executed");
-        Ok(())
+/// What a task has to make durable: the receipt of a block that counts, unless it is already.
+fn to_be_kept(claim: &Claim<BlockTask>) -> Result<Option<Execution>, StageError> {
+    let (purpose, work) = (claim.purpose, &claim.work);
+    if claim.is_abandoned() || purpose == Purpose::Speculation || work.is_durable() {
+        return Ok(None);
     }
-
-    fn keep_receipt(&self, task: &BlockTask) -> Result<(), StageError> {
-        let receipt = task.work.receipt.get();
-        let outcome = task.work.outcome.get();
-        let (done, durable) = mpsc::sync_channel(1);
-        self.journal.push(Entry::Execution {
-            receipt: receipt.expect("a root is computed before it is kept").clone(),
-            receipts: outcome
-                .expect("a block is executed before it is kept")
-                .receipts
-                .clone(),
-            done,
-        });
-        durable.recv().map_err(|_| StageError::JournalEnded)?;
-        task.work.set_durable();
-        Ok(())
+    match (work.receipt.get(), work.outcome.get()) {
+        (Some(receipt), Some(outcome)) => Ok(Some(Execution {
+            receipt: receipt.clone(),
+            receipts: Arc::clone(&outcome.receipts),
+        })),
+        _ => Err(StageError::NoReceipt(claim.hash)),
     }
 }
 
 /// Whether nobody waits for what a stage finds.
-fn is_unwanted(claim: &Claim<'_, BlockTask>) -> bool {
+fn is_unwanted(claim: &Claim<BlockTask>) -> bool {
     claim.is_abandoned() || claim.purpose == Purpose::Speculation
 }
+
+#[cfg(test)]
+mod tests;

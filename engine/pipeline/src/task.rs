@@ -68,7 +68,7 @@ impl Work {
 /// What execution leaves beside the changes, which are in the store.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    pub(crate) receipts: Vec<TransactionReceipt>,
+    pub(crate) receipts: Arc<[TransactionReceipt]>,
     pub(crate) gas_used: Gas,
     pub(crate) gas_charged: Gas,
 }

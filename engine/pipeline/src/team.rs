@@ -5,6 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 
 use arc_swap::ArcSwapOption;
 use millrace_executor::parallel::{ParallelBlock, ParallelError, Spare, Step};
@@ -59,18 +60,23 @@ impl<S: StateReader + Send + Sync> Team<S> {
         matches!(self.with_job(step), Some(Ok(Step::Done)))
     }
 
-    /// Whether [`Self::help`] may find something.
+    /// Whether [`Self::help`] may find something. What is over is no news: its leader may be at another stage, and helpers
+    /// would turn until it comes back.
     pub(crate) fn has_news(&self) -> bool {
-        self.with_job(Job::<S>::has_news).unwrap_or(false)
+        let has_news = |job: &Job<S>| !job.is_over() && job.has_news();
+        self.with_job(has_news).unwrap_or(false)
     }
 
     fn with_job<R>(&self, look: impl FnOnce(&Job<S>) -> R) -> Option<R> {
         let held = self.job.load();
         let job = held.as_ref()?;
-        let (seen, is_over) = (look(job), job.is_over());
+        let seen = look(job);
         drop(held);
-        if is_over {
-            // The leader waits for the last who holds the block, which may have been this.
+        // The leader waits for the last who holds the block, which may have been this. It takes the block away first, and
+        // then looks who holds it; here it is the other way round, so one of both sees the other. That the block was not
+        // over a moment ago says nothing: its last transaction may have been another's.
+        fence(Ordering::SeqCst);
+        if self.job.load().is_none() {
             self.crew.wake_all();
         }
         Some(seen)

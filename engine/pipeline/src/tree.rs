@@ -7,14 +7,17 @@
 //! Invariants: a node's parent is in the tree, but for the lowest; verdicts never change once found; heights grow by
 //! one along a branch; a node with a receipt has its state in the store, and so have its ancestors.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use millrace_state::View;
 use millrace_types::state::Account;
 use millrace_types::{Address, Block, ExecutionReceipt, Hash, Height};
 
 use crate::admission::{Branch, Invalid, Spending, StateFault, Summary};
 use crate::api::BlockRef;
+use crate::execution::account_in;
 use crate::task::Work;
 
 /// What is known of a block's validity.
@@ -200,6 +203,7 @@ impl Tree {
             lowest,
             ancestors,
             states,
+            state: OnceCell::new(),
         })
     }
 
@@ -317,11 +321,26 @@ impl Tree {
 
 /// States of executed blocks.
 pub(crate) trait States {
-    /// An account after `block`.
+    /// The state after `block`.
     ///
     /// # Errors
     /// What failed: a fault of this node.
-    fn account(&self, block: &Hash, address: &Address) -> Result<Account, StateFault>;
+    fn state(&self, block: &Hash) -> Result<Box<dyn State>, StateFault>;
+}
+
+/// One state, as admission looks at it.
+pub(crate) trait State {
+    /// An account; the default one where there is none.
+    ///
+    /// # Errors
+    /// What failed: a fault of this node.
+    fn account(&self, address: &Address) -> Result<Account, StateFault>;
+}
+
+impl State for View {
+    fn account(&self, address: &Address) -> Result<Account, StateFault> {
+        account_in(self, address)
+    }
 }
 
 /// A branch of the tree, from its tip down to what the tip settles.
@@ -329,6 +348,8 @@ pub(crate) struct TreeBranch<'a> {
     lowest: Height,
     ancestors: Vec<&'a Node>,
     states: &'a dyn States,
+    /// The state that was asked first, after which block: a verdict asks one, for every sender.
+    state: OnceCell<(Height, Box<dyn State>)>,
 }
 
 impl TreeBranch<'_> {
@@ -368,6 +389,12 @@ impl Branch for TreeBranch<'_> {
         let node = self
             .at(height)
             .ok_or_else(|| StateFault(format!("height {height} is not in the fork tree")))?;
-        self.states.account(&node.hash, address)
+        if let Some((_, state)) = self.state.get().filter(|(of, _)| *of == height) {
+            return state.account(address);
+        }
+        let state = self.states.state(&node.hash)?;
+        let account = state.account(address);
+        let _ = self.state.set((height, state));
+        account
     }
 }

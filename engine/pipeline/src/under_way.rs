@@ -4,14 +4,18 @@
 //! is durable. In between it is here, so that nobody who asks where it is hears "unknown".
 
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use millrace_types::{Block, Hash, Height, SignedTransaction};
 
 /// Transactions of blocks of the head chain above the finalized block that is durable, by height and block, in the order
-/// of their ids. As many blocks as there are unfinalized or in flight.
+/// of their ids. As many blocks as there are unfinalized or in flight. The ordering thread alone writes: it puts a changed
+/// copy of the list in the place of the old one.
 #[derive(Default)]
-pub(crate) struct UnderWay(RwLock<BTreeMap<(Height, Hash), Vec<Hash>>>);
+pub(crate) struct UnderWay(ArcSwap<Blocks>);
+
+type Blocks = BTreeMap<(Height, Hash), Arc<[Hash]>>;
 
 impl UnderWay {
     /// A block's transactions are about to leave the pool.
@@ -23,25 +27,32 @@ impl UnderWay {
             .map(SignedTransaction::hash)
             .collect();
         ids.sort_unstable();
-        let mut blocks = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        blocks.insert((block.header.height, block.hash()), ids);
+        self.change(|blocks| {
+            blocks.insert((block.header.height, block.hash()), ids.into());
+        });
     }
 
     /// A block is on the head chain no longer: its transactions are in the pool again, or nowhere.
     pub(crate) fn remove(&self, block: &Block) {
-        let mut blocks = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        blocks.remove(&(block.header.height, block.hash()));
+        self.change(|blocks| {
+            blocks.remove(&(block.header.height, block.hash()));
+        });
     }
 
     /// Bodies up to this height are durable.
     pub(crate) fn remove_up_to(&self, height: Height) {
-        let mut blocks = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        *blocks = blocks.split_off(&(height + 1, Hash::ZERO));
+        self.change(|blocks| *blocks = blocks.split_off(&(height + 1, Hash::ZERO)));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Blocks)) {
+        let mut blocks = Blocks::clone(&self.0.load());
+        change(&mut blocks);
+        self.0.store(Arc::new(blocks));
     }
 
     /// Whether a transaction is here.
     pub(crate) fn contains(&self, transaction: &Hash) -> bool {
-        let blocks = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let blocks = self.0.load();
         blocks.values().any(|ids| ids.binary_search(transaction).is_ok())
     }
 }

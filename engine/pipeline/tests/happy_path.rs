@@ -4,8 +4,9 @@
 mod common;
 
 use common::*;
-use millrace_pipeline::{EngineConfig, Event, NotNow, TransactionStatus};
-use millrace_types::{ChainSpec, Commitment, Hash};
+use millrace_pipeline::{Engine, EngineConfig, Event, NotNow, TransactionStatus};
+use millrace_types::{ChainSpec, Commitment, Hash, SignedTransaction};
+use proptest::prelude::*;
 
 const ROUNDS: u64 = 12;
 
@@ -102,4 +103,45 @@ fn an_idle_chain_proposes_nothing_and_is_told_when_there_is_work() {
         .unwrap();
     chain.wait_for(|event| *event == Event::Work);
     assert!(matches!(chain.turn(), Turn::Block(_)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// Good ones, and every kind of refusal that there is before the pool, in any mixture.
+    #[test]
+    fn transactions_that_are_submitted_together_get_the_answers_that_they_get_alone(
+        kinds in prop::collection::vec((0..ACCOUNTS, 0..24_u8, 0..512_usize), 0..150),
+    ) {
+        let (alone, together) = (engine(), engine());
+        let mut submitted: Vec<SignedTransaction> = Vec::new();
+        for (index, (sender, kind, bit)) in (0..).zip(kinds) {
+            let mut signed = transfer(sender, index / 20, address(1), 1);
+            match kind {
+                0 => signed.signature[bit / 8] ^= 1 << (bit % 8),
+                1 => signed.transaction.chain_id += 1,
+                2 => signed.transaction.gas_limit = 1,
+                3 => signed.transaction.nonce += 1,
+                4 => signed = submitted.last().cloned().unwrap_or(signed),
+                _ => {}
+            }
+            submitted.push(signed);
+        }
+        let expected: Vec<_> = submitted
+            .iter()
+            .map(|signed| alone.submit_transaction(signed.clone()))
+            .collect();
+        let found = together.submit_transactions(submitted.clone());
+        prop_assert_eq!(format!("{found:?}"), format!("{expected:?}"));
+        prop_assert_eq!(together.pool(), alone.pool());
+        // What is known already is not checked again, and what was refused is refused again.
+        let again = together.submit_transactions(submitted);
+        prop_assert!(again.iter().map(Result::is_ok).eq(expected.iter().map(Result::is_ok)));
+        alone.stop();
+        together.stop();
+    }
+}
+
+fn engine() -> Engine {
+    Chain::in_memory(spec(), EngineConfig::default()).engine
 }

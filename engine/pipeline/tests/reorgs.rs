@@ -331,7 +331,7 @@ fn a_head_is_refused_by_name_and_the_old_one_stays() {
 }
 
 #[test]
-fn a_head_chain_longer_than_the_cap_is_refused_and_side_branches_go_first() {
+fn a_head_chain_grows_at_the_expense_of_side_branches_and_longer_than_the_cap_is_a_plugin_fault() {
     let config = EngineConfig {
         max_unfinalized_blocks: 6,
         ..EngineConfig::default()
@@ -361,19 +361,60 @@ fn a_head_chain_longer_than_the_cap_is_refused_and_side_branches_go_first() {
         chain.set_head(block),
         SetHeadAnswer::Refused(HeadRefused::Unknown { block })
     );
+    // Importing one more is no fault: a peer may have made it. Finality makes room.
     chain.import(model.block(&head[6]));
-    let reason = HeadRefused::TooLong {
-        block: head[6],
-        height: 7,
-        finalized: 0,
-        limit: 6,
-    };
-    assert_eq!(chain.set_head(head[6]), SetHeadAnswer::Refused(reason));
-    // Finality makes room.
+    chain.settle_requests();
+    assert_eq!(chain.engine.status(), EngineStatus::Running);
     chain.finalize_known(model.reference(&head[1]));
     chain.wait_until_finalized(2);
     chain.import(model.block(&head[6]));
     chain.move_to(head[6]);
+    // With nothing more finalized, the next but one is too many: to import, and to ask for it as head.
+    let more = model.branch(&head[6], 2, 1);
+    import(&chain, &model, &more);
+    chain.move_to(more[0]);
+    let fault = StopReason::PluginFault(PluginFault::HeadTooLong {
+        block: more[1],
+        height: 9,
+        finalized: 2,
+        limit: 6,
+    });
+    assert_eq!(chain.set_head(more[1]), SetHeadAnswer::Stopped(fault.clone()));
+    assert_eq!(chain.wait_until_stopped(), fault);
+    assert_eq!(
+        chain.engine.heights().head,
+        model.reference(&more[0]),
+        "the head stays"
+    );
+    assert!(
+        chain.engine.state_at(BlockId::Hash(head[2])).is_ok(),
+        "reads go on"
+    );
+}
+
+/// What there is no room for beside the head chain is refused, and comes to nothing else.
+#[test]
+fn a_side_branch_without_room_is_refused_and_the_engine_goes_on() {
+    let config = EngineConfig {
+        max_unfinalized_blocks: 6,
+        ..EngineConfig::default()
+    };
+    let (mut model, mut chain) = both(config);
+    let genesis = model.genesis;
+    let (head, side) = (model.branch(&genesis, 4, 1), model.branch(&genesis, 3, 2));
+    import(&chain, &model, &head);
+    chain.move_to(head[3]);
+    chain.wait_until_executed_to(head[3]);
+    import(&chain, &model, &side);
+    let reason = HeadRefused::TooLong {
+        block: side[2],
+        height: 3,
+        finalized: 0,
+        limit: 6,
+    };
+    assert_eq!(chain.set_head(side[2]), SetHeadAnswer::Refused(reason));
+    assert_eq!(chain.engine.status(), EngineStatus::Running);
+    assert_eq!(chain.engine.heights().head, model.reference(&head[3]));
 }
 
 #[test]

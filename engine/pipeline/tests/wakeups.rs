@@ -63,7 +63,12 @@ fn a_clock_that_was_set_back_does_not_stop_a_chain_under_pressure() {
         slow_execution_ms: 20,
         ..EngineConfig::default()
     };
-    let mut chain = Chain::in_memory(spec(), config);
+    // Room for a rung that asks for a distance.
+    let spec = ChainSpec {
+        max_receipt_lag: 8,
+        ..spec()
+    };
+    let mut chain = Chain::in_memory(spec, config);
     submit_rounds(&chain, 0, 20);
     let mut is_pressed = false;
     loop {

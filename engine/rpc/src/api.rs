@@ -92,8 +92,8 @@ pub trait Millrace {
     async fn call(&self, request: CallRequest, block: Option<BlockReference>) -> RpcResult<CallResult>;
 
     /// Takes a signed transaction; answers admission problems at once and by name.
-    #[method(name = "sendTransaction", blocking)]
-    fn send_transaction(&self, transaction: Bytes) -> RpcResult<Hash>;
+    #[method(name = "sendTransaction")]
+    async fn send_transaction(&self, transaction: Bytes) -> RpcResult<Hash>;
 
     /// Numbered notifications.
     #[subscription(name = "subscribe" => "notification", unsubscribe = "unsubscribe", item = Notification)]

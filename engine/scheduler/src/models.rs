@@ -7,7 +7,8 @@ use std::num::NonZeroUsize;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
 
-use crate::{Claim, Ring, Stage, Worker, ring};
+use crate::recent::Id;
+use crate::{Claim, Recent, Ring, Stage, Worker, ring};
 
 fn slots(n: usize) -> NonZeroUsize {
     NonZeroUsize::new(n).expect("not zero")
@@ -20,11 +21,7 @@ fn model(run: impl Fn() + Sync + Send + 'static) {
 }
 
 /// As the pipeline's workers do: claims, and sleeps while there is nothing to claim.
-fn wait_for_work<'a>(
-    ring: &'a Ring<AtomicU64>,
-    worker: &Worker,
-    stages: &[Stage],
-) -> Option<Claim<'a, AtomicU64>> {
+fn wait_for_work(ring: &Ring<AtomicU64>, worker: &Worker, stages: &[Stage]) -> Option<Claim<AtomicU64>> {
     loop {
         if let Some(claim) = stages.iter().rev().find_map(|stage| ring.claim(*stage)) {
             return Some(claim);
@@ -210,5 +207,66 @@ fn completing_a_stage_wakes_a_worker_for_the_next() {
         claim.complete();
         // Loom reports a deadlock if the worker sleeps for ever.
         worker.join().expect("no panic");
+    });
+}
+
+/// A claim that its worker handed to another thread, as for a wait for the disk: the worker sleeps, takes the stage's
+/// next task once the other thread has completed the first, and the freed slot is used again.
+#[test]
+fn a_claim_is_completed_by_another_thread_and_the_stage_goes_on() {
+    model(|| {
+        let (mut publisher, ring) = ring::<AtomicU64>(slots(2));
+        for task in 0..2 {
+            publisher.publish(AtomicU64::new(task)).expect("room");
+            for stage in [Stage::Prepare, Stage::Execute, Stage::Root] {
+                ring.claim(stage).expect("alone").complete();
+            }
+        }
+        let claim = ring.claim(Stage::Persist).expect("alone");
+        assert!(ring.claim(Stage::Persist).is_none(), "the stage is taken");
+        let disk = thread::spawn(move || {
+            assert_eq!(claim.load(Ordering::Relaxed), 0);
+            claim.complete();
+        });
+        let worker = {
+            let ring = ring.clone();
+            thread::spawn(move || {
+                let worker = ring.register().expect("a free bed");
+                let claim = wait_for_work(&ring, &worker, &[Stage::Persist]).expect("never closed");
+                assert_eq!((claim.sequence(), claim.load(Ordering::Relaxed)), (1, 1));
+                claim.complete();
+            })
+        };
+        let early = publisher.publish(AtomicU64::new(2));
+        disk.join().expect("no assertion failed");
+        if let Err(full) = early {
+            publisher.publish(full.0).expect("the slot is free now");
+        }
+        // Loom reports a deadlock if the worker sleeps for ever.
+        worker.join().expect("no assertion failed");
+    });
+}
+
+/// An id that takes an older one's place: a look-up finds one of them whole, or nothing.
+#[test]
+fn an_id_that_is_half_written_is_not_found() {
+    fn id(words: [u8; 4]) -> Id {
+        std::array::from_fn(|index| words[index / 8])
+    }
+    model(|| {
+        let set = loom::sync::Arc::new(Recent::new(1));
+        // Both places.
+        set.insert(&id([1; 4]));
+        set.insert(&id([1; 4]));
+        let writer = {
+            let set = loom::sync::Arc::clone(&set);
+            thread::spawn(move || set.insert(&id([2; 4])))
+        };
+        for mixture in [[1, 1, 2, 2], [2, 2, 1, 1]] {
+            assert!(!set.contains(&id(mixture)));
+        }
+        assert!(set.contains(&id([1; 4])), "one place was not written to");
+        writer.join().expect("no panic");
+        assert!(set.contains(&id([2; 4])));
     });
 }

@@ -32,7 +32,13 @@ struct Beds {
 pub struct Crew(Arc<Beds>);
 
 /// The most workers that one crew knows.
-pub const MAX_WORKERS: usize = if cfg!(loom) { 2 } else { 256 };
+pub const MAX_WORKERS: usize = if cfg!(loom) {
+    2
+} else if cfg!(shuttle) {
+    8
+} else {
+    256
+};
 
 impl Default for Crew {
     fn default() -> Self {
@@ -153,16 +159,37 @@ impl Worker {
 
     /// Sleeps until `is_ready` may have become true or the crew is closed. Spurious returns are harmless: look again.
     pub fn park_unless(&self, is_ready: impl Fn() -> bool) {
+        let Some(bed) = self.announce(is_ready) else {
+            return;
+        };
+        while bed.state.load(Ordering::Acquire) == PARKED {
+            thread::park();
+        }
+    }
+
+    /// The same, for this long at most.
+    #[cfg(not(loom))]
+    pub fn park_unless_for(&self, longest: std::time::Duration, is_ready: impl Fn() -> bool) {
+        let Some(bed) = self.announce(is_ready) else {
+            return;
+        };
+        if bed.state.load(Ordering::Acquire) == PARKED {
+            thread::park_timeout(longest);
+        }
+        // Nobody has to wake it any more. Who is about to leaves a token, with which the next sleep looks once more.
+        bed.state.store(AWAKE, Ordering::Release);
+    }
+
+    /// Says that it parks, and looks once more; `None` when it need not.
+    fn announce(&self, is_ready: impl Fn() -> bool) -> Option<&Bed> {
         let bed = &self.beds.beds[self.index];
         bed.state.store(PARKED, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         if is_ready() || self.beds.is_closed() {
             bed.state.store(AWAKE, Ordering::Release);
-            return;
+            return None;
         }
-        while bed.state.load(Ordering::Acquire) == PARKED {
-            thread::park();
-        }
+        Some(bed)
     }
 
     /// Whether the crew was told to end.

@@ -3,7 +3,8 @@
 //! Sequences count published tasks from 0; sequence s lies in slot s mod capacity. Each stage has one cursor word: the
 //! sequence that it handles next, and whether a worker is at it. A stage may claim s when the stage before it has
 //! passed s; the publisher may use a slot again when the last stage has passed its previous task. So every hand-over
-//! is one release store and one acquire load, and there is nothing to lock.
+//! is one release store and one acquire load, and there is nothing to lock. A claim is not tied to the worker that made
+//! it: the busy bit says that somebody is at the task, and who holds the claim may hand it on.
 
 use std::num::NonZeroUsize;
 use std::ops::Deref;
@@ -169,7 +170,7 @@ impl<T> Clone for Ring<T> {
 impl<T: Send + Sync> Ring<T> {
     /// Claims the next task of `stage`; `None` when there is none, another worker is at it, or a stage has failed.
     #[must_use]
-    pub fn claim(&self, stage: Stage) -> Option<Claim<'_, T>> {
+    pub fn claim(&self, stage: Stage) -> Option<Claim<T>> {
         let shared = &*self.shared;
         if !shared.is_claimable(stage) {
             return None;
@@ -194,9 +195,10 @@ impl<T: Send + Sync> Ring<T> {
             "{stage:?}: {moved:?}"
         );
         Some(Claim {
-            ring: self,
+            ring: self.clone(),
             stage,
             sequence,
+            is_completed: false,
         })
     }
 
@@ -257,14 +259,16 @@ impl<T: Send + Sync> Ring<T> {
     }
 }
 
-/// One stage's work on one task. Completing it lets the next stage have the task; dropping it is a failure.
-pub struct Claim<'a, T: Send + Sync> {
-    ring: &'a Ring<T>,
+/// One stage's work on one task. Completing it lets the next stage have the task; dropping it is a failure. It may be
+/// sent to another thread, which completes it in the claiming one's stead.
+pub struct Claim<T: Send + Sync> {
+    ring: Ring<T>,
     stage: Stage,
     sequence: Sequence,
+    is_completed: bool,
 }
 
-impl<T: Send + Sync> Claim<'_, T> {
+impl<T: Send + Sync> Claim<T> {
     /// The stage.
     #[must_use]
     pub fn stage(&self) -> Stage {
@@ -285,7 +289,7 @@ impl<T: Send + Sync> Claim<'_, T> {
     }
 
     /// Hands the task on; after the last stage its slot is free.
-    pub fn complete(self) {
+    pub fn complete(mut self) {
         let shared = &*self.ring.shared;
         let slot = shared.slot(self.sequence);
         let incarnation = shared.incarnation(self.sequence);
@@ -305,11 +309,11 @@ impl<T: Send + Sync> Claim<'_, T> {
         // Two things may have become possible: the next stage on this task, this stage on the next task.
         shared.crew.wake_one();
         shared.crew.wake_one();
-        std::mem::forget(self);
+        self.is_completed = true;
     }
 }
 
-impl<T: Send + Sync> Deref for Claim<'_, T> {
+impl<T: Send + Sync> Deref for Claim<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -318,8 +322,11 @@ impl<T: Send + Sync> Deref for Claim<'_, T> {
     }
 }
 
-impl<T: Send + Sync> Drop for Claim<'_, T> {
+impl<T: Send + Sync> Drop for Claim<T> {
     fn drop(&mut self) {
+        if self.is_completed {
+            return;
+        }
         // The busy bit stays: nothing behind a failure moves. Only the first failure is kept.
         let word = self.sequence << 2 | self.stage as u64;
         let _ = self
@@ -345,7 +352,7 @@ impl<T> std::fmt::Debug for Publisher<T> {
     }
 }
 
-impl<T: Send + Sync> std::fmt::Debug for Claim<'_, T> {
+impl<T: Send + Sync> std::fmt::Debug for Claim<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Claim")
             .field("stage", &self.stage)

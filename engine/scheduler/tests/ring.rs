@@ -1,5 +1,5 @@
 //! The ring from outside: bounds, order, failure, abandonment, real threads.
-#![cfg(not(loom))]
+#![cfg(not(any(loom, shuttle)))]
 #![allow(clippy::unwrap_used)]
 
 use std::num::NonZeroUsize;
@@ -13,12 +13,12 @@ fn slots(n: usize) -> NonZeroUsize {
 }
 
 /// What frees slots first.
-fn most_urgent<T: Send + Sync>(ring: &Ring<T>) -> Option<Claim<'_, T>> {
+fn most_urgent<T: Send + Sync>(ring: &Ring<T>) -> Option<Claim<T>> {
     Stage::ALL.iter().rev().find_map(|stage| ring.claim(*stage))
 }
 
 /// As the pipeline's workers do: claims, and sleeps while there is nothing to claim.
-fn wait_for_work<'a, T: Send + Sync>(ring: &'a Ring<T>, worker: &Worker) -> Option<Claim<'a, T>> {
+fn wait_for_work<T: Send + Sync>(ring: &Ring<T>, worker: &Worker) -> Option<Claim<T>> {
     loop {
         if let Some(claim) = most_urgent(ring) {
             return Some(claim);

@@ -1,5 +1,7 @@
 //! A transaction's way as a client sees it, its receipt with proof, and every refusal by name.
 
+use std::sync::Arc;
+
 use millrace_pipeline::{EngineConfig, TransactionStatus};
 use millrace_rpc::server::RpcConfig;
 use millrace_rpc::shapes::{HeldView, TransactionStatusView};
@@ -258,4 +260,43 @@ fn a_transaction_that_was_taken_is_never_unknown_again() {
         node.next_block();
         asker.join().unwrap();
     }
+}
+
+/// Those that come together are checked together; each gets the answer that it would get alone.
+#[test]
+fn transactions_that_come_at_once_get_each_its_own_answer() {
+    let node = Node::new();
+    let client = Arc::new(node.websocket());
+    let sent: Vec<SignedTransaction> = (0..400_usize)
+        .map(|index| {
+            let mut signed = transfer(
+                (index % 16) as u8,
+                (index / 16) as u64,
+                address((index % 7) as u8),
+                1,
+            );
+            if index % 9 == 4 {
+                signed.signature[index % 64] ^= 1;
+            }
+            signed
+        })
+        .collect();
+    let sending: Vec<_> = sent
+        .iter()
+        .map(|signed| {
+            let (client, bytes) = (Arc::clone(&client), Bytes::of(signed));
+            node.spawn(async move { client.send_transaction(bytes).await })
+        })
+        .collect();
+    for (index, (task, signed)) in sending.into_iter().zip(&sent).enumerate() {
+        let answer = node.wait(task).unwrap();
+        if index % 9 == 4 {
+            let refusal = answer.unwrap_err().to_string();
+            assert!(refusal.contains("InvalidSignature"), "{index}: {refusal}");
+        } else {
+            assert_eq!(answer.unwrap(), signed.hash(), "{index}");
+        }
+    }
+    let good = (0..400).filter(|index| index % 9 != 4).count() as u64;
+    assert_eq!(node.ask(node.http.status()).pool.transactions, good);
 }

@@ -69,10 +69,11 @@ pub enum HeadRefused {
         /// The newest finalized block.
         finalized: BlockRef,
     },
-    /// Its branch is longer than unfinalized blocks are kept.
+    /// There was no room for it beside the head chain and its own branch. A branch that is longer than there is room at all
+    /// is a fault of the plugin, once it is to become head ([`crate::PluginFault::HeadTooLong`]).
     #[error(
         "block {block} at height {height} was not taken: no more than {limit} blocks above the finalized height {finalized} \
-         are kept, and the others are on the head chain or on its own; finalize first"
+         are kept, and the others are on the head chain or on its own; finalize first, and import it again"
     )]
     TooLong {
         /// As asked.

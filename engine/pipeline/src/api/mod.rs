@@ -292,7 +292,7 @@ impl StopReason {
     }
 }
 
-/// How a plugin broke the rules of finalization.
+/// How a plugin broke the rules of finalization and fork choice.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PluginFault {
     /// A block was skipped.
@@ -332,6 +332,21 @@ pub enum PluginFault {
         size: u64,
         /// Bytes allowed.
         limit: u64,
+    },
+    /// A head was asked for that leaves more blocks unfinalized than are kept.
+    #[error(
+        "block {block} at height {height} was to become head, but its chain is longer than the {limit} blocks that are kept \
+         above the finalized height {finalized}; finalize first"
+    )]
+    HeadTooLong {
+        /// The block.
+        block: Hash,
+        /// Its height.
+        height: Height,
+        /// The newest finalized height.
+        finalized: Height,
+        /// `max_unfinalized_blocks`.
+        limit: usize,
     },
     /// The plugin itself gave up, panicked or hung; what the host says about it.
     #[error("{0}")]

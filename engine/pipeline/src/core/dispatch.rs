@@ -112,12 +112,13 @@ impl Core {
             .count()
     }
 
-    /// Abandons the tasks that `is_unwanted` names.
+    /// Abandons the tasks that `is_unwanted` names, the newest first: so a worker that finds one abandoned finds those that
+    /// follow it abandoned too, and no block gets a receipt, or needs a state, that its parent does not have.
     pub(super) fn abandon(&mut self, is_unwanted: impl Fn(&InFlight) -> bool, effects: &mut Vec<Effect>) {
-        for (sequence, task) in (self.left..).zip(&mut self.in_flight) {
+        for (place, task) in self.in_flight.iter_mut().enumerate().rev() {
             if !task.is_abandoned && task.purpose < Purpose::Final && is_unwanted(task) {
                 task.is_abandoned = true;
-                effects.push(Effect::Abandon(sequence));
+                effects.push(Effect::Abandon(self.left + place as u64));
             }
         }
     }
@@ -155,6 +156,10 @@ impl Core {
 
     /// What is known of blocks that left the tree goes too. Parents come first.
     pub(super) fn forget_removed(&mut self, removed: &[Node], effects: &mut Vec<Effect>) {
+        self.abandon(
+            |task| removed.iter().any(|node| node.hash == task.block.hash),
+            effects,
+        );
         for node in removed {
             let hash = node.hash;
             self.proposals.retain(|proposal| *proposal != hash);
@@ -162,7 +167,6 @@ impl Core {
                 self.kept.retain(|kept| *kept != hash);
                 self.counters.speculations_dropped += 1;
             }
-            self.abandon(|task| task.block.hash == hash, effects);
             if node.has_state() {
                 effects.push(Effect::Discard(hash));
             }
@@ -269,5 +273,51 @@ impl Core {
         assert_eq!(task.block.hash, left.hash, "tasks leave the ring in their order");
         self.left += 1;
         task
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use millrace_types::Height;
+
+    use super::*;
+    use crate::admission::Summary;
+    use crate::api::BlockRef;
+    use crate::core::Start;
+    use crate::{EngineConfig, recovery, testing};
+
+    /// The ring marks tasks one at a time, and workers go on meanwhile: a parent that is passed by before its child is
+    /// marked would leave a child with a receipt on a parent without one, whose state is dropped in the end.
+    #[test]
+    fn children_are_abandoned_before_their_parents() {
+        let spec = Arc::new(testing::spec());
+        let (genesis, _) = recovery::genesis(&spec).expect("a genesis state");
+        let root = Node::of_finalized(genesis.hash(), Arc::new(genesis), Summary::default(), None, 0);
+        let start = Start { chain: vec![root] };
+        let mut core = Core::new(spec, EngineConfig::default(), 8, start);
+        core.left = 10;
+        for height in 1..=4 {
+            core.in_flight.push_back(InFlight {
+                block: BlockRef {
+                    height,
+                    hash: Hash([u8::try_from(height).expect("small"); 32]),
+                },
+                purpose: Purpose::Head,
+                since_ms: 0,
+                work: Arc::default(),
+                is_abandoned: false,
+            });
+        }
+        let abandoned = |core: &mut Core, lowest: Height| {
+            let mut effects = Vec::new();
+            core.abandon(|task| task.block.height >= lowest, &mut effects);
+            let sequences = effects.iter().map(|effect| match effect {
+                Effect::Abandon(sequence) => *sequence,
+                other => panic!("{other:?}"),
+            });
+            sequences.collect::<Vec<_>>()
+        };
+        assert_eq!(abandoned(&mut core, 2), [13, 12, 11]);
+        assert_eq!(abandoned(&mut core, 1), [10], "each once");
     }
 }

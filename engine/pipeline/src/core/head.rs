@@ -8,6 +8,7 @@
 //!   set_head ─▶ Valid ──────────────────────────────▶ moved
 //!          └──▶ Waiting ─▶ wanted: its branch is executed until its verdict is found ─▶ moved | invalid
 //!                             └─▶ superseded by the next set_head | refused, finality went another way
+//!          └──▶ turned away, its chain longer than unfinalized blocks are kept ─▶ a fault of the plugin
 //! ```
 
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use millrace_types::{Block, Hash, Height};
 use super::{Core, Effect, World};
 use crate::admission::{Invalid, Pending, StateFault, Verdict};
 use crate::api::{
-    BlockRef, Event, HeadCause, HeadMove, HeadRefused, SetHeadAnswer, TurnedAway, ValidateAnswer,
+    BlockRef, Event, HeadCause, HeadMove, HeadRefused, PluginFault, SetHeadAnswer, StopReason, TurnedAway,
+    ValidateAnswer,
 };
 use crate::reply::Reply;
 use crate::task::Purpose;
@@ -96,6 +98,11 @@ impl Core {
             let answer = SetHeadAnswer::Stopped(reason.clone());
             return effects.push(Effect::AnswerHead(reply, answer));
         }
+        if let Some(fault) = self.too_long(&hash) {
+            let reason = StopReason::PluginFault(fault);
+            self.stop(reason.clone(), effects);
+            return effects.push(Effect::AnswerHead(reply, SetHeadAnswer::Stopped(reason)));
+        }
         self.answer_wanted(SetHeadAnswer::Superseded, effects);
         match self.refusal(&hash, world) {
             Ok(None) => self.wanted = Some(Wanted { hash, reply }),
@@ -112,6 +119,23 @@ impl Core {
             }
         }
         self.dispatch(now_ms, world, effects);
+    }
+
+    /// The fault of a head whose chain could not be taken whole, whatever else was let go of (protocol rule 20). Importing such
+    /// a block is none: peers may have made it, and nobody has to follow it.
+    fn too_long(&self, hash: &Hash) -> Option<PluginFault> {
+        let (_, turned_away) = self.turned_away.iter().find(|(other, _)| other == hash)?;
+        let TurnedAway::Refused(HeadRefused::TooLong { height, limit, .. }) = *turned_away else {
+            return None;
+        };
+        let finalized = self.tree.finalized().height;
+        let chain = height.saturating_sub(finalized);
+        (chain > limit as u64).then_some(PluginFault::HeadTooLong {
+            block: *hash,
+            height,
+            finalized,
+            limit,
+        })
     }
 
     /// Why a block cannot become head, as far as that is known now.

@@ -51,8 +51,10 @@ fn the_usual_lag_of_an_overlapped_pipeline_is_free_of_pressure() {
 
 #[test]
 fn pressure_climbs_as_the_lag_nears_k() {
-    assert_eq!(rungs(4, 1, &[2, 3, 4]), [Rung::Open, ONE, Rung::Empty]);
     let two = Rung::Shrink { steps: 2 };
+    // No room for more rungs: execution alone can be further behind.
+    assert_eq!(rungs(4, 1, &[2, 3, 4, 5]), [Rung::Open, ONE, two, Rung::Empty]);
+    assert_eq!(rungs(6, 1, &[3, 4, 5, 6]), [ONE, two, Rung::Delay, Rung::Empty]);
     let four = Rung::Shrink { steps: 4 };
     assert_eq!(
         rungs(10, 1, &[2, 3, 4, 6, 7, 8, 9, 10]),
@@ -71,10 +73,10 @@ fn pressure_climbs_as_the_lag_nears_k() {
 
 #[test]
 fn the_worse_of_execution_and_settlement_counts() {
-    let mut ladder = Ladder::new(bounds(4, 1));
-    assert_eq!(ladder.observe(4, 1), Rung::Empty);
-    let mut ladder = Ladder::new(bounds(4, 1));
-    assert_eq!(ladder.observe(1, 4), Rung::Empty);
+    let mut ladder = Ladder::new(bounds(6, 1));
+    assert_eq!(ladder.observe(6, 1), Rung::Empty);
+    let mut ladder = Ladder::new(bounds(6, 1));
+    assert_eq!(ladder.observe(1, 6), Rung::Empty);
 }
 
 #[test]
@@ -161,31 +163,31 @@ fn delayed_blocks_are_a_quarter_further_apart_than_blocks_take() {
 
 #[test]
 fn empty_blocks_that_do_not_help_give_way_to_transactions() {
-    let mut ladder = Ladder::new(bounds(4, 1));
-    for n in 0..4 {
-        assert_eq!(ladder.observe(4, 4), Rung::Empty, "after {n} empty blocks");
+    let mut ladder = Ladder::new(bounds(6, 1));
+    for n in 0..6 {
+        assert_eq!(ladder.observe(6, 6), Rung::Empty, "after {n} empty blocks");
         ladder.note_proposed(true);
     }
-    assert_eq!(ladder.observe(4, 4), Rung::Delay);
+    assert_eq!(ladder.observe(6, 6), Rung::Delay);
     assert!(ladder.allowance().max_transactions > 0);
     assert_eq!(
-        ladder.observe(4, 4),
+        ladder.observe(6, 6),
         Rung::Delay,
         "and it stays so while the lag does"
     );
     ladder.note_proposed(false);
     assert_eq!(ladder.observe(2, 2), Rung::Open);
-    assert_eq!(ladder.observe(4, 4), Rung::Empty, "a new climb starts afresh");
+    assert_eq!(ladder.observe(6, 6), Rung::Empty, "a new climb starts afresh");
 }
 
 /// Others raise the lag again as often as an empty block has lowered it.
 #[test]
 fn empty_blocks_that_help_for_a_moment_only_give_way_too() {
-    let mut ladder = Ladder::new(bounds(4, 1));
-    for n in 0..4 {
-        assert_eq!(ladder.observe(4, 4), Rung::Empty, "after {n} empty blocks");
+    let mut ladder = Ladder::new(bounds(6, 1));
+    for n in 0..6 {
+        assert_eq!(ladder.observe(6, 6), Rung::Empty, "after {n} empty blocks");
         ladder.note_proposed(true);
         assert_eq!(ladder.observe(2, 2), Rung::Open);
     }
-    assert_eq!(ladder.observe(4, 4), Rung::Delay);
+    assert_eq!(ladder.observe(6, 6), Rung::Delay);
 }

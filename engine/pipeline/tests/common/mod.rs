@@ -3,6 +3,7 @@
 
 pub mod spec;
 
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use millrace_ledger::Ledger;
@@ -68,13 +69,15 @@ impl Chain {
     pub fn build(&self, request: BuildRequest) -> BuildAnswer {
         let (reply, answer) = Reply::channel();
         self.engine.build(request, reply);
-        answer.recv_timeout(PATIENCE).expect("a build is answered")
+        self.patiently("an answer to a build", |longest| answer.recv_timeout(longest))
     }
 
     pub fn validate(&self, block: &Block) -> ValidateAnswer {
         let (reply, answer) = Reply::channel();
         self.engine.validate(block.clone(), reply);
-        answer.recv_timeout(PATIENCE).expect("a validation is answered")
+        self.patiently("an answer to a validation", |longest| {
+            answer.recv_timeout(longest)
+        })
     }
 
     /// One turn: build, validate, finalize.
@@ -118,7 +121,7 @@ impl Chain {
     pub fn set_head(&self, hash: Hash) -> SetHeadAnswer {
         let (reply, answer) = Reply::channel();
         self.engine.set_head(hash, reply);
-        answer.recv_timeout(PATIENCE).expect("a head is answered")
+        self.patiently("an answer about a head", |longest| answer.recv_timeout(longest))
     }
 
     /// Sets the head to a block that is valid.
@@ -178,12 +181,23 @@ impl Chain {
         assert!(matches!(self.build(request), BuildAnswer::Refused(_)));
     }
 
+    /// Waits as long as [`PATIENCE`], a step at a time: a process that is stopped for a while loses one step and no more.
+    fn patiently<T>(&self, what: &str, wait: impl Fn(Duration) -> Result<T, RecvTimeoutError>) -> T {
+        const STEPS: u32 = 40;
+        for _ in 0..STEPS {
+            match wait(PATIENCE / STEPS) {
+                Ok(received) => return received,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        panic!("{what} does not come; {:?}; seen {:?}", self.engine, self.seen)
+    }
+
     /// Receives events up to one that is wanted.
     pub fn wait_for(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
         loop {
-            let event = self.events.recv_timeout(PATIENCE).unwrap_or_else(|error| {
-                panic!("no such event ({error}); {:?}; seen {:?}", self.engine, self.seen)
-            });
+            let event = self.patiently("such an event", |longest| self.events.recv_timeout(longest));
             self.seen.push(event.clone());
             if wanted(&event) {
                 return event;

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod calls;
+mod intake;
 mod state;
 mod subscriptions;
 mod transactions;
@@ -16,6 +17,7 @@ use millrace_types::{Address, Hash, Height};
 pub use blocks::MAX_HEADERS;
 
 use calls::Calls;
+use intake::Intake;
 use subscriptions::Announcer;
 
 use crate::api::MillraceServer;
@@ -40,6 +42,7 @@ pub struct Methods {
     facts: Arc<dyn NodeFacts>,
     announcer: Announcer,
     calls: Calls,
+    intake: Intake,
     spec: ChainSpecView,
 }
 
@@ -55,6 +58,7 @@ impl Methods {
     ) -> Result<Self, std::io::Error> {
         let announcer = Announcer::start(&engine, config.subscription_buffer)?;
         let calls = Calls::new(&engine, config);
+        let intake = Intake::new(&engine);
         let spec = engine.spec();
         let spec = ChainSpecView {
             hash: spec.hash(),
@@ -66,6 +70,7 @@ impl Methods {
             facts,
             announcer,
             calls,
+            intake,
             spec,
         })
     }
@@ -189,8 +194,8 @@ impl MillraceServer for Methods {
         self.calls.run(request, block.unwrap_or_default()).await
     }
 
-    fn send_transaction(&self, transaction: Bytes) -> RpcResult<Hash> {
-        self.take_transaction(&transaction)
+    async fn send_transaction(&self, transaction: Bytes) -> RpcResult<Hash> {
+        self.take_transaction(&transaction).await
     }
 
     async fn follow(&self, pending: PendingSubscriptionSink, topic: Topic) -> SubscriptionResult {

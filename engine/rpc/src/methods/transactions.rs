@@ -12,7 +12,7 @@ use crate::error::{ErrorName, error, submit_error};
 use crate::shapes::PoolView;
 
 impl Methods {
-    pub(super) fn take_transaction(&self, bytes: &Bytes) -> RpcResult<Hash> {
+    pub(super) async fn take_transaction(&self, bytes: &Bytes) -> RpcResult<Hash> {
         let (size, limit) = (bytes.0.len(), self.engine.spec().limits.transaction_bytes);
         let transaction: SignedTransaction =
             codec::decode(&bytes.0, limit as usize).map_err(|fault| match fault {
@@ -22,9 +22,8 @@ impl Methods {
                 }),
                 fault => malformed(&fault, size),
             })?;
-        self.engine
-            .submit_transaction(transaction)
-            .map_err(|fault| submit_error(&fault))
+        let taken = self.intake.take(transaction).await?;
+        taken.map_err(|fault| submit_error(&fault))
     }
 
     pub(super) fn pool_view(&self) -> PoolView {

@@ -5,6 +5,7 @@
 //! plain vector, since models are about what lies in the places.
 
 use std::num::NonZeroU32;
+use std::ops::Range;
 
 #[cfg(not(loom))]
 use in_buckets::Places;
@@ -15,7 +16,7 @@ use under_loom::Places;
 pub(super) type Number = NonZeroU32;
 
 /// Numbers that are given out at once.
-const LANE: u32 = 4;
+const LANE: u32 = if cfg!(loom) { 4 } else { 64 };
 
 /// Numbers that somebody was given and has not used.
 #[derive(Clone, Copy, Default, Debug)]
@@ -48,8 +49,9 @@ impl<T> Arena<T> {
             .expect("a number names what was pushed before")
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.0.iter()
+    /// What lies at these places, counted from 0 to below [`Self::len`].
+    pub(super) fn iter_in(&self, places: Range<usize>) -> impl Iterator<Item = &T> {
+        places.filter_map(|index| self.0.get(u32::try_from(index).ok()?))
     }
 
     /// Numbers that were given out.
@@ -156,17 +158,16 @@ mod in_buckets {
 
         /// Fills a place whose index the caller was given, and has not used.
         pub(super) fn set(&self, index: u32, value: T) {
+            let index = at(index);
+            // Asked first: the library makes room for the next bucket early, also where there is some already.
+            let place = self.buckets.get(index);
+            let place = place.unwrap_or_else(|| self.buckets.get_or_alloc(index));
             // SAFETY: the caller was given the index by `reserve`, which gives each out once, and uses it once.
-            unsafe { self.buckets.get_or_alloc(at(index)).set(value) };
+            unsafe { place.set(value) };
         }
 
         pub(super) fn get(&self, index: u32) -> Option<&T> {
             self.buckets.get(at(index))?.get()
-        }
-
-        pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-            let places = self.buckets.iter().take(self.reserved());
-            places.filter_map(|(_, place)| place.get())
         }
 
         pub(super) fn reserved(&self) -> usize {
@@ -216,10 +217,6 @@ mod under_loom {
             let place: *const T = &raw const **places.get(index as usize)?.as_ref()?;
             // SAFETY: the box stays where it is until `clear` or the drop of the vector, which both take it whole.
             Some(unsafe { &*place })
-        }
-
-        pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
-            (0..self.reserved()).filter_map(|index| self.get(u32::try_from(index).expect("models are small")))
         }
 
         pub(super) fn reserved(&self) -> usize {

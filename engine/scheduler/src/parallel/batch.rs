@@ -8,16 +8,19 @@
 //! its attempt, looked at now, sees what it saw. All else (doubts, estimates, waiting, how wide to run) is there so that
 //! what is stale is found out sooner.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 
-use super::memory::{Memory, Readers, Seen, WINDOW};
+use super::hand::Hands;
+use super::memory::{Lanes, Memory, Readers, Seen, WINDOW};
+use super::part::{Part, Parts};
 use super::slot::{Attempt, Slot};
 use super::ticket::Ticket;
 use super::width::Width;
 use super::word::State;
 use super::{Key, Value};
 use crate::parking::Crew;
-use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence, nanoseconds};
 
 /// Attempts at a transaction after which it is not tried again before all below it are committed.
 pub const MAX_SPECULATIVE_ATTEMPTS: u64 = if cfg!(loom) { 1 } else { 8 };
@@ -35,9 +38,11 @@ pub struct Batch<K: Key, V: Value, O> {
     width: Width,
     /// Ended before its time: by [`Ticket::end_batch`], or by a ticket that was dropped.
     is_cut: AtomicBool,
-    /// A ticket was dropped.
-    pub(super) is_broken: AtomicBool,
-    crew: Crew,
+    /// A ticket or part was dropped.
+    is_broken: AtomicBool,
+    pub(super) crew: Crew,
+    pub(super) parts: Parts,
+    pub(super) hands: Hands,
     pub(super) statistics: Statistics,
 }
 
@@ -51,9 +56,11 @@ pub(super) struct Statistics {
 pub enum Next<'b, K: Key, V: Value, O: Send> {
     /// Execute this.
     Execute(Ticket<'b, K, V, O>),
+    /// Gather this: everything is committed.
+    Gather(Part<'b, K, V, O>),
     /// Nothing now.
     Idle,
-    /// Everything is committed, or the batch was cut.
+    /// Everything is committed and gathered, or the batch was cut.
     Over,
 }
 
@@ -88,6 +95,8 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             is_cut: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
             crew,
+            hands: Hands::new(workers),
+            parts: Parts::of(len, workers),
             statistics: Statistics::default(),
         }
     }
@@ -95,11 +104,16 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
     /// What to do next. Never waits.
     pub fn next(&self) -> Next<'_, K, V, O> {
         loop {
-            if self.is_over() {
+            // Asked once: each look at the gate is a branch of the models.
+            let committed = self.committed();
+            if self.is_over_at(committed) {
                 return Next::Over;
             }
+            if committed == self.count() {
+                return Part::take(self).map_or(Next::Idle, Next::Gather);
+            }
             let place = self.cursor.load(Ordering::SeqCst);
-            if place >= self.limit() {
+            if place >= self.limit(committed) {
                 return Next::Idle;
             }
             if self
@@ -125,12 +139,28 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
     /// Whether [`Self::next`] may have something to execute, or the batch is over. For whoever is about to sleep. Who has ended
     /// a ticket asks for the next one, or wakes another: it was counted on for one transaction.
     pub fn has_news(&self) -> bool {
-        self.is_over() || self.cursor.load(Ordering::SeqCst) < self.limit()
+        let committed = self.committed();
+        self.is_over_at(committed)
+            || if committed == self.count() {
+                self.parts.has_more()
+            } else {
+                self.cursor.load(Ordering::SeqCst) < self.limit(committed)
+            }
     }
 
-    /// Everything is committed, or the batch was cut.
+    /// Everything is committed and gathered, or the batch was cut.
     pub fn is_over(&self) -> bool {
-        self.committed() as usize == self.slots.len() || self.is_cut.load(Ordering::SeqCst)
+        self.is_over_at(self.committed())
+    }
+
+    fn is_over_at(&self, committed: u32) -> bool {
+        (committed == self.count() && self.parts.are_done()) || self.is_cut.load(Ordering::SeqCst)
+    }
+
+    /// Parts in which what it comes to is gathered.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        self.parts.count() as usize
     }
 
     /// Transactions.
@@ -166,8 +196,8 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             .sum()
     }
 
-    /// What the attempts left, in order, up to the first that left nothing. Once the batch is over and every other
-    /// worker is gone.
+    /// What the attempts left, in order, up to the first that left nothing or whose output was gathered. Once the batch is over
+    /// and every other worker is gone.
     pub fn take_outputs(&mut self) -> impl Iterator<Item = O> {
         self.slots
             .iter_mut()
@@ -176,8 +206,8 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
 
     /// Every key that was written, with the last value; in no order. Once everything is committed.
     pub fn written(&self) -> impl Iterator<Item = (&K, &V)> {
-        debug_assert_eq!(self.committed() as usize, self.slots.len());
-        self.memory.written()
+        debug_assert_eq!(self.committed(), self.count());
+        self.memory.written_in(0..self.memory.locations())
     }
 
     /// Makes it a new batch, with the memory that it has.
@@ -204,6 +234,8 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             is_broken: AtomicBool::new(false),
             statistics: Statistics::default(),
             crew,
+            hands: Hands::new(workers),
+            parts: Parts::of(len, workers),
             ..self
         }
     }
@@ -213,8 +245,8 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
     }
 
     /// The first place that may not run yet.
-    fn limit(&self) -> u32 {
-        (self.committed() + self.width.get().min(WINDOW)).min(self.count())
+    fn limit(&self, committed: u32) -> u32 {
+        (committed + self.width.get().min(WINDOW)).min(self.count())
     }
 
     fn count(&self) -> u32 {
@@ -225,7 +257,7 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
         let begin = |record: &mut Attempt<V, O>| {
             record.reads.clear();
             record.output = None;
-            record.readers = Readers::default();
+            record.changed.clear();
             record.is_certain = is_certain;
             debug_assert!(
                 record.stale_writes.is_empty(),
@@ -242,12 +274,13 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             place,
             attempt,
             is_certain,
+            hand: Cell::new(self.hands.take()),
             _thread: PhantomData,
         }
     }
 
     /// Commits what can be committed, if nobody else is at it.
-    pub(super) fn move_gate(&self) {
+    pub(super) fn move_gate(&self, lanes: &mut Lanes) {
         loop {
             let word = self.gate.load(Ordering::SeqCst);
             let place = (word >> 1) as usize;
@@ -269,26 +302,29 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             {
                 return;
             }
-            let committed = self.commit_from(u32::try_from(place).expect("below the number of transactions"));
+            let committed = self.commit_from(
+                u32::try_from(place).expect("below the number of transactions"),
+                lanes,
+            );
             self.gate.store(u64::from(committed) << 1, Ordering::SeqCst);
             // Whoever finished meanwhile found the gate busy and left: look again.
             fence(Ordering::SeqCst);
             if committed == self.count() {
                 return self.crew.wake_all();
             }
-            self.share_work();
+            self.share_work(committed);
         }
     }
 
     /// Wakes another worker if there is more than this one takes next: for one transaction they would only take turns.
-    fn share_work(&self) {
-        if self.cursor.load(Ordering::SeqCst) + 1 < self.limit() {
+    fn share_work(&self, committed: u32) {
+        if self.cursor.load(Ordering::SeqCst) + 1 < self.limit(committed) {
             self.crew.wake_one();
         }
     }
 
     /// Commits from `place` on, and says up to where.
-    fn commit_from(&self, mut place: u32) -> u32 {
+    fn commit_from(&self, mut place: u32, lanes: &mut Lanes) -> u32 {
         while place < self.count() {
             let slot = &self.slots[place as usize];
             let (attempt, state) = slot.word.read();
@@ -301,21 +337,21 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
                     || reads.all(|(location, seen)| self.memory.check(*location, place, seen));
                 if is_good {
                     for (location, version) in &record.writes {
-                        self.memory.settle(&mut record.lanes, *location, *version);
+                        self.memory.settle(lanes, *location, *version);
                     }
                 }
                 is_good
             };
             // SAFETY: the step to Checking made this worker the owner.
             if !unsafe { slot.with(settle) } {
-                self.width.note(false);
                 self.make_stale(place, attempt);
                 break;
             }
             slot.word.set(attempt, State::Committed);
-            self.width.note(attempt == 0);
+            self.width.note(attempt == 0, nanoseconds);
             place += 1;
-            self.gate.store(u64::from(place) << 1 | BUSY, Ordering::SeqCst);
+            // For those who ask how far they may run ahead; who leaves the gate says it to everyone.
+            self.gate.store(u64::from(place) << 1 | BUSY, Ordering::Release);
         }
         place
     }
@@ -337,7 +373,7 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
     /// Lets workers find a transaction that is ready.
     pub(super) fn make_ready(&self, place: u32) {
         self.cursor.fetch_min(place, Ordering::SeqCst);
-        self.share_work();
+        self.share_work(self.committed());
     }
 
     /// Looks at the transactions whose reads a change at `place` may have touched.
@@ -382,7 +418,11 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
 
     /// Lets everyone go on who waits for a transaction.
     pub(super) fn wake_waiters(&self, of: u32) {
-        let mut at = self.slots[of as usize].waiters.swap(0, Ordering::SeqCst);
+        let waiters = &self.slots[of as usize].waiters;
+        if waiters.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let mut at = waiters.swap(0, Ordering::SeqCst);
         while at != 0 {
             let place = at - 1;
             let slot = &self.slots[place as usize];
@@ -393,6 +433,12 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
             slot.word.set(attempt + 1, State::Ready);
             self.make_ready(place);
         }
+    }
+
+    /// A worker left something without an end: nothing of the batch can be trusted.
+    pub(super) fn abandon(&self) {
+        self.is_broken.store(true, Ordering::SeqCst);
+        self.cut();
     }
 
     pub(super) fn cut(&self) {

@@ -16,6 +16,7 @@
 //! reader above does better to wait for it.
 
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 
 use super::arena::{Arena, Lane, Number};
 use super::{Key, Value};
@@ -192,27 +193,20 @@ impl<K: Key, V: Value> Memory<K, V> {
         None
     }
 
-    /// The value before the batch, from `load` when nobody needed it yet.
-    ///
-    /// # Errors
-    /// Those of `load`.
-    pub(super) fn base<E>(
-        &self,
-        lanes: &mut Lanes,
-        location: LocationId,
-        load: impl FnOnce(&K) -> Result<V, E>,
-    ) -> Result<Number, E> {
+    /// The value before the batch, once somebody has set it.
+    pub(super) fn base(&self, location: LocationId) -> Option<Number> {
+        Number::new(self.locations.get(location.0).base.load(Ordering::Acquire))
+    }
+
+    /// Sets the value before the batch.
+    pub(super) fn set_base(&self, lanes: &mut Lanes, location: LocationId, value: V) -> Number {
         let location = self.locations.get(location.0);
-        if let Some(base) = Number::new(location.base.load(Ordering::Acquire)) {
-            return Ok(base);
-        }
-        let value = load(&location.key)?;
         let loaded = self.data.push(&mut lanes.data, Write::Whole(value));
         let set = location
             .base
             .compare_exchange(0, loaded.get(), Ordering::AcqRel, Ordering::Acquire);
         // Whoever came first has read the same state.
-        Ok(set.err().and_then(Number::new).unwrap_or(loaded))
+        set.err().and_then(Number::new).unwrap_or(loaded)
     }
 
     /// What `transaction` reads. `base` is the location's, loaded.
@@ -296,14 +290,18 @@ impl<K: Key, V: Value> Memory<K, V> {
         }
     }
 
-    /// Adds those who may have read here. After the write.
-    pub(super) fn collect_readers(&self, location: LocationId, into: &mut Readers) {
+    /// Who may have read where something has changed. After the writes.
+    pub(super) fn readers(&self, changed: impl Iterator<Item = LocationId>) -> Readers {
         // With the exchange in `note_reader`: either the reader saw the write or this sees the reader.
         fence(Ordering::SeqCst);
-        let location = self.locations.get(location.0);
-        for (all, word) in into.0.iter_mut().zip(&location.readers) {
-            *all |= word.load(Ordering::SeqCst);
+        let mut readers = Readers::default();
+        for location in changed {
+            let location = self.locations.get(location.0);
+            for (all, word) in readers.0.iter_mut().zip(&location.readers) {
+                *all |= word.load(Ordering::SeqCst);
+            }
         }
+        readers
     }
 
     /// Publishes a write. `known` is the transaction's version here, if an earlier attempt left one. Says whether readers
@@ -395,9 +393,10 @@ impl<K: Key, V: Value> Memory<K, V> {
         }
     }
 
-    /// Every key that was written, with the value that the last transaction left. Once all are committed.
-    pub(super) fn written(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.locations.iter().filter_map(|location| {
+    /// Every key that was written, with the value that the last transaction left, of the locations with these numbers from 0
+    /// to below [`Self::locations`]. Once all are committed.
+    pub(super) fn written_in(&self, numbers: Range<usize>) -> impl Iterator<Item = (&K, &V)> {
+        self.locations.iter_in(numbers).filter_map(|location| {
             let (_, word) = self.first(&location.newest, u32::MAX)?;
             match self.data.get(number(word)) {
                 Write::Whole(value) => Some((&location.key, value)),
@@ -454,9 +453,9 @@ impl<K: Key, V: Value> Memory<K, V> {
     }
 }
 
-/// Chance, but for models, which have to run the same way each time.
+/// Chance, but for models and exploration, which have to run the same way each time.
 fn seed() -> u64 {
-    if cfg!(loom) {
+    if cfg!(any(loom, shuttle)) {
         0
     } else {
         RandomState::new().hash_one(0)

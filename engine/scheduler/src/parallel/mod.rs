@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Reading order: `word` (the state of one transaction), `memory` (what everyone wrote), [`batch`] (who does what),
-//! [`ticket`] (what a worker can do), `width` (how far to run ahead).
+//! [`ticket`] (what a worker can do), `hand` (what it keeps), `width` (how far to run ahead), `part` (gathering what it
+//! came to).
 //!
 //! The scheme is that of Block-STM (R. Gelashvili et al., *Block-STM: Scaling Blockchain Execution by Turning Ordering
 //! Curse to a Performance Blessing*, 2022): multi-version memory, estimates, incarnations, a rolling commit. Different
@@ -38,7 +39,9 @@
 
 mod arena;
 pub mod batch;
+mod hand;
 mod memory;
+mod part;
 mod slot;
 pub mod ticket;
 mod width;
@@ -46,6 +49,7 @@ mod word;
 
 pub use batch::{Batch, MAX_SPECULATIVE_ATTEMPTS, Next, Summary};
 pub use memory::Write;
+pub use part::Part;
 pub use ticket::{Stop, Ticket};
 
 /// What values lie under.

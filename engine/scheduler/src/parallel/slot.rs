@@ -1,7 +1,7 @@
 //! One transaction of a batch: its word, who waits for it, and what its attempt read and wrote.
 
 use super::Value;
-use super::memory::{Lanes, LocationId, Readers, Seen, VersionId};
+use super::memory::{LocationId, Seen, VersionId};
 use super::word::Word;
 use crate::sync::{AtomicU32, UnsafeCell};
 
@@ -9,17 +9,17 @@ use crate::sync::{AtomicU32, UnsafeCell};
 pub(super) struct Attempt<V: Value, O> {
     pub(super) reads: Vec<(LocationId, Seen<V>)>,
     pub(super) writes: Vec<(LocationId, VersionId)>,
+    /// Where others may see something else than before.
+    pub(super) changed: Vec<LocationId>,
     /// Writes of the attempt before, while there is a new one.
     pub(super) stale_writes: Vec<(LocationId, VersionId)>,
-    /// Numbers of places that earlier attempts did not use.
-    pub(super) lanes: Lanes,
-    /// Who may have read what this attempt changed.
-    pub(super) readers: Readers,
     /// It ran when everything below was committed: nothing needs to be checked.
     pub(super) is_certain: bool,
     pub(super) output: Option<O>,
 }
 
+/// Neighbours are at different workers: a line of its own, and the one beside it that processors fetch too.
+#[repr(align(128))]
 pub(super) struct Slot<V: Value, O> {
     pub(super) word: Word,
     /// Place + 1 of the first transaction that waits for this one.
@@ -44,8 +44,7 @@ impl<V: Value, O> Slot<V, O> {
                 reads: Vec::new(),
                 writes: Vec::new(),
                 stale_writes: Vec::new(),
-                readers: Readers::default(),
-                lanes: Lanes::default(),
+                changed: Vec::new(),
                 is_certain: false,
                 output: None,
             }),
@@ -60,8 +59,8 @@ impl<V: Value, O> Slot<V, O> {
             attempt.reads.clear();
             attempt.writes.clear();
             attempt.stale_writes.clear();
+            attempt.changed.clear();
             attempt.output = None;
-            attempt.lanes = Lanes::default();
         });
     }
 

@@ -1,10 +1,12 @@
 //! What a worker holds while it executes a transaction: reading, writing, and the ways to end.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 
 use super::arena::Number;
 use super::batch::{Batch, MAX_SPECULATIVE_ATTEMPTS};
-use super::memory::{Found, LocationId, Seen, Write};
+use super::hand::Hand;
+use super::memory::{Found, Lanes, LocationId, Seen, Write};
 use super::slot::{Attempt, Slot};
 use super::word::State;
 use super::{Key, Value};
@@ -27,6 +29,7 @@ pub struct Ticket<'b, K: Key, V: Value, O: Send> {
     pub(super) place: u32,
     pub(super) attempt: u64,
     pub(super) is_certain: bool,
+    pub(super) hand: Cell<Hand>,
     pub(super) _thread: PhantomData<*const ()>,
 }
 
@@ -102,15 +105,16 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
         let memory = &self.batch.memory;
         let location = match write {
             Write::Delta(_) => self.locate(key, load)?.0,
-            Write::Whole(_) => self.record(|record| memory.locate(&mut record.lanes, key)),
+            Write::Whole(_) => self.with_lanes(|lanes| memory.locate(lanes, key)),
         };
         self.record(|record| {
             let known = record.stale_writes.iter().position(|(at, _)| *at == location);
             let known = known.map(|index| record.stale_writes.swap_remove(index).1);
-            let (version, is_changed) = memory.publish(&mut record.lanes, location, self.place, known, write);
+            let publish = |lanes: &mut Lanes| memory.publish(lanes, location, self.place, known, write);
+            let (version, is_changed) = self.with_lanes(publish);
             record.writes.push((location, version));
             if is_changed {
-                memory.collect_readers(location, &mut record.readers);
+                record.changed.push(location);
             }
         });
         Ok(())
@@ -124,9 +128,9 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
             record.output = Some(output);
             for (location, version) in record.stale_writes.drain(..) {
                 batch.memory.withdraw(version);
-                batch.memory.collect_readers(location, &mut record.readers);
+                record.changed.push(location);
             }
-            std::mem::take(&mut record.readers)
+            batch.memory.readers(record.changed.drain(..))
         });
         if !word.advance(self.attempt, State::Executing, State::Executed) {
             // Doubted; nobody else moves the word from there.
@@ -136,11 +140,19 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
                 batch.make_stale(place, self.attempt);
             }
         }
-        std::mem::forget(self);
+        // Whoever met an estimate of this one and the gate look for the word from now on.
         fence(Ordering::SeqCst);
         batch.wake_waiters(place);
         batch.doubt(readers, place);
-        batch.move_gate();
+        self.leave();
+    }
+
+    /// Moves the gate, and gives back what the worker's next ticket goes on with.
+    fn leave(self) {
+        let (batch, mut hand) = (self.batch, self.hand.take());
+        std::mem::forget(self);
+        batch.move_gate(&mut hand.lanes);
+        batch.hands.put_back(hand);
     }
 
     /// Gives the attempt up until the transaction at `lower` has executed again.
@@ -151,6 +163,7 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
         self.give_up(State::Waiting);
         let (slot, of) = (&batch.slots[self.place as usize], &batch.slots[lower as usize]);
         let place = self.place + 1;
+        batch.hands.put_back(self.hand.take());
         std::mem::forget(self);
         let mut head = of.waiters.load(Ordering::SeqCst);
         loop {
@@ -176,10 +189,8 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
     /// Gives the attempt up because it is stale already; it is tried again.
     pub fn retry(self) {
         self.give_up(State::Ready);
-        let (batch, place) = (self.batch, self.place);
-        std::mem::forget(self);
-        batch.make_ready(place);
-        batch.move_gate();
+        self.batch.make_ready(self.place);
+        self.leave();
     }
 
     /// Gives the attempt up until everything below is committed.
@@ -187,11 +198,9 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
         debug_assert!(!self.is_certain, "nothing is left to wait for");
         self.attempt = self.attempt.max(MAX_SPECULATIVE_ATTEMPTS);
         self.give_up(State::Ready);
-        let batch = self.batch;
-        std::mem::forget(self);
         // The gate may have arrived here meanwhile.
         fence(Ordering::SeqCst);
-        batch.move_gate();
+        self.leave();
     }
 
     /// Ends the whole batch with this output as its last: nothing behind it counts. Only a certain attempt may.
@@ -220,11 +229,21 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
     /// The location of a key, and the value before the batch.
     fn locate<E>(&self, key: &K, load: impl FnOnce(&K) -> Result<V, E>) -> Result<(LocationId, Number), E> {
         let memory = &self.batch.memory;
-        self.record(|record| {
-            let location = memory.locate(&mut record.lanes, key);
-            let base = memory.base(&mut record.lanes, location, load)?;
-            Ok((location, base))
-        })
+        let location = self.with_lanes(|lanes| memory.locate(lanes, key));
+        if let Some(base) = memory.base(location) {
+            return Ok((location, base));
+        }
+        let value = load(key)?;
+        let base = self.with_lanes(|lanes| memory.set_base(lanes, location, value));
+        Ok((location, base))
+    }
+
+    /// Nothing of the caller's runs meanwhile, so nobody takes the same numbers.
+    fn with_lanes<R>(&self, take: impl FnOnce(&mut Lanes) -> R) -> R {
+        let mut hand = self.hand.take();
+        let taken = take(&mut hand.lanes);
+        self.hand.set(hand);
+        taken
     }
 
     fn still_sees(&self) -> bool {
@@ -244,7 +263,6 @@ impl<K: Key, V: Value, O: Send> Ticket<'_, K, V, O> {
 
 impl<K: Key, V: Value, O: Send> Drop for Ticket<'_, K, V, O> {
     fn drop(&mut self) {
-        self.batch.is_broken.store(true, Ordering::SeqCst);
-        self.batch.cut();
+        self.batch.abandon();
     }
 }

@@ -150,9 +150,8 @@ fn with_one_proposer_every_block_settles_and_transactions_are_included() {
         "awaiting execution",
         "lag limit",
         "parent not executed",
-        "nothing to settle",
         "open",
-        "empty",
+        "shrink",
     ] {
         assert!(seen.contains_key(what), "{what}: {seen:?}");
     }

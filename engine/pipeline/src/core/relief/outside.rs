@@ -11,7 +11,7 @@ use millrace_types::{Address, ExecutionReceipt, ExecutionStatus, Hash, Height, S
 use crate::admission::{Branch, KnownSignatures, Spending, StateFault};
 use crate::core::World;
 use crate::testing::{address, transfer};
-use crate::tree::States;
+use crate::tree::{State, States};
 
 /// The pool, and how many transactions the sender has sent after each block.
 #[derive(Clone, Debug)]
@@ -46,9 +46,22 @@ fn unsigned() -> SignedTransaction {
 }
 
 impl States for Outside {
-    fn account(&self, block: &Hash, _: &Address) -> Result<Account, StateFault> {
-        Ok(Account {
+    fn state(&self, block: &Hash) -> Result<Box<dyn State>, StateFault> {
+        Ok(Box::new(Rich {
             nonce: self.sent[block],
+        }))
+    }
+}
+
+/// A state in which everyone can pay everything.
+struct Rich {
+    nonce: u64,
+}
+
+impl State for Rich {
+    fn account(&self, _: &Address) -> Result<Account, StateFault> {
+        Ok(Account {
+            nonce: self.nonce,
             balance: u128::from(u64::MAX),
             code_hash: None,
         })

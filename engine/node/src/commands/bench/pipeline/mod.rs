@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use parallel::Row;
+use parallel::{Row, Times};
 use report::{Report, Table};
 use world::{Load, World};
 
@@ -36,6 +36,9 @@ pub struct PipelineArgs {
     /// parallel: transactions of a block.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     transactions: u32,
+    /// parallel: only loads whose name has this in it.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    load: String,
     /// parallel: numbers of workers, joined by commas.
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 2], value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: Vec<u16>,
@@ -179,15 +182,25 @@ impl PipelineArgs {
     fn parallel(&self) -> Result<Report, String> {
         let world = World::new()?;
         let workers: Vec<usize> = self.workers.iter().map(|count| usize::from(*count)).collect();
-        let rows = LOADS.iter().map(|(load, shorter)| {
+        let loads = LOADS.iter().filter(|(load, _)| load.name().contains(&self.load));
+        let rows = loads.map(|(load, shorter)| {
             let len = (self.transactions as usize / shorter).max(1);
             parallel::measure(&world, *load, len, &workers, self.rounds)
         });
         let rows = rows.collect::<Result<Vec<Row>, String>>()?;
+        if rows.is_empty() {
+            let names: Vec<String> = LOADS.iter().map(|(load, _)| load.name()).collect();
+            return Err(format!(
+                "no load has `{}` in its name; there are: {}",
+                self.load,
+                names.join("; ")
+            ));
+        }
         Ok(Report {
             title: "parallel",
             notes: vec![
-                "Blocks of one load each, in order and on several workers, which came to equal results."
+                "Blocks of one load each, in order and on several workers, which came to equal results. Times are the least of \
+                 the rounds, ratios the medians of theirs."
                     .to_owned(),
             ],
             tables: vec![table(&rows)],
@@ -201,22 +214,23 @@ fn table(rows: &[Row]) -> Table {
         "load", "workers", "wall ms", "us each", "speed", "CPU ms", "CPU", "attempts",
     ]);
     for row in rows {
-        let sequential = row.sequential;
-        let mut line = |name: String, workers: String, time: parallel::Time| {
+        let sequential = &row.sequential;
+        let mut line = |name: String, workers: String, times: &Times| {
+            let wall = times.wall().as_secs_f64();
             table.row(vec![
                 name,
                 workers,
-                format!("{:.2}", time.wall.as_secs_f64() * 1e3),
-                format!("{:.2}", time.wall.as_secs_f64() * 1e6 / row.transactions as f64),
-                format!("{:.2}", sequential.wall.as_secs_f64() / time.wall.as_secs_f64()),
-                format!("{:.2}", time.cpu.as_secs_f64() * 1e3),
-                format!("{:.2}", time.cpu.as_secs_f64() / sequential.cpu.as_secs_f64()),
-                format!("{:.3}", time.attempts),
+                format!("{:.2}", wall * 1e3),
+                format!("{:.2}", wall * 1e6 / row.transactions as f64),
+                format!("{:.2}", sequential.ratio(times, |time| time.wall)),
+                format!("{:.2}", times.cpu().as_secs_f64() * 1e3),
+                format!("{:.2}", times.ratio(sequential, |time| time.cpu)),
+                format!("{:.3}", times.attempts()),
             ]);
         };
         line(row.load.name(), "in order".to_owned(), sequential);
         for (count, time) in &row.parallel {
-            line(String::new(), count.to_string(), *time);
+            line(String::new(), count.to_string(), time);
         }
     }
     table
