@@ -180,6 +180,7 @@ fn among_other_proposers_every_block_settles_and_transactions_are_included() {
         "full block",
         "empty block",
         "lag limit",
+        "nothing to settle",
         "delay",
         "empty",
         "gave way",
