@@ -84,7 +84,7 @@ const TASKS: u64 = 4;
 
 /// Takes what frees slots first, and executes a task while the root of the one before is computed.
 fn work_on_stages(ring: &Ring<u64>, worker: &Worker, executing: &[AtomicBool]) {
-    let most_urgent = || -> Option<Claim<'_, u64>> {
+    let most_urgent = || -> Option<Claim<u64>> {
         let mut stages = Stage::ALL.iter().rev();
         stages.find_map(|stage| ring.claim(*stage))
     };

@@ -162,11 +162,11 @@ impl Workshop {
         }
     }
 
-    fn claim(&self, stages: &[Stage]) -> Option<Claim<'_, Task>> {
+    fn claim(&self, stages: &[Stage]) -> Option<Claim<Task>> {
         stages.iter().find_map(|stage| self.ring.claim(*stage))
     }
 
-    fn handle(&self, worker: &Worker, claim: Claim<'_, Task>) {
+    fn handle(&self, worker: &Worker, claim: Claim<Task>) {
         let place = usize::try_from(claim.sequence()).expect("few blocks");
         let before = claim.0.stages.fetch_add(1, Ordering::Relaxed);
         assert_eq!(
@@ -189,7 +189,7 @@ impl Workshop {
         }
     }
 
-    fn run(&self, worker: &Worker, claim: &Claim<'_, Task>, place: usize) -> Result<(), Failed> {
+    fn run(&self, worker: &Worker, claim: &Claim<Task>, place: usize) -> Result<(), Failed> {
         let block = &claim.0;
         if block.fails_at == Some(claim.stage()) {
             return Err(Failed);
