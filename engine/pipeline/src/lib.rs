@@ -49,6 +49,7 @@
 //! |---|---|---|
 //! | an account's bytes | once for each transaction that is submitted, and once for each sender of a block | the state hands out bytes that outlast what they were read from |
 //! | lists of ids, of leaves and of receipts | once for each block, or as often as they double | their number is that of the transactions |
+//! | lists of answers | a few for each group of transactions that is submitted together | as many as transactions |
 //! | nodes of trees | one for some senders, or transactions taken out of the pool | what a sender has in flight, by address; what is left in the pool |
 //! | the signatures' library | for each chunk of 64 signatures: one for each signer, and lists that grow | it gathers a batch by signers |
 //! | the pool | nodes of trees, one for about three transactions that come in | it holds them |

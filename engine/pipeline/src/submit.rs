@@ -61,32 +61,26 @@ impl Engine {
 
     /// Everything that needs no state.
     fn check_all(&self, transactions: &[SignedTransaction]) -> Vec<Result<Hash, SubmitError>> {
+        if let EngineStatus::Stopped { reason } = self.status() {
+            let stopped = |_| Err(SubmitError::Stopped(reason.clone()));
+            return transactions.iter().map(stopped).collect();
+        }
         let shared = self.shared();
-        let status = self.status();
-        let check = |transaction: &SignedTransaction| {
-            if let EngineStatus::Stopped { reason } = &status {
-                return Err(SubmitError::Stopped(reason.clone()));
-            }
-            shared.check_alone(transaction)?;
-            Ok(transaction.hash())
-        };
+        let check = |signed: &SignedTransaction| shared.check_alone(signed).map(|()| signed.hash());
         let mut answers: Vec<_> = transactions.iter().map(check).collect();
-        let is_unknown =
-            |answer: &Result<Hash, _>| matches!(answer, Ok(hash) if !shared.verified.contains(&hash.0));
-        let unknown: Vec<usize> = (0..answers.len())
-            .filter(|index| is_unknown(&answers[*index]))
-            .collect();
-        let found = verify(
-            &unknown
-                .iter()
-                .map(|index| &transactions[*index])
-                .collect::<Vec<_>>(),
-        );
-        for (index, found) in unknown.into_iter().zip(found) {
-            match (found, &answers[index]) {
-                (Ok(()), Ok(hash)) => shared.verified.insert(&hash.0),
-                (Ok(()), Err(_)) => {}
-                (Err(error), _) => answers[index] = Err(error.into()),
+        let mut unknown = Vec::new();
+        for ((answer, signed), index) in answers.iter().zip(transactions).zip(0..) {
+            if let Ok(hash) = answer
+                && !shared.verified.contains(&hash.0)
+            {
+                unknown.push((index, *hash, signed));
+            }
+        }
+        let signed: Vec<_> = unknown.iter().map(|(_, _, signed)| *signed).collect();
+        for ((index, hash, _), found) in unknown.into_iter().zip(verify(&signed)) {
+            match found {
+                Ok(()) => shared.verified.insert(&hash.0),
+                Err(error) => answers[index] = Err(error.into()),
             }
         }
         answers

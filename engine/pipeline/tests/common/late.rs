@@ -1,6 +1,7 @@
 //! A chain that is executed at once, block by block, on the real executor, and settled late: what admission judges its
 //! blocks by.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 
