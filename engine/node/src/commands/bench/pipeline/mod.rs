@@ -36,7 +36,7 @@ pub struct PipelineArgs {
     /// parallel: transactions of a block.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     transactions: u32,
-    /// parallel: only loads whose name has this in it.
+    /// parallel, overlap: only loads, or ways of consensus, whose name has this in it.
     #[arg(long, value_name = "TEXT", default_value = "")]
     load: String,
     /// parallel: numbers of workers, joined by commas.
@@ -51,6 +51,9 @@ pub struct PipelineArgs {
     /// overlap: runs of each kind, of which the least times count; for machines that are busy otherwise.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
     repeats: u16,
+    /// overlap: ratios of execution to consensus, joined by commas.
+    #[arg(long, value_name = "RATIO", value_delimiter = ',', default_values_t = [0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 4.0], value_parser = ratio)]
+    ratios: Vec<f64>,
     /// overlap, burst: milliseconds that consensus takes on a block.
     #[arg(long, value_name = "MS", default_value_t = 40, value_parser = clap::value_parser!(u16).range(5..=1000))]
     consensus_ms: u16,
@@ -69,6 +72,15 @@ pub struct PipelineArgs {
     /// Write each plot to a file of its own in this directory.
     #[arg(long, value_name = "DIR")]
     svg: Option<PathBuf>,
+}
+
+/// A ratio that a run can have.
+fn ratio(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(ratio) if (0.01..=100.0).contains(&ratio) => Ok(ratio),
+        Ok(_) => Err("a ratio is between 0.01 and 100".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// A part of the report.
@@ -159,6 +171,8 @@ impl PipelineArgs {
             Section::Parallel => self.parallel(),
             Section::Overlap => overlap::measure(&overlap::Plan {
                 consensus,
+                ratios: self.ratios.clone(),
+                named: self.load.clone(),
                 seconds,
                 repeats: self.repeats,
             }),

@@ -22,16 +22,18 @@ use super::report::{Report, Table, progress};
 
 /// Transactions of a block: enough that all workers execute it together.
 const CALLS: usize = 40;
-/// E / C.
-const RATIOS: [f64; 7] = [0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 4.0];
 /// Blocks at the start of a run that do not count, while the pipeline fills.
 const WARM: usize = 3;
 
 /// What is to be measured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// C.
     pub consensus: Duration,
+    /// E / C.
+    pub ratios: Vec<f64>,
+    /// Only ways of consensus whose name has this in it.
+    pub named: String,
     /// Of a run.
     pub seconds: f64,
     /// Runs of each kind, of which the least times count: whatever else the machine does only ever adds.
@@ -222,9 +224,9 @@ pub fn measure(plan: &Plan) -> Result<Report, String> {
         "ceiling",
     ]);
     let mut efficiencies = Vec::new();
-    for setting in &settings {
+    for setting in settings.iter().filter(|setting| setting.name.contains(&plan.named)) {
         let cost = calibrate(setting.workers)?;
-        let points = RATIOS.iter().map(|ratio| point(plan, setting, &cost, *ratio));
+        let points = plan.ratios.iter().map(|ratio| point(plan, setting, &cost, *ratio));
         let points = points.collect::<Result<Vec<Point>, String>>()?;
         for point in &points {
             overlap.row(cells(setting, point));
@@ -470,6 +472,8 @@ fn calibrate(workers: usize) -> Result<Cost, String> {
     const BLOCKS: usize = WARM + 12;
     let plan = Plan {
         consensus: Duration::ZERO,
+        ratios: Vec::new(),
+        named: String::new(),
         seconds: 0.0,
         repeats: 1,
     };
