@@ -224,9 +224,15 @@ pub fn measure(plan: &Plan) -> Result<Report, String> {
         "ceiling",
     ]);
     let mut efficiencies = Vec::new();
-    for setting in settings.iter().filter(|setting| setting.name.contains(&plan.named)) {
+    for setting in settings
+        .iter()
+        .filter(|setting| setting.name.contains(&plan.named))
+    {
         let cost = calibrate(setting.workers)?;
-        let points = plan.ratios.iter().map(|ratio| point(plan, setting, &cost, *ratio));
+        let points = plan
+            .ratios
+            .iter()
+            .map(|ratio| point(plan, setting, &cost, *ratio));
         let points = points.collect::<Result<Vec<Point>, String>>()?;
         for point in &points {
             overlap.row(cells(setting, point));
