@@ -170,7 +170,8 @@ where
         }
     }
 
-    /// Executes one transaction, if there is one to execute, or gathers what a part of the block came to. On a thread with [`required_stack_bytes`] of stack.
+    /// Executes one transaction, if there is one to execute, or gathers what a part of the block came to. On a thread with
+    /// [`required_stack_bytes`] of stack.
     pub fn step(&self) -> Step {
         match self.batch.next() {
             Next::Execute(ticket) => {

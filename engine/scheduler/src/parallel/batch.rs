@@ -225,11 +225,11 @@ impl<K: Key, V: Value, O: Send> Batch<K, V, O> {
         for slot in &mut slots {
             slot.renew();
         }
+        self.width.renew(workers);
         Self {
             slots: slots.into_boxed_slice(),
             gate: AtomicU64::new(0),
             cursor: AtomicU32::new(0),
-            width: Width::new(workers),
             is_cut: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
             statistics: Statistics::default(),

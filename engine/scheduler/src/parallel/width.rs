@@ -23,7 +23,11 @@ const STRETCH: u32 = 32;
 const LEAST_STRETCHES: u32 = 2;
 /// Stretches until the other way is tried again: at first, and at most.
 const FIRST_PATIENCE: u32 = 2;
-const MOST_PATIENCE: u32 = 64;
+const MOST_PATIENCE: u32 = 128;
+/// So many repeated ones in a trial of running ahead end it: where each waits for the one before, nothing is left to gain.
+const HOPELESS: u32 = 12;
+/// The same at the start of a batch that follows another: most likely it holds the same kind of transactions.
+const PATIENCE_WITH_THE_NEXT: u32 = 8;
 
 /// See the module's documentation. Written by the holder of the commit gate alone.
 #[derive(Debug)]
@@ -69,6 +73,25 @@ impl Width {
         }
     }
 
+    /// For the batch that follows, with what this one found out.
+    pub(super) fn renew(&mut self, workers: usize) {
+        let fresh = Self::new(workers);
+        if self.most != fresh.most {
+            *self = fresh;
+            return;
+        }
+        *self.wait.get_mut() = (*self.wait.get_mut()).min(PATIENCE_WITH_THE_NEXT);
+        for count in [
+            &mut self.commits,
+            &mut self.stretch,
+            &mut self.repeated,
+            &mut self.stretches,
+        ] {
+            *count.get_mut() = 0;
+        }
+        *self.began.get_mut() = 0;
+    }
+
     /// Transactions, the one at the gate included, that may be under way.
     pub(super) fn get(&self) -> u32 {
         self.width.load(Ordering::Relaxed)
@@ -77,8 +100,11 @@ impl Width {
     /// A transaction was committed, `at_once` or after it had to be executed again. `now` is a clock in nanoseconds.
     pub(super) fn note(&self, at_once: bool, now: impl FnOnce() -> u64) {
         self.adapt(at_once);
-        if !at_once {
-            add(&self.repeated);
+        let repeated = if at_once { 0 } else { add(&self.repeated) };
+        if repeated == HOPELESS && self.is_hopeless() {
+            // In the middle of a stretch, so nobody knows when the next one began.
+            self.began.store(0, Ordering::Relaxed);
+            return self.turn();
         }
         if add(&self.stretch) == STRETCH {
             self.end_stretch(now());
@@ -95,6 +121,27 @@ impl Width {
         } else if add(&self.commits) >= width && width < self.most {
             self.change((width * 2).min(self.most));
         }
+    }
+
+    /// Whether running ahead was begun a moment ago, for a trial, and nearly everything had to be repeated.
+    fn is_hopeless(&self) -> bool {
+        self.get() > 1
+            && self.stretches.load(Ordering::Relaxed) == 0
+            && self.in_order.load(Ordering::Relaxed) != 0
+            && self.stretch.load(Ordering::Relaxed) < HOPELESS + HOPELESS / 3
+    }
+
+    /// From running ahead to executing in order, or back. What was only tried, or did not stay the better, is tried later than
+    /// the last time.
+    fn turn(&self) {
+        let patience = self.patience.load(Ordering::Relaxed);
+        self.wait.store(patience, Ordering::Relaxed);
+        self.patience
+            .store((patience * 2).min(MOST_PATIENCE), Ordering::Relaxed);
+        for count in [&self.stretches, &self.stretch, &self.repeated] {
+            count.store(0, Ordering::Relaxed);
+        }
+        self.change(if self.get() > 1 { 1 } else { (self.most / 4).max(2) });
     }
 
     fn change(&self, to: u32) {
@@ -136,13 +183,7 @@ impl Width {
         let other_is_better = pays != is_wide;
         let wait = self.wait.load(Ordering::Relaxed);
         if other_is_better || wait == 0 {
-            // What was only tried, or did not stay the better, is tried later than the last time.
-            let patience = self.patience.load(Ordering::Relaxed);
-            self.wait.store(patience, Ordering::Relaxed);
-            self.patience
-                .store((patience * 2).min(MOST_PATIENCE), Ordering::Relaxed);
-            self.stretches.store(0, Ordering::Relaxed);
-            self.change(if is_wide { 1 } else { (self.most / 4).max(2) });
+            self.turn();
         } else {
             self.wait.store(wait - 1, Ordering::Relaxed);
         }
@@ -202,12 +243,34 @@ mod tests {
     }
 
     #[test]
+    fn a_trial_ends_early_where_everything_is_repeated() {
+        let width = Width::new(2);
+        let narrow = commit(&width, 10_000, 1, (300, 100));
+        assert!(narrow > 9_700, "{narrow} of 10,000 in order");
+    }
+
+    #[test]
     fn it_finds_out_when_that_changes() {
         let width = Width::new(2);
         commit(&width, 2_000, 10, (120, 100));
         assert_eq!(width.get(), 1);
         let narrow = commit(&width, 20_000, 10, (60, 100));
         assert!(narrow < 8_000, "{narrow} of 20,000 in order");
+    }
+
+    #[test]
+    fn the_next_batch_begins_with_what_was_found_out_and_finds_out_when_it_is_different() {
+        let mut width = Width::new(2);
+        commit(&width, 10_000, 10, (120, 100));
+        assert_eq!(width.get(), 1);
+        width.renew(2);
+        let narrow = commit(&width, 1_000, 10, (120, 100));
+        assert!(narrow > 900, "{narrow} of 1,000 in order");
+        width.renew(2);
+        let narrow = commit(&width, 1_000, u32::MAX, (60, 100));
+        assert!(narrow < 500, "{narrow} of 1,000 in order");
+        width.renew(4);
+        assert_eq!(width.get(), 16, "other workers, another width");
     }
 
     #[test]

@@ -97,7 +97,7 @@ enum Section {
 }
 
 /// Every load: its kind, and by how much its blocks are shorter.
-const LOADS: [(Load, usize); 11] = [
+const LOADS: [(Load, usize); 12] = [
     (Load::Transfers, 1),
     (Load::RandomTransfers, 1),
     (Load::OneSender, 1),
@@ -105,7 +105,8 @@ const LOADS: [(Load, usize); 11] = [
     (Load::Token(100), 1),
     (Load::Token(2), 1),
     (Load::Counter, 1),
-    (Load::Tally, 1),
+    (Load::Tally(1), 1),
+    (Load::Tally(world::ACCOUNTS), 1),
     (Load::Swaps(100), 1),
     (Load::Swaps(1), 1),
     (Load::Compute(20), 10),

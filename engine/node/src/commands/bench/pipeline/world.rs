@@ -33,8 +33,8 @@ pub enum Load {
     Token(usize),
     /// Increments of the example counter by reading and writing it.
     Counter,
-    /// Additions to the example counter's tally, which read nothing.
-    Tally,
+    /// Additions to the tallies of so many of the example's counters, which read nothing.
+    Tally(usize),
     /// Swaps of the example exchange, in so many pools.
     Swaps(u32),
     /// All transfers from one sender.
@@ -51,7 +51,8 @@ impl Load {
             Self::RandomTransfers => "transfers, random".into(),
             Self::Token(accounts) => format!("token, {accounts} accounts"),
             Self::Counter => "hot counter, read and write".into(),
-            Self::Tally => "hot counter, added to".into(),
+            Self::Tally(1) => "hot counter, added to".into(),
+            Self::Tally(counters) => format!("{counters} counters, added to"),
             Self::Swaps(pools) => format!("swaps, {pools} pools"),
             Self::OneSender => "one sender's chain".into(),
             Self::Compute(rounds) => format!("compute, {rounds} rounds"),
@@ -80,6 +81,13 @@ impl StateReader for State {
 
 fn contract(name: u8) -> Address {
     Address([name; 32])
+}
+
+/// Counters of their own, with the program of the one that is hot.
+fn counter(index: usize) -> Address {
+    let mut bytes = [0x77; 32];
+    bytes[..8].copy_from_slice(&(index as u64).to_le_bytes());
+    Address(bytes)
 }
 
 fn receiver(index: usize) -> Address {
@@ -119,7 +127,10 @@ impl World {
         };
         let mut changes = genesis_changes(&spec);
         let mut put = |path: Path, value: Vec<u8>| drop(changes.insert(path, Some(value.into())));
-        for (name, code) in [(1, TOKEN), (2, COUNTER), (3, HASH), (4, EXCHANGE)] {
+        let contracts = [(1, TOKEN), (2, COUNTER), (3, HASH), (4, EXCHANGE)];
+        let contracts = contracts.map(|(name, code)| (contract(name), code));
+        let counters = (0..ACCOUNTS).map(|index| (counter(index), COUNTER));
+        for (address, code) in contracts.into_iter().chain(counters) {
             let hash = code_hash(code);
             let account = Account {
                 nonce: 0,
@@ -128,12 +139,14 @@ impl World {
             };
             put(code_path(&hash), code.to_vec());
             put(
-                account_path(&contract(name)),
+                account_path(&address),
                 borsh::to_vec(&account).map_err(|error| error.to_string())?,
             );
         }
         put(storage_path(&contract(2), b"count"), vec![0; 8]);
-        put(storage_path(&contract(2), b"tally"), vec![0; 16]);
+        for counter in (0..ACCOUNTS).map(counter) {
+            put(storage_path(&counter, b"tally"), vec![0; 16]);
+        }
         for pool in 0..POOLS {
             for side in 0..2u8 {
                 let reserve = [b"reserve/".as_slice(), &pool.to_le_bytes(), &[side]].concat();
@@ -190,11 +203,8 @@ impl World {
                     Load::OneSender => 0,
                     _ => scattered(index, 0),
                 };
-                let call = |to: u8, input| Payload::Call {
-                    to: contract(to),
-                    value: 0,
-                    input,
-                };
+                let call_at = |to, input| Payload::Call { to, value: 0, input };
+                let call = |to: u8, input| call_at(contract(to), input);
                 let payload = match load {
                     Load::Transfers | Load::OneSender => Payload::Transfer {
                         to: receiver(scattered(index, 1)),
@@ -208,7 +218,10 @@ impl World {
                         call(1, token_transfer(&receiver(scattered(index, 2) % accounts), 1))
                     }
                     Load::Counter => call(2, vec![COUNTER_INCREMENT]),
-                    Load::Tally => call(2, [&[COUNTER_TALLY][..], &1_u64.to_le_bytes()].concat()),
+                    Load::Tally(counters) => call_at(
+                        counter(scattered(index, 4) % counters),
+                        [&[COUNTER_TALLY][..], &1_u64.to_le_bytes()].concat(),
+                    ),
                     Load::Swaps(pools) => call(4, swap(from as u32 % pools, 1_000)),
                     Load::Compute(rounds) => call(3, hash_rounds(rounds, &[7; 32])),
                 };
