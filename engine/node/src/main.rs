@@ -11,6 +11,7 @@ mod estimate;
 mod failure;
 mod follower;
 mod load;
+mod memory;
 mod node;
 
 use std::process::ExitCode;
@@ -24,5 +25,6 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
+    memory::keep_between_blocks();
     commands::Cli::parse().run()
 }

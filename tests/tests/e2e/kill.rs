@@ -307,7 +307,7 @@ fn receipts_and_roots_survive_kills_at_any_moment_under_option_a() {
 /// The same while the head moves from branch to branch.
 #[test]
 fn receipts_and_roots_survive_kills_in_the_middle_of_reorgs() {
-    let kills = if is_long() { 200 } else { 4 };
+    let kills = if is_long() { 400 } else { 4 };
     kill_again_and_again(
         kills,
         &[
