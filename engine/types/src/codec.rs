@@ -134,21 +134,54 @@ pub fn decode<T: BorshDeserialize>(bytes: &[u8], limit: usize) -> Result<T, Deco
 /// As [`encode`].
 #[must_use]
 pub fn hash_of<T: BorshSerialize + ?Sized>(domain: &Domain, value: &T) -> Hash {
-    struct Sink(blake3::Hasher);
-    impl borsh::io::Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> borsh::io::Result<usize> {
-            self.0.update(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> borsh::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut sink = Sink(blake3::Hasher::new_keyed(&domain.0));
+    let mut sink = Sink {
+        hasher: blake3::Hasher::new_keyed(&domain.0),
+        waiting: [0; Sink::ROOM],
+        len: 0,
+    };
     value
         .serialize(&mut sink)
         .expect("a hasher takes every byte, and lists have less than 2^32 entries");
-    Hash(*sink.0.finalize().as_bytes())
+    sink.pass_on();
+    Hash(*sink.hasher.finalize().as_bytes())
+}
+
+/// A hasher that is given more than a field at a time: most are shorter than a block of the hash, and each call has its price.
+struct Sink {
+    hasher: blake3::Hasher,
+    waiting: [u8; Self::ROOM],
+    len: usize,
+}
+
+impl Sink {
+    /// A transfer, and a header without its variable parts.
+    const ROOM: usize = 256;
+
+    fn pass_on(&mut self) {
+        self.hasher.update(&self.waiting[..self.len]);
+        self.len = 0;
+    }
+}
+
+impl borsh::io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> borsh::io::Result<usize> {
+        if bytes.len() > Self::ROOM - self.len {
+            self.pass_on();
+        }
+        match self.waiting.get_mut(self.len..self.len + bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.len += bytes.len();
+            }
+            None => {
+                self.hasher.update(bytes);
+            }
+        }
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> borsh::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads a byte string: `#[borsh(deserialize_with = "codec::bytes")]`.

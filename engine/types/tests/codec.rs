@@ -5,7 +5,8 @@ mod common;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use common::*;
-use millrace_types::codec::{DecodeError, decode, encode, encoded_len};
+use millrace_types::codec::{DecodeError, decode, encode, encoded_len, hash_of};
+use millrace_types::hash::domains::TRANSACTION;
 use millrace_types::merkle::{self, InclusionProof};
 use millrace_types::receipt::{EXECUTION_RECEIPT_BYTES, Outcome};
 use millrace_types::state::Account;
@@ -97,6 +98,16 @@ fn apply(bytes: &mut Vec<u8>, change: &Change) {
 }
 
 proptest! {
+    /// Fields shorter and longer than what is collected before it is hashed.
+    #[test]
+    fn hashing_a_value_is_hashing_its_bytes(
+        fields in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..600), 0..8),
+        number: u64,
+    ) {
+        let value = (number, fields);
+        prop_assert_eq!(hash_of(&TRANSACTION, &value), TRANSACTION.hash(&[&encode(&value)]));
+    }
+
     #[test]
     fn random_bytes(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         strict_as_every_type(&bytes);
