@@ -6,6 +6,7 @@ mod common;
 mod model;
 
 use common::*;
+use millrace_mempool::PoolConfig;
 use millrace_pipeline::{
     BlockId, BlockRef, BuildAnswer, BuildRequest, EngineConfig, EngineStatus, Event, HeadCause, HeadRefused,
     PluginFault, Reply, SetHeadAnswer, StopReason, Tag, TransactionStatus, ValidateAnswer,
@@ -183,6 +184,43 @@ fn transactions_of_a_lost_block_come_back_unless_the_new_branch_has_them() {
     assert!(is_lost(status(2)), "{:?}", status(2));
     chain.move_to(a);
     assert_eq!(chain.engine.pool().transactions, 0);
+}
+
+/// What was in a block came before what filled the pool meanwhile: load must not cost transactions that were included.
+#[test]
+fn transactions_of_a_lost_block_come_back_to_a_full_pool_too() {
+    let pool = PoolConfig {
+        max_transactions: 4,
+        ..PoolConfig::default()
+    };
+    let (mut model, chain) = both(EngineConfig {
+        pool,
+        ..EngineConfig::default()
+    });
+    let genesis = model.genesis;
+    let sent: Vec<_> = (0..4).map(|from| transfer(from, 0, address(9), 5)).collect();
+    let later: Vec<_> = (4..8).map(|from| transfer(from, 0, address(9), 5)).collect();
+    let draft = |name| Draft {
+        name,
+        ..Draft::default()
+    };
+    let a = model.add_with(&genesis, sent.clone(), &draft(1));
+    let b = model.add_with(&genesis, Vec::new(), &draft(2));
+    import(&chain, &model, &[a, b]);
+    for transaction in &sent {
+        chain.engine.submit_transaction(transaction.clone()).unwrap();
+    }
+    chain.move_to(a);
+    for transaction in &later {
+        chain.engine.submit_transaction(transaction.clone()).unwrap();
+    }
+    chain.move_to(b);
+    chain.settle_requests();
+    for transaction in &sent {
+        let status = chain.engine.transaction_status(&transaction.hash()).unwrap();
+        assert_eq!(status, TransactionStatus::Pooled);
+    }
+    assert_eq!(chain.engine.pool().transactions, 4, "its bounds hold");
 }
 
 #[test]
