@@ -9,7 +9,7 @@ use common::*;
 use millrace_mempool::PoolConfig;
 use millrace_pipeline::{
     BlockId, BlockRef, BuildAnswer, BuildRequest, EngineConfig, EngineStatus, Event, HeadCause, HeadRefused,
-    PluginFault, Reply, SetHeadAnswer, StopReason, Tag, TransactionStatus, ValidateAnswer,
+    PluginFault, Reply, SetHeadAnswer, StopReason, Submission, Tag, TransactionStatus, ValidateAnswer,
 };
 use millrace_types::{Hash, Height};
 use model::{Draft, Model};
@@ -501,6 +501,27 @@ fn a_wanted_head_that_loses_against_finality_is_refused() {
     // What was in execution of the lost branch comes out, and leaves nothing.
     chain.engine.stop();
     assert_eq!(chain.engine.states().versions, 2);
+}
+
+/// The ledger hears of finality a moment later, which is no moment to look there what is final.
+#[test]
+fn finalizing_a_branch_that_has_just_lost_is_a_plugin_fault() {
+    let (mut model, mut chain) = both(EngineConfig::default());
+    let genesis = model.genesis;
+    let (a, b) = (model.branch(&genesis, 1, 1)[0], model.branch(&genesis, 1, 2)[0]);
+    import(&chain, &model, &[a, b]);
+    // The ledger knows it from now on, though not as final.
+    chain.move_to(b);
+    chain.wait_until_executed_to(b);
+    for hash in [a, b] {
+        assert_eq!(chain.engine.finalize(hash, hash.0.to_vec()), Submission::Accepted);
+    }
+    let conflicting = PluginFault::Conflicting {
+        block: b,
+        height: 1,
+        finalized: a,
+    };
+    assert_eq!(chain.wait_until_stopped(), StopReason::PluginFault(conflicting));
 }
 
 #[test]
