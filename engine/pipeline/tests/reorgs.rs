@@ -148,6 +148,8 @@ fn transactions_of_a_lost_block_come_back_unless_the_new_branch_has_them() {
     let engine = chain.engine.clone();
     let status = |n: usize| engine.transaction_status(&sent[n].hash()).unwrap();
     chain.move_to(a);
+    // Else the end of its execution is what the build below is told of, and it is told once.
+    chain.wait_until_executed_to(a);
     assert_eq!(chain.engine.pool().transactions, 0);
     assert_eq!(chain.engine.pending_nonce(&address(5)), 1);
     let on_b = BuildRequest {
