@@ -55,8 +55,14 @@ pub struct Pool {
 struct Inner {
     config: PoolConfig,
     contents: Contents,
-    arrivals: u64,
+    /// Place of the newest arrival in the order of all.
+    newest: u64,
+    /// Place before the first arrival, which moves down for those that come back.
+    oldest: u64,
 }
+
+/// Where the order of arrivals begins: half of it is left for what comes back.
+const FIRST_ARRIVAL: u64 = 1 << 63;
 
 impl Pool {
     /// An empty pool.
@@ -65,7 +71,8 @@ impl Pool {
         let inner = Inner {
             config,
             contents: Contents::default(),
-            arrivals: 0,
+            newest: FIRST_ARRIVAL,
+            oldest: FIRST_ARRIVAL,
         };
         Self {
             inner: Arc::new(Mutex::new(inner)),
@@ -81,7 +88,10 @@ impl Pool {
         transaction: SignedTransaction,
         view: &dyn AccountView,
     ) -> Result<Inserted, InsertError> {
-        self.lock().insert(transaction, view)
+        let mut inner = self.lock();
+        inner.newest += 1;
+        let arrival = inner.newest;
+        inner.insert(transaction, arrival, view)
     }
 
     /// The transactions for a block on the branch that `view` describes: best price first, each sender's in the order
@@ -129,7 +139,8 @@ impl Pool {
     }
 
     /// Takes back the transactions of a block that lost against another branch, by the rules of [`Self::insert`], and
-    /// looks at all others again. `view` is the branch that won.
+    /// looks at all others again. `view` is the branch that won. They were here before all that came while they were in the
+    /// block, and count as older: in a full pool the newest of those that pay the same go for them.
     pub fn take_back(&self, transactions: Vec<SignedTransaction>, view: &dyn AccountView) -> TakenBack {
         let mut inner = self.lock();
         let senders: Vec<Address> = inner.contents.senders().copied().collect();
@@ -137,9 +148,11 @@ impl Pool {
             insert::look_at_tail(&mut inner.contents, sender, view);
         }
         let mut taken = TakenBack::default();
-        for transaction in transactions {
+        let first = inner.oldest.saturating_sub(transactions.len() as u64);
+        inner.oldest = first;
+        for (transaction, arrival) in transactions.into_iter().zip(first..) {
             let hash = transaction.hash();
-            match inner.insert(transaction, view) {
+            match inner.insert(transaction, arrival, view) {
                 Ok(inserted) => taken
                     .displaced
                     .extend(inserted.replaced.into_iter().chain(inserted.evicted)),
@@ -194,6 +207,7 @@ impl Inner {
     fn insert(
         &mut self,
         transaction: SignedTransaction,
+        arrival: u64,
         view: &dyn AccountView,
     ) -> Result<Inserted, InsertError> {
         let hash = transaction.hash();
@@ -205,8 +219,7 @@ impl Inner {
                 evicted: Vec::new(),
             });
         }
-        self.arrivals += 1;
-        let got = insert::insert(&mut self.contents, &self.config, transaction, self.arrivals, view)?;
+        let got = insert::insert(&mut self.contents, &self.config, transaction, arrival, view)?;
         Ok(Inserted {
             hash,
             held: got.held,

@@ -68,6 +68,17 @@ impl Model {
 
     /// Whether the pool should take `signed`, and what goes for it. Every transaction has the same size here.
     fn insert(&mut self, signed: SignedTransaction, max: usize, view: &Accounts) -> Option<Vec<Hash>> {
+        self.insert_at(self.entries.len(), signed, max, view)
+    }
+
+    /// The same for one that came when only the first `place` of the others were here.
+    fn insert_at(
+        &mut self,
+        place: usize,
+        signed: SignedTransaction,
+        max: usize,
+        view: &Accounts,
+    ) -> Option<Vec<Hash>> {
         if self.entries.contains(&signed) {
             return Some(vec![]);
         }
@@ -82,20 +93,23 @@ impl Model {
                 return None;
             }
             let gone = self.entries.remove(at);
-            self.entries.push(signed);
+            self.entries.insert(place - usize::from(at < place), signed);
             return Some(vec![gone.hash()]);
         }
-        let mut gone = vec![];
+        let (mut gone, mut place) = (vec![], place);
         if self.entries.len() == max {
             let (ready, cheapest, Reverse(at)) = self.victim(view).unwrap();
+            // Of those that are worth the same, the newer one goes.
+            let is_older = place <= at;
             let (last, nonce) = (&self.entries[at], signed.transaction.nonce);
             let is_before_own = last.sender() == signed.sender() && last.transaction.nonce < nonce;
-            if is_before_own || (ready, cheapest) >= (self.is_ready(&signed, view), price) {
+            if is_before_own || (ready, cheapest, !is_older) >= (self.is_ready(&signed, view), price, true) {
                 return None;
             }
             gone.push(self.entries.remove(at).hash());
+            place -= usize::from(at < place);
         }
-        self.entries.push(signed);
+        self.entries.insert(place, signed);
         Some(gone)
     }
 
@@ -235,10 +249,14 @@ impl Pair {
             return Ok(());
         };
         self.view = before;
-        let mut refused = 0;
+        let (mut refused, mut place) = (0, 0);
         let mut displaced = vec![];
         for signed in &block {
-            match self.model.insert(signed.clone(), self.max, &self.view) {
+            let found = self.model.insert_at(place, signed.clone(), self.max, &self.view);
+            // Those that came back before it are older.
+            let is_back = |at: &usize| self.model.entries.get(*at) == Some(signed);
+            place += usize::from(is_back(&place));
+            match found {
                 Some(gone) => displaced.extend(gone),
                 None => refused += 1,
             }

@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use arc_swap::ArcSwapOption;
 use millrace_executor::parallel::{ParallelBlock, ParallelError, Spare, Step};
@@ -34,6 +34,8 @@ pub(crate) struct Team<S = Reader> {
     workers: usize,
     crew: Crew,
     job: ArcSwapOption<Job<S>>,
+    /// The leader has taken the block away and waits for the last who holds it.
+    is_taken_away: AtomicBool,
     /// The memory of the block before.
     spare: ArcSwapOption<Spare>,
 }
@@ -44,6 +46,7 @@ impl<S: StateReader + Send + Sync> Team<S> {
             workers,
             crew,
             job: ArcSwapOption::empty(),
+            is_taken_away: AtomicBool::new(false),
             spare: ArcSwapOption::empty(),
         }
     }
@@ -72,11 +75,12 @@ impl<S: StateReader + Send + Sync> Team<S> {
         let job = held.as_ref()?;
         let seen = look(job);
         drop(held);
-        // The leader waits for the last who holds the block, which may have been this. It takes the block away first, and
-        // then looks who holds it; here it is the other way round, so one of both sees the other. That the block was not
-        // over a moment ago says nothing: its last transaction may have been another's.
+        // The leader waits for the last who holds the block, which may have been this. It says that it took the block away
+        // first, and then looks who holds it; here it is the other way round, so one of both sees the other. That the block
+        // was not over a moment ago says nothing: its last transaction may have been another's. Nor may this look for the
+        // block itself: for that moment it would hold it once more, and nobody would tell of the end of that.
         fence(Ordering::SeqCst);
-        if self.job.load().is_none() {
+        if self.is_taken_away.load(Ordering::Relaxed) {
             self.crew.wake_all();
         }
         Some(seen)
@@ -104,10 +108,12 @@ impl<S: StateReader + Send + Sync> Team<S> {
             (self.workers, self.crew.clone()),
             spare,
         ));
+        self.is_taken_away.store(false, Ordering::Relaxed);
         self.job.store(Some(Arc::clone(&job)));
         self.crew.wake_one();
         work_until(&|| job.is_over());
         self.job.store(None);
+        self.is_taken_away.store(true, Ordering::SeqCst);
         let job = loop {
             match Arc::try_unwrap(job) {
                 Ok(job) => break job,

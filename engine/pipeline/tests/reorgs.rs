@@ -6,9 +6,10 @@ mod common;
 mod model;
 
 use common::*;
+use millrace_mempool::PoolConfig;
 use millrace_pipeline::{
     BlockId, BlockRef, BuildAnswer, BuildRequest, EngineConfig, EngineStatus, Event, HeadCause, HeadRefused,
-    PluginFault, Reply, SetHeadAnswer, StopReason, Tag, TransactionStatus, ValidateAnswer,
+    PluginFault, Reply, SetHeadAnswer, StopReason, Submission, Tag, TransactionStatus, ValidateAnswer,
 };
 use millrace_types::{Hash, Height};
 use model::{Draft, Model};
@@ -147,6 +148,8 @@ fn transactions_of_a_lost_block_come_back_unless_the_new_branch_has_them() {
     let engine = chain.engine.clone();
     let status = |n: usize| engine.transaction_status(&sent[n].hash()).unwrap();
     chain.move_to(a);
+    // Else the end of its execution is what the build below is told of, and it is told once.
+    chain.wait_until_executed_to(a);
     assert_eq!(chain.engine.pool().transactions, 0);
     assert_eq!(chain.engine.pending_nonce(&address(5)), 1);
     let on_b = BuildRequest {
@@ -183,6 +186,43 @@ fn transactions_of_a_lost_block_come_back_unless_the_new_branch_has_them() {
     assert!(is_lost(status(2)), "{:?}", status(2));
     chain.move_to(a);
     assert_eq!(chain.engine.pool().transactions, 0);
+}
+
+/// What was in a block came before what filled the pool meanwhile: load must not cost transactions that were included.
+#[test]
+fn transactions_of_a_lost_block_come_back_to_a_full_pool_too() {
+    let pool = PoolConfig {
+        max_transactions: 4,
+        ..PoolConfig::default()
+    };
+    let (mut model, chain) = both(EngineConfig {
+        pool,
+        ..EngineConfig::default()
+    });
+    let genesis = model.genesis;
+    let sent: Vec<_> = (0..4).map(|from| transfer(from, 0, address(9), 5)).collect();
+    let later: Vec<_> = (4..8).map(|from| transfer(from, 0, address(9), 5)).collect();
+    let draft = |name| Draft {
+        name,
+        ..Draft::default()
+    };
+    let a = model.add_with(&genesis, sent.clone(), &draft(1));
+    let b = model.add_with(&genesis, Vec::new(), &draft(2));
+    import(&chain, &model, &[a, b]);
+    for transaction in &sent {
+        chain.engine.submit_transaction(transaction.clone()).unwrap();
+    }
+    chain.move_to(a);
+    for transaction in &later {
+        chain.engine.submit_transaction(transaction.clone()).unwrap();
+    }
+    chain.move_to(b);
+    chain.settle_requests();
+    for transaction in &sent {
+        let status = chain.engine.transaction_status(&transaction.hash()).unwrap();
+        assert_eq!(status, TransactionStatus::Pooled);
+    }
+    assert_eq!(chain.engine.pool().transactions, 4, "its bounds hold");
 }
 
 #[test]
@@ -463,6 +503,27 @@ fn a_wanted_head_that_loses_against_finality_is_refused() {
     // What was in execution of the lost branch comes out, and leaves nothing.
     chain.engine.stop();
     assert_eq!(chain.engine.states().versions, 2);
+}
+
+/// The ledger hears of finality a moment later, which is no moment to look there what is final.
+#[test]
+fn finalizing_a_branch_that_has_just_lost_is_a_plugin_fault() {
+    let (mut model, mut chain) = both(EngineConfig::default());
+    let genesis = model.genesis;
+    let (a, b) = (model.branch(&genesis, 1, 1)[0], model.branch(&genesis, 1, 2)[0]);
+    import(&chain, &model, &[a, b]);
+    // The ledger knows it from now on, though not as final.
+    chain.move_to(b);
+    chain.wait_until_executed_to(b);
+    for hash in [a, b] {
+        assert_eq!(chain.engine.finalize(hash, hash.0.to_vec()), Submission::Accepted);
+    }
+    let conflicting = PluginFault::Conflicting {
+        block: b,
+        height: 1,
+        finalized: a,
+    };
+    assert_eq!(chain.wait_until_stopped(), StopReason::PluginFault(conflicting));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use millrace_types::certificate::MAX_CERTIFICATE_BYTES;
-use millrace_types::{Block, Hash};
+use millrace_types::{Block, Hash, Height};
 
 use super::{Awaiting, Core, Effect, Executed, Finalized, InFlight, Left, World};
 use crate::admission::{self, Invalid, StateFault};
@@ -179,10 +179,7 @@ impl Core {
         let (hash, height) = (*hash, block.header.height);
         let last = self.tree.finalized();
         if height <= last.height {
-            let finalized = match self.tree.finalized_at(height) {
-                Some(finalized) => Some(finalized),
-                None => world.finalized_hash(height)?,
-            };
+            let finalized = self.finalized_at(height, world)?;
             if finalized == Some(hash) {
                 return Ok(Place::Again);
             }
@@ -216,6 +213,14 @@ impl Core {
         }))
     }
 
+    /// The finalized block at a height. The ledger hears of finality later than the tree, which forgets what is far below.
+    fn finalized_at(&self, height: Height, world: &dyn World) -> Result<Option<Hash>, StateFault> {
+        match self.tree.finalized_at(height) {
+            Some(finalized) => Ok(Some(finalized)),
+            None => world.finalized_hash(height),
+        }
+    }
+
     /// What finalizing a block by its hash is to the finalized chain.
     fn place_known(&self, hash: &Hash, certificate: &[u8], world: &dyn World) -> Result<Place, StateFault> {
         let last = self.tree.finalized();
@@ -229,7 +234,7 @@ impl Core {
         let Some(height) = world.stored_height(hash)?.filter(|height| *height <= last.height) else {
             return Ok(Place::Fault(PluginFault::UnknownBlock { block: *hash }));
         };
-        Ok(match world.finalized_hash(height)? {
+        Ok(match self.finalized_at(height, world)? {
             Some(finalized) if finalized != *hash => Place::Fault(PluginFault::Conflicting {
                 block: *hash,
                 height,

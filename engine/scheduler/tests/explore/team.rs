@@ -62,6 +62,8 @@ pub struct Team {
     workers: usize,
     crew: Crew,
     job: Mutex<Option<Arc<Job>>>,
+    /// The leader has taken the block away and waits for the last who holds it.
+    is_taken_away: AtomicBool,
     /// The memory of the block before.
     spare: Mutex<Option<Transactions>>,
     /// One leader at a time.
@@ -74,6 +76,7 @@ impl Team {
             workers,
             crew,
             job: Mutex::new(None),
+            is_taken_away: AtomicBool::new(false),
             spare: Mutex::new(None),
             is_led: AtomicBool::new(false),
         }
@@ -97,9 +100,9 @@ impl Team {
         let job = self.job()?;
         let seen = look(&job);
         let_go(job);
-        if self.job().is_none() {
-            // The leader waits for the last who holds the block, which may have been this. Looked at afterwards: it may have
-            // begun to wait in between.
+        // The leader waits for the last who holds the block, which may have been this. A flag, not the block, is looked at:
+        // whoever looked for the block would hold it once more.
+        if self.is_taken_away.load(Ordering::SeqCst) {
             self.crew.wake_all();
         }
         Some(seen)
@@ -120,10 +123,12 @@ impl Team {
             None => Batch::new(len, self.workers, crew),
         });
         let mut job = Arc::new(job);
+        self.is_taken_away.store(false, Ordering::SeqCst);
         *self.job.lock().expect("no panic") = Some(Arc::clone(&job));
         self.crew.wake_one();
         work_until(&|| job.batch().is_over());
         *self.job.lock().expect("no panic") = None;
+        self.is_taken_away.store(true, Ordering::SeqCst);
         let mut job = loop {
             match Arc::try_unwrap(job) {
                 Ok(job) => break job,
