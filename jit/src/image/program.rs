@@ -10,7 +10,7 @@ use crate::compiler::{self, CompileError, CompileOptions, Survey};
 use crate::interpreter::Code;
 use crate::machine::{Machine, PAGE_BYTES};
 use crate::profile::Guest;
-use crate::runtime::native::{NativeCode, NativeSize};
+use crate::runtime::native::{self, NativeCode, NativeSize};
 use crate::runtime::{Attachment, CodeCache, Template};
 
 const PF_X: u32 = 1;
@@ -141,6 +141,12 @@ impl Program {
     /// Has its native code kept in `cache`, and taken from there.
     pub fn set_code_cache(&mut self, cache: Arc<CodeCache>) {
         self.kept = Some(Attachment::new(cache));
+    }
+
+    /// Asks the background thread to give back what earlier processes compiled of it, as its first run in
+    /// [`Tier::Auto`](crate::Tier::Auto) does. Waits for nothing; asking again, or without a cache, does nothing.
+    pub fn ask_for_kept_code(self: &Arc<Self>) {
+        native::ask_for_recall(self);
     }
 
     /// Where its native code is kept, if anywhere.
