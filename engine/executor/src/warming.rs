@@ -9,6 +9,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use millrace_jit::Tier;
 use millrace_types::state::{account_path, code_path};
 use millrace_types::{Address, Gas, Height, Payload, SignedTransaction};
 
@@ -20,6 +21,10 @@ use crate::reader::StateReader;
 /// Contracts of one block that are looked at. Those of its first transactions: the others have the time until it gets to
 /// them, and a block that calls thousands gets no more.
 pub const MOST_CONTRACTS: usize = 64;
+
+/// Bytes of text that are decoded: what nearly all contracts have. It is most of what a first run waits for, and what
+/// takes longest here.
+const MOST_DECODED_BYTES: usize = 64 << 10;
 
 /// One block's programs may drive out one part in so many of the cache: what its eviction frees at once.
 const SHARE: usize = 8;
@@ -92,8 +97,9 @@ impl Warming {
 
 impl Executor {
     /// Loads the program of the `index`-th contract, as it is in `state`, into the cache that executions look into. Which
-    /// state of the chain that is does not matter, but for what it does not hold yet. Takes as long as validating one
-    /// program; native code is neither compiled nor waited for, but what is kept of it on the disk is asked for.
+    /// state of the chain that is does not matter, but for what it does not hold yet. Takes as long as validating one file and
+    /// decoding 64 KiB of text; native code is neither compiled nor waited for, but what is kept of it on the disk is asked
+    /// for.
     ///
     /// # Errors
     /// The state gave no answer, or is damaged. Nothing follows from that here.
@@ -128,8 +134,14 @@ impl Executor {
             return Ok(Warmed::Nothing);
         };
         warming.bytes.fetch_add(code.counted_bytes(), Ordering::Relaxed);
-        if self.tier() == millrace_jit::Tier::Auto {
-            code.program.ask_for_kept_code();
+        match self.tier() {
+            Tier::Interpreter => code.program.decode(MOST_DECODED_BYTES),
+            Tier::Auto => {
+                code.program.ask_for_kept_code();
+                code.program.decode(MOST_DECODED_BYTES);
+            }
+            // Its first run waits for the compiler, and a worker that has other things to do should not.
+            Tier::Jit => {}
         }
         Ok(Warmed::Loaded)
     }

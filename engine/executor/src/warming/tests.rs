@@ -143,7 +143,27 @@ fn a_program_is_loaded_once_and_then_costs_one_look_at_the_account() {
         assert_eq!(state.reads(), 1);
     }
     let (machine, _) = executor.versions_at(HEIGHT);
-    assert!(executor.programs().get(&hash, machine).is_some());
+    let program = executor.programs().get(&hash, machine).unwrap().program;
+    assert_eq!(program.decoded_pages(), 1);
+}
+
+#[test]
+fn of_large_text_a_part_is_decoded_and_for_a_compiler_none() {
+    let pages = u32::try_from(MOST_DECODED_BYTES / 4096).unwrap();
+    let (hash, bytes) = code(1, (pages + 3) * 1024);
+    let mut state = State::default();
+    state.install(at(1), hash, Some(&bytes));
+    for (tier, expected) in [
+        (Tier::Interpreter, pages as usize),
+        (Tier::Auto, pages as usize),
+        (Tier::Jit, 0),
+    ] {
+        let executor = executor().with_tier(tier);
+        assert_eq!(warm(&executor, at(1), ENOUGH, &state), Ok(Warmed::Loaded));
+        let (machine, _) = executor.versions_at(HEIGHT);
+        let program = executor.programs().get(&hash, machine).unwrap().program;
+        assert_eq!(program.decoded_pages(), expected, "{tier:?}");
+    }
 }
 
 #[test]
