@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use millrace_jit::machine::machine;
-use millrace_jit::{CodeCache, Tier};
-use millrace_types::{Address, Amount, ChainSpec, Gas, SignedTransaction, TransactionReceipt};
+use millrace_jit::{CodeCache, Machine, Tier};
+use millrace_types::{Address, Amount, ChainSpec, Gas, Height, SignedTransaction, TransactionReceipt};
 
 use crate::context::{BlockContext, Rules};
 use crate::error::ExecutionError;
-use crate::gas::schedule;
+use crate::gas::{GasSchedule, schedule};
 use crate::journal::Writes;
 use crate::program_cache::ProgramCache;
 use crate::read_only::{ReadOnlyCall, ReadOnlyOutcome};
@@ -72,6 +72,13 @@ impl Executor {
     #[must_use]
     pub fn with_code_cache(self, code_cache: Option<Arc<CodeCache>>) -> Self {
         let programs = self.programs.with_code_cache(code_cache);
+        Self { programs, ..self }
+    }
+
+    /// The same executor with room for so many bytes of programs.
+    #[cfg(test)]
+    pub(crate) fn with_program_bytes(self, bytes: usize) -> Self {
+        let programs = ProgramCache::new(bytes);
         Self { programs, ..self }
     }
 
@@ -147,13 +154,29 @@ impl Executor {
         crate::read_only::call_read_only(rules, call, state)
     }
 
+    /// The machine and the prices in force at a height.
+    pub(crate) fn versions_at(&self, height: Height) -> (&'static Machine, &'static GasSchedule) {
+        let versions = self.spec.versions_at(height);
+        let checked = "the spec's versions were checked at the start";
+        let machine = machine(versions.machine).expect(checked);
+        (machine, schedule(versions.gas).expect(checked))
+    }
+
+    pub(crate) fn programs(&self) -> &ProgramCache {
+        &self.programs
+    }
+
+    pub(crate) fn tier(&self) -> Tier {
+        self.tier
+    }
+
     pub(crate) fn rules<'a>(&'a self, block: &'a BlockContext) -> Rules<'a> {
-        let versions = self.spec.versions_at(block.height);
+        let (machine, schedule) = self.versions_at(block.height);
         Rules {
             chain_id: self.spec.chain_id,
             limits: &self.spec.limits,
-            schedule: schedule(versions.gas).expect("the spec's versions were checked at the start"),
-            machine: machine(versions.machine).expect("the spec's versions were checked at the start"),
+            schedule,
+            machine,
             tier: self.tier,
             diagnoses_traps: false,
             programs: &self.programs,

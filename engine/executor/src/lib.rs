@@ -11,7 +11,7 @@
 //!
 //! Reading order: [`executor`] (what can be asked), [`transaction`] (fees and outcomes), `frame` (one run
 //! of a contract), [`host`] (what an `ecall` means), `journal` (effects and how they are undone),
-//! [`gas`] (prices), [`parallel`] (a block on many workers).
+//! [`gas`] (prices), [`parallel`] (a block on many workers), [`warming`] (programs loaded ahead of a block).
 //!
 //! Invariants:
 //! - An execution is a function of the block and of the state before it. Nothing here reads a clock, chance, a hash
@@ -42,6 +42,7 @@ pub mod reader;
 pub mod spec_check;
 pub mod stack;
 pub mod transaction;
+pub mod warming;
 
 pub use context::BlockContext;
 pub use error::{ExecutionError, NotAdmissible, ReadError};
@@ -56,3 +57,4 @@ pub use reader::{Changes, StateReader};
 pub use spec_check::{MAX_CALL_DEPTH, SpecError, check_spec};
 pub use stack::{on_large_stack, required_stack_bytes};
 pub use transaction::{Diagnostics, TransactionOutput, most_cost};
+pub use warming::{Warmed, Warming};

@@ -34,6 +34,7 @@ use crate::stages::{self, Workshop};
 use crate::team::Team;
 use crate::under_way::UnderWay;
 use crate::wakeups::Wakeups;
+use crate::warming::Warmings;
 
 /// Rows of the set of verified transactions, of [`millrace_scheduler::recent::PLACES`] ids each: 131,072 in five megabytes.
 /// Nearly all that came in the last 32,768 insertions are known.
@@ -161,6 +162,7 @@ fn start(
         store: shared.store.clone(),
         journal: journal.clone(),
         preparations: Arc::clone(&preparations),
+        warmings: Arc::new(Warmings::new()),
         verified: Arc::clone(&shared.verified),
         inputs,
         executions: Arc::clone(&shared.executions),

@@ -15,7 +15,7 @@
 //! Reading order: [`api`] (the words), [`Engine`], [`admission`] (the one function that decides validity),
 //! [`builder`] and [`pressure`] (the proposer's policy), `tree`, `core` (the state machine without I/O: `core/dispatch`
 //! decides what is executed next, `core/head` moves the head), `driver` (its thread), `wakeups` (who is told that a build may succeed),
-//! `task` (a block in the ring), `stages` and `execution` (what workers do), `journal` and `keeper` (what is durable when), `recovery`, [`checkpoint`] (what
+//! `task` (a block in the ring), `stages` and `execution` (what workers do), `warming` (what they do ahead of a block), `journal` and `keeper` (what is durable when), `recovery`, [`checkpoint`] (what
 //! a new node begins with), and [`replay_check`] (the slow twin). The rules are those of `docs/spec/blocks.md`, rollback is in
 //! `docs/spec/rollback.md`, and why it is built like this in `docs/design/consensus-execution-pipelining.md`.
 //!
@@ -37,7 +37,7 @@
 //! | lock or channel | when | why |
 //! |---|---|---|
 //! | the pool's mutex | once for each transaction that is submitted, or asked about; once for each block that is built, or becomes head or final | the pool is one index over all senders; `millrace-mempool` holds it for look-ups in trees, never for a signature |
-//! | the lock of the state's tree of versions | a few times for each block: its parent's state, its own, the one that it settles; never for an account | the tree changes with each block; `millrace-state` holds it for no disk |
+//! | the lock of the state's tree of versions | a few times for each block: its parent's state, its own, the one that it settles, the final one that its programs are looked up in; never for an account | the tree changes with each block; `millrace-state` holds it for no disk |
 //! | the ledger's own | once for each group of blocks | redb has one writer, which is the journal's thread |
 //! | a subscriber's channel, of the standard library: a ring without a lock, and a mutex around the list of who sleeps on it | for each event, a few for each block, and only while its reader sleeps | readers wait with the time limits of the standard library |
 //! | the channel of [`Reply::channel`], likewise | once for each request that was made with it | the caller chose to wait |
@@ -53,6 +53,7 @@
 //! | nodes of trees | one for some senders, or transactions taken out of the pool | what a sender has in flight, by address; what is left in the pool |
 //! | the signatures' library | for each chunk of 64 signatures: one for each signer, and lists that grow | it gathers a batch by signers |
 //! | the pool | nodes of trees, one for about three transactions that come in | it holds them |
+//! | programs loaded ahead | for each block that waits for another: a list of the contracts that it calls, at most 64, and what they share; an account's bytes for each of them | it is looked up where an account is |
 //! | the ledger | for each block its bytes; pages, about two for each transaction | a transaction is a row of the index of inclusions |
 //! | the state | for each block, and each value that it changes | overlays and nodes of the trie |
 //! | the executor | see `millrace-executor` | |
@@ -91,6 +92,7 @@ mod testing;
 mod tree;
 mod under_way;
 mod wakeups;
+mod warming;
 
 pub use api::*;
 pub use config::EngineConfig;

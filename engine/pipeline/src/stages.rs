@@ -1,9 +1,10 @@
 //! The workers: every stage of every block, on one pool of threads.
 //!
 //! A worker takes the most urgent work: what frees a slot first, then the block that is being executed by all of them
-//! (`team`), then the execution of another, then the signatures of blocks that have no verdict yet (`preparation`). It
-//! works on it and hands it on. The stage *Prepare* itself has nothing to do: what it could do must be done before a block
-//! is admitted, and it enters the ring after that.
+//! (`team`), then the execution of another, then the signatures of blocks that have no verdict yet (`preparation`), then
+//! programs of blocks whose turn has not come (`warming`). It works on it and hands it on. The stage *Prepare* only lists
+//! those programs: what takes longer must not keep a block from being executed, and signatures are checked before a block
+//! is admitted, which is before it enters the ring.
 //!
 //! A stage that fails drops its claim: nothing behind it moves any more, and the ordering thread is told why. Speculation
 //! and abandoned tasks are the exception: nobody waits for what they find, and the block that they were at is executed
@@ -29,6 +30,7 @@ use crate::mailbox::{Input, Inputs};
 use crate::preparation::Preparations;
 use crate::task::{BlockTask, Outcome, Purpose};
 use crate::team::Team;
+use crate::warming::Warmings;
 
 /// What workers work with.
 #[derive(Clone)]
@@ -39,6 +41,7 @@ pub(crate) struct Workshop {
     pub(crate) store: Store,
     pub(crate) journal: Journal,
     pub(crate) preparations: Arc<Preparations>,
+    pub(crate) warmings: Arc<Warmings>,
     pub(crate) verified: Arc<Recent>,
     pub(crate) inputs: Inputs,
     /// How often a block was executed, speculation counted.
@@ -57,6 +60,9 @@ enum StageError {
     #[error("the {0} stage panicked at block {1}: {2}")]
     Panicked(&'static str, millrace_types::Hash, String),
 }
+
+/// What a stage does of a task.
+type Handler = fn(&Workshop, &Worker, &Claim<BlockTask>) -> Result<(), StageError>;
 
 /// Starts the pool.
 ///
@@ -102,12 +108,15 @@ impl Workshop {
                 self.handle(worker, claim);
             } else if self.preparations.step(&self.verified, &self.inputs) {
                 // A chunk of a later block's signatures.
+            } else if self.warmings.step(&self.executor, &self.ring) {
+                // One program of a later block.
             } else {
                 worker.park_unless(|| {
                     is_over()
                         || self.ring.has_work(&Stage::ALL)
                         || self.team.has_news()
                         || self.preparations.has_work()
+                        || self.warmings.has_work()
                 });
             }
         }
@@ -146,10 +155,11 @@ impl Workshop {
 
     /// One stage of one block; a panic is a failure like any other.
     fn run(&self, worker: &Worker, claim: &Claim<BlockTask>) -> Result<(), StageError> {
-        let (stage, name) = match claim.stage() {
-            Stage::Prepare | Stage::Persist => return Ok(()),
-            Stage::Execute => (Self::execute as fn(&Self, &Worker, &BlockTask) -> _, "execute"),
-            Stage::Root => (Self::root as fn(&Self, &Worker, &BlockTask) -> _, "root"),
+        let (stage, name): (Handler, _) = match claim.stage() {
+            Stage::Prepare => (Self::prepare, "prepare"),
+            Stage::Execute => (Self::execute, "execute"),
+            Stage::Root => (Self::root, "root"),
+            Stage::Persist => return Ok(()),
         };
         catch_unwind(AssertUnwindSafe(|| stage(self, worker, claim))).unwrap_or_else(|panic| {
             let what = panic.downcast_ref::<String>().map(String::as_str);
@@ -160,7 +170,12 @@ impl Workshop {
         })
     }
 
-    fn execute(&self, worker: &Worker, task: &BlockTask) -> Result<(), StageError> {
+    fn prepare(&self, _worker: &Worker, task: &Claim<BlockTask>) -> Result<(), StageError> {
+        self.warmings.begin(task, &self.ring, &self.store);
+        Ok(())
+    }
+
+    fn execute(&self, worker: &Worker, task: &Claim<BlockTask>) -> Result<(), StageError> {
         if task.work.is_executed() {
             return Ok(());
         }
@@ -191,7 +206,7 @@ impl Workshop {
         Ok(output.map(keep).transpose()?)
     }
 
-    fn root(&self, _worker: &Worker, task: &BlockTask) -> Result<(), StageError> {
+    fn root(&self, _worker: &Worker, task: &Claim<BlockTask>) -> Result<(), StageError> {
         if task.work.is_rooted() {
             return Ok(());
         }

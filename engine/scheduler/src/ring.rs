@@ -148,6 +148,10 @@ impl<T> Shared<T> {
         }
     }
 
+    fn is_abandoned(&self, sequence: Sequence) -> bool {
+        self.slot(sequence).life.read() == (self.incarnation(sequence), Status::Abandoned)
+    }
+
     fn is_claimable(&self, stage: Stage) -> bool {
         let word = self.cursors[stage.index()].load(Ordering::Acquire);
         word & BUSY == 0 && word >> 1 < self.available(stage) && self.failure.load(Ordering::Acquire) == NONE
@@ -209,6 +213,13 @@ impl<T: Send + Sync> Ring<T> {
             .slot(sequence)
             .life
             .abandon(self.shared.incarnation(sequence))
+    }
+
+    /// Whether a task, published earlier, waits for those before it: `stage` is not through with them all, and nobody has
+    /// abandoned the task. For work that pays only until `stage` may come to it.
+    #[must_use]
+    pub fn waits_for(&self, stage: Stage, sequence: Sequence) -> bool {
+        self.shared.passed(stage) < sequence && !self.shared.is_abandoned(sequence)
     }
 
     /// Slots taken.
@@ -284,8 +295,7 @@ impl<T: Send + Sync> Claim<T> {
     /// Nobody wants the task any more: complete it without working on it.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
-        let shared = &*self.ring.shared;
-        shared.slot(self.sequence).life.read() == (shared.incarnation(self.sequence), Status::Abandoned)
+        self.ring.shared.is_abandoned(self.sequence)
     }
 
     /// Hands the task on; after the last stage its slot is free.

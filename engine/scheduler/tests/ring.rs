@@ -48,6 +48,31 @@ fn a_full_ring_gives_the_task_back_and_frees_a_slot_when_one_is_durable() {
 }
 
 #[test]
+fn a_task_waits_until_a_stage_is_through_with_those_before_it_or_nobody_wants_it() {
+    let (mut publisher, ring) = ring::<u32>(slots(2));
+    publisher.publish(1).unwrap();
+    publisher.publish(2).unwrap();
+    let waits = |sequence| ring.waits_for(Stage::Execute, sequence);
+    let pass = |stages: &[Stage]| {
+        for stage in stages {
+            ring.claim(*stage).unwrap().complete();
+        }
+    };
+    assert_eq!([0, 1].map(waits), [false, true]);
+    pass(&[Stage::Prepare]);
+    let claim = ring.claim(Stage::Execute).unwrap();
+    assert_eq!([0, 1].map(waits), [false, true], "it is still being executed");
+    claim.complete();
+    assert_eq!([0, 1].map(waits), [false, false]);
+    pass(&[Stage::Root, Stage::Persist]);
+    // In the slot of the first one.
+    publisher.publish(3).unwrap();
+    assert_eq!([0, 1, 2].map(waits), [false, false, true]);
+    assert!(ring.abandon(2));
+    assert!(!waits(2));
+}
+
+#[test]
 fn a_stage_waits_for_the_one_before_and_later_stages_come_first() {
     let (mut publisher, ring) = ring::<u32>(slots(4));
     assert!(

@@ -7,10 +7,10 @@ use super::debug::Debug as Names;
 use super::error::ImageError;
 use super::header::{self, Load};
 use crate::compiler::{self, CompileError, CompileOptions, Survey};
-use crate::interpreter::Code;
+use crate::interpreter::{self, Code};
 use crate::machine::{Machine, PAGE_BYTES};
 use crate::profile::Guest;
-use crate::runtime::native::{NativeCode, NativeSize};
+use crate::runtime::native::{self, NativeCode, NativeSize};
 use crate::runtime::{Attachment, CodeCache, Template};
 
 const PF_X: u32 = 1;
@@ -141,6 +141,25 @@ impl Program {
     /// Has its native code kept in `cache`, and taken from there.
     pub fn set_code_cache(&mut self, cache: Arc<CodeCache>) {
         self.kept = Some(Attachment::new(cache));
+    }
+
+    /// Decodes its text for tier 0 ahead of its first run: from the entry's page on and then from the beginning, whole pages
+    /// of 4 KiB, `most_bytes` at most. Runs decode the rest when they come to it. A page takes 50 to 300 µs, and memory that
+    /// [`Self::most_memory_bytes`] counts.
+    pub fn decode(&self, most_bytes: usize) {
+        interpreter::decode(self, most_bytes);
+    }
+
+    /// Pages of text that are decoded so far, of 4 KiB each. For tests and figures.
+    #[must_use]
+    pub fn decoded_pages(&self) -> usize {
+        self.code.decoded_pages()
+    }
+
+    /// Asks the background thread to give back what earlier processes compiled of it, as its first run in
+    /// [`Tier::Auto`](crate::Tier::Auto) does. Waits for nothing; asking again, or without a cache, does nothing.
+    pub fn ask_for_kept_code(self: &Arc<Self>) {
+        native::ask_for_recall(self);
     }
 
     /// Where its native code is kept, if anywhere.

@@ -136,6 +136,23 @@ impl Code {
                 .collect(),
         }
     }
+
+    /// Pages that are decoded.
+    pub(crate) fn decoded_pages(&self) -> usize {
+        self.pages.iter().filter(|page| page.get().is_some()).count()
+    }
+}
+
+/// Decodes text ahead of its first run: from the entry's page on and then from the beginning, whole pages for at most
+/// `most_bytes`.
+pub(crate) fn decode(program: &Program, most_bytes: usize) {
+    let text = Text::new(program);
+    let pages = text.code.pages.len();
+    let entry = (u64::from(program.entry()).saturating_sub(text.start) as usize / PAGE_BYTES).min(pages);
+    for number in (entry..pages).chain(0..entry).take(most_bytes / PAGE_BYTES) {
+        // Between 0 and the number of pages there is one.
+        let _ = text.page(number);
+    }
 }
 
 /// Text as the loop sees it.
@@ -167,13 +184,15 @@ impl<'a> Text<'a> {
             return None;
         }
         let number = offset as usize / PAGE_BYTES;
-        let page = self
-            .code
-            .pages
-            .get(number)?
-            .get_or_init(|| self.decode_page(number));
+        let page = self.page(number)?;
         let slot = page.numbers[offset as usize % PAGE_BYTES / 2];
         Some((page, usize::from(slot)))
+    }
+
+    /// A page by its number, decoded by whoever comes to it first.
+    fn page(&self, number: usize) -> Option<&'a Page> {
+        let page = self.code.pages.get(number)?;
+        Some(page.get_or_init(|| self.decode_page(number)))
     }
 
     fn decode_page(&self, number: usize) -> Page {

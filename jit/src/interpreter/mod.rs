@@ -21,7 +21,7 @@ mod operations;
 mod tests;
 
 pub(crate) use arithmetic::carryless_multiply;
-pub(crate) use code::Code;
+pub(crate) use code::{Code, decode};
 
 use crate::image::Program;
 use crate::runtime::{Ecall, End, Flow, Host, Memory, Outcome, Trap, TrapKind};

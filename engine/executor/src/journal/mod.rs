@@ -346,11 +346,7 @@ impl<'a> Journal<'a> {
     /// The code blob with that hash.
     pub(crate) fn code(&mut self, code_hash: &Hash) -> Result<Arc<[u8]>, ExecutionError> {
         let path = code_path(code_hash);
-        let missing = ExecutionError::CorruptState {
-            path,
-            what: "an account names code that is not there",
-        };
-        self.slot(&path)?.ok_or(missing)
+        self.slot(&path)?.ok_or_else(|| missing_code(path))
     }
 
     /// The value of a transient slot.
@@ -442,6 +438,14 @@ impl<'a> Journal<'a> {
 /// What the state holds for an account: nothing, if it is empty.
 pub(crate) fn account_value(account: &Account) -> Option<Arc<[u8]>> {
     (*account != Account::default()).then(|| encode_account(account))
+}
+
+/// What lies under `path`, where some account's code should.
+pub(crate) fn missing_code(path: Path) -> ExecutionError {
+    ExecutionError::CorruptState {
+        path,
+        what: "an account names code that is not there",
+    }
 }
 
 /// The damage that a balance beyond the supply shows.

@@ -21,6 +21,13 @@ pub(crate) struct Code {
     pub(crate) read_only_pages: u32,
 }
 
+impl Code {
+    /// What the cache counts for it.
+    pub(crate) fn counted_bytes(&self) -> usize {
+        self.program.most_memory_bytes() + ENTRY_BYTES
+    }
+}
+
 /// A program, or why the code is none.
 pub(crate) type Loaded = Result<Code, ImageError>;
 
@@ -73,6 +80,11 @@ impl ProgramCache {
         Self { code_cache, ..self }
     }
 
+    /// What the programs that are kept may take together.
+    pub(crate) fn capacity_bytes(&self) -> usize {
+        self.capacity_bytes
+    }
+
     /// The cached program for the code with that hash.
     pub(crate) fn get(&self, code_hash: &Hash, machine: &'static Machine) -> Option<Code> {
         let entry = self.entries.get(&(*code_hash, machine.version))?;
@@ -101,7 +113,7 @@ impl ProgramCache {
 
     /// Keeps a program, unless another caller was faster. Gives the one that is kept.
     fn keep(&self, key: Key, code: Code) -> Code {
-        let bytes = code.program.most_memory_bytes() + ENTRY_BYTES;
+        let bytes = code.counted_bytes();
         if bytes > self.capacity_bytes {
             return code;
         }
@@ -141,6 +153,12 @@ impl ProgramCache {
         }
     }
 
+    /// Programs, and what they count.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> (usize, usize) {
+        (self.entries.len(), self.bytes.load(Ordering::Relaxed))
+    }
+
     fn tick(&self) -> u64 {
         self.uses.fetch_add(1, Ordering::Relaxed)
     }
@@ -159,4 +177,4 @@ fn read_only_pages(program: &Program) -> u32 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

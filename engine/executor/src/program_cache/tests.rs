@@ -5,7 +5,7 @@ use millrace_jit::machine::machine;
 use super::*;
 
 /// A program of `words` instructions, told from others by `index`.
-fn code(index: u8, words: u32) -> (Hash, Vec<u8>) {
+pub(crate) fn code(index: u8, words: u32) -> (Hash, Vec<u8>) {
     let text = words * 4;
     let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
     file.extend([2u16, 243].iter().flat_map(|half| half.to_le_bytes()));

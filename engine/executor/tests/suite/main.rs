@@ -18,3 +18,4 @@ mod partition;
 mod sample_contracts;
 mod spec;
 mod storage;
+mod warming;

@@ -18,9 +18,9 @@ const REQUEST_SECONDS_NAME: &str = "millrace_rpc_request_seconds";
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// How many of [`COUNTERS`] have no labels: the first ones, which are there from the start.
-const WITHOUT_LABELS: usize = 12;
+const WITHOUT_LABELS: usize = 13;
 /// Counters with their meaning.
-const COUNTERS: [(&str, &str); 16] = [
+const COUNTERS: [(&str, &str); 17] = [
     (
         "millrace_transactions_executed_total",
         "Transactions of blocks that were executed and whose receipts are durable",
@@ -65,6 +65,10 @@ const COUNTERS: [(&str, &str); 16] = [
     (
         "millrace_execution_fallbacks_total",
         "Blocks executed again in order because a worker panicked",
+    ),
+    (
+        "millrace_programs_warmed_total",
+        "Programs of contracts, loaded before the block that calls them was executed",
     ),
     ("millrace_rpc_requests_total", "Calls, by method and outcome"),
     (

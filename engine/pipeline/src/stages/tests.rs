@@ -7,7 +7,7 @@ use millrace_ledger::{Batch, Ledger};
 use millrace_scheduler::{Publisher, ring};
 use millrace_types::block::HEADER_VERSION;
 use millrace_types::receipt::settlement_hash;
-use millrace_types::{Address, Block, Body, ChainSpec, Hash, Header};
+use millrace_types::{Address, Block, Body, ChainSpec, Hash, Header, SignedTransaction};
 
 use super::*;
 use crate::inbox::{Inbox, Receiver};
@@ -43,6 +43,13 @@ struct Pool {
 
 impl Pool {
     fn new() -> Self {
+        let mut pool = Self::at_rest();
+        pool.workers = start(&pool.workshop, 1).expect("a thread");
+        pool
+    }
+
+    /// The same before any worker is there.
+    fn at_rest() -> Self {
         let spec = testing::spec();
         let (genesis, _) = recovery::genesis(&spec).expect("a genesis state");
         let hash = genesis.hash();
@@ -61,6 +68,7 @@ impl Pool {
             store,
             journal,
             preparations: Arc::new(Preparations::new(ring.crew().clone())),
+            warmings: Arc::new(Warmings::new()),
             verified: Arc::new(Recent::new(1)),
             inputs,
             executions: Arc::default(),
@@ -68,7 +76,7 @@ impl Pool {
             ring,
         };
         Self {
-            workers: start(&workshop, 1).expect("a thread"),
+            workers: Vec::new(),
             workshop,
             publisher,
             ledger,
@@ -81,29 +89,14 @@ impl Pool {
 
     /// Publishes the next block, an empty one.
     fn publish(&mut self, purpose: Purpose) -> (Hash, Arc<Work>) {
-        let header = Header {
-            version: HEADER_VERSION,
-            chain_id: self.spec.chain_id,
-            height: self.parent.height + 1,
-            parent_hash: self.parent.hash(),
-            timestamp_ms: self.parent.timestamp_ms + 1,
-            proposer: Address([0xbb; 32]),
-            transactions_root: millrace_types::merkle::transactions_root(&[]),
-            gas_limit: self.spec.limits.block_gas,
-            settled_height: 0,
-            settlement_hash: settlement_hash(&[]),
-            delayed_state_root: None,
-            consensus_data: Vec::new(),
-            seal: Vec::new(),
-        };
-        let block = Arc::new(Block {
-            header: header.clone(),
-            body: Body::default(),
-        });
-        self.parent = header;
-        let (hash, work) = (block.hash(), Arc::new(Work::default()));
+        let block = Arc::new(self.next(Vec::new()));
         let written = self.ledger.commit(Batch::new().block(Arc::clone(&block)));
         written.expect("bodies come first");
+        self.publish_block(block, purpose)
+    }
+
+    fn publish_block(&mut self, block: Arc<Block>, purpose: Purpose) -> (Hash, Arc<Work>) {
+        let (hash, work) = (block.hash(), Arc::new(Work::default()));
         let task = BlockTask {
             hash,
             block,
@@ -112,6 +105,31 @@ impl Pool {
         };
         self.publisher.publish(task).expect("the ring has room");
         (hash, work)
+    }
+
+    /// The next block.
+    fn next(&mut self, transactions: Vec<SignedTransaction>) -> Block {
+        let header = Header {
+            version: HEADER_VERSION,
+            chain_id: self.spec.chain_id,
+            height: self.parent.height + 1,
+            parent_hash: self.parent.hash(),
+            timestamp_ms: self.parent.timestamp_ms + 1,
+            proposer: Address([0xbb; 32]),
+            transactions_root: millrace_types::merkle::transactions_root(&transactions),
+            gas_limit: self.spec.limits.block_gas,
+            settled_height: 0,
+            settlement_hash: settlement_hash(&[]),
+            delayed_state_root: None,
+            consensus_data: Vec::new(),
+            seal: Vec::new(),
+        };
+        self.parent = header.clone();
+        let body = Body {
+            transactions,
+            receipts: Vec::new(),
+        };
+        Block { header, body }
     }
 
     /// The disk answers, until the journal is told to end.
@@ -200,3 +218,5 @@ fn a_disk_that_fails_frees_no_slot_and_nothing_passes() {
     assert_eq!(pool.ledger.receipt(&second).expect("a ledger that reads"), None);
     pool.end(threads);
 }
+
+mod warming;
