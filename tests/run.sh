@@ -9,7 +9,8 @@ step "tools that the tests compare with"
 tests/install-tools.sh
 
 step "everything, so that end-to-end tests find the program and its plugins"
-cargo build --workspace --locked
+# With the tests: what they depend on gives shared crates other features, and without them most would be compiled twice.
+cargo build --workspace --lib --bins --tests --locked
 
 step "tests of the workspace"
 cargo test --workspace --locked

@@ -1,14 +1,12 @@
 //! Blocks that all workers execute together, in a running engine, come to what one after the other comes to.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::*;
 use millrace_ledger::Ledger;
 use millrace_pipeline::{EngineConfig, replay_check};
 use millrace_types::{Address, Payload, SignedTransaction, Transaction};
 
-static COUNTER: &[u8] = include_bytes!("../../../contracts/artifacts/counter.elf");
+use crate::common::*;
+
+static COUNTER: &[u8] = include_bytes!("../../../../contracts/artifacts/counter.elf");
 /// More than one block has room for beside the others, and enough that workers share each.
 const ROUNDS: u64 = 60;
 

@@ -1,15 +1,13 @@
 //! A contract through the pipeline: deployed, called, read back, proved against the receipt that a later block carries.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::*;
 use millrace_executor::ReadOnlyCall;
 use millrace_pipeline::{BlockId, EngineConfig, Tag, TransactionStatus};
 use millrace_types::state::storage_path;
 use millrace_types::{Address, Outcome, Payload, SignedTransaction, Transaction};
 
-static COUNTER: &[u8] = include_bytes!("../../../contracts/artifacts/counter.elf");
+use crate::common::*;
+
+static COUNTER: &[u8] = include_bytes!("../../../../contracts/artifacts/counter.elf");
 
 fn signed(nonce: u64, payload: Payload) -> SignedTransaction {
     let transaction = Transaction {

@@ -1,18 +1,14 @@
 //! Fork choice: heads that move between executed branches, what comes back, what is told, what is refused.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-#[path = "common/model.rs"]
-mod model;
-
-use common::*;
 use millrace_mempool::PoolConfig;
 use millrace_pipeline::{
     BlockId, BlockRef, BuildAnswer, BuildRequest, EngineConfig, EngineStatus, Event, HeadCause, HeadRefused,
     PluginFault, Reply, SetHeadAnswer, StopReason, Submission, Tag, TransactionStatus, ValidateAnswer,
 };
 use millrace_types::{Hash, Height};
-use model::{Draft, Model};
+
+use crate::common::*;
+use crate::model::{Draft, Model};
 
 /// A model, and a chain that knows nothing yet.
 fn both(config: EngineConfig) -> (Model, Chain) {
@@ -148,8 +144,8 @@ fn transactions_of_a_lost_block_come_back_unless_the_new_branch_has_them() {
     let engine = chain.engine.clone();
     let status = |n: usize| engine.transaction_status(&sent[n].hash()).unwrap();
     chain.move_to(a);
-    // Else the end of its execution is what the build below is told of, and it is told once.
-    chain.wait_until_executed_to(a);
+    // That it was executed is word of work too: it must not come behind the build.
+    chain.wait_for(|event| matches!(event, Event::Executed { receipt, .. } if receipt.block_hash == a));
     assert_eq!(chain.engine.pool().transactions, 0);
     assert_eq!(chain.engine.pending_nonce(&address(5)), 1);
     let on_b = BuildRequest {

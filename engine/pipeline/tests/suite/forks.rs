@@ -1,17 +1,15 @@
 //! Blocks that are not final: verdicts, waiting, siblings, proposals on them.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::sync::mpsc;
 
-use common::*;
 use millrace_pipeline::admission::{Invalid, Pending};
 use millrace_pipeline::{
     BuildAnswer, BuildRefused, BuildRequest, EngineConfig, NotNow, Reply, ValidateAnswer,
 };
 use millrace_types::settlement::HeaderError;
 use millrace_types::{Block, ChainSpec, Hash, Header};
+
+use crate::common::*;
 
 fn genesis(chain: &Chain) -> Header {
     chain

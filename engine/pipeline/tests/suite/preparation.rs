@@ -1,14 +1,12 @@
 //! Signatures that this node has not seen are checked by workers, and a block waits for its verdict meanwhile.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::sync::mpsc;
 
-use common::*;
 use millrace_pipeline::admission::{Invalid, InvalidTransaction};
 use millrace_pipeline::{EngineConfig, Reply, StopReason, ValidateAnswer};
 use millrace_types::{Block, merkle};
+
+use crate::common::*;
 
 /// A first block, and a second one of 64 transactions, by another node.
 fn blocks() -> [Box<Block>; 2] {

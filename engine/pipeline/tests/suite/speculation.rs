@@ -1,19 +1,15 @@
 //! Proposals that are executed ahead of their turn: taken over, never shown, never in the way, never left behind.
-#![allow(clippy::unwrap_used)]
-
-mod common;
-#[path = "common/model.rs"]
-mod model;
 
 use std::time::{Duration, Instant};
 
-use common::*;
 use millrace_pipeline::{
     BlockId, BuildAnswer, EngineConfig, Event, NotNow, StateError, StopReason, TransactionStatus,
     ValidateAnswer,
 };
 use millrace_types::{ChainSpec, Hash};
-use model::{Draft, Model};
+
+use crate::common::*;
+use crate::model::{Draft, Model};
 
 fn both(config: EngineConfig) -> (Model, Chain) {
     (Model::new(&spec()), Chain::in_memory(spec(), config))

@@ -1,19 +1,15 @@
 //! Restarts: clean ones, ones that stopped between any two durable steps, and real kills.
-#![allow(clippy::unwrap_used)]
-
-mod common;
-#[path = "common/model.rs"]
-mod model;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::*;
 use millrace_ledger::{Batch, Ledger};
 use millrace_pipeline::{BlockRef, Engine, EngineConfig, Event, OpenError, replay_check};
 use millrace_types::{Block, ChainSpec, ExecutionReceipt, Hash};
-use model::Model;
+
+use crate::common::*;
+use crate::model::Model;
 
 /// A chain that ran to its end: its blocks, receipts and root.
 struct Reference {
@@ -387,7 +383,7 @@ fn killed_in_the_middle_of_reorgs_it_keeps_every_receipt_that_it_showed() {
         random = random
             .wrapping_mul(0x5851_f42d_4c95_7f2d)
             .wrapping_add(0x1405_7b7e_f767_814f);
-        let child = start_child(directory.path(), REORG_CHILD, "reorg_child_process");
+        let child = start_child(directory.path(), REORG_CHILD, "restart::reorg_child_process");
         seen.extend(run_and_kill(
             child,
             (random >> 58) as usize,
@@ -467,7 +463,7 @@ fn killed_at_random_moments_it_serves_the_same_receipts_and_roots() {
             .wrapping_mul(0x5851_f42d_4c95_7f2d)
             .wrapping_add(0x1405_7b7e_f767_814f);
         seen.extend(run_and_kill(
-            start_child(directory.path(), CHILD, "child_process"),
+            start_child(directory.path(), CHILD, "restart::child_process"),
             (random >> 60) as usize,
             (random >> 40) % 20_000,
         ));

@@ -1,13 +1,11 @@
 //! A declined build is followed by word of work: after the answer, whatever overtakes what, and whatever the clock does.
-#![allow(clippy::unwrap_used)]
-
-mod common;
 
 use std::sync::mpsc;
 
-use common::*;
 use millrace_pipeline::{BuildAnswer, EngineConfig, Event, NotNow, Reply};
 use millrace_types::ChainSpec;
+
+use crate::common::*;
 
 /// A transaction that comes after a build looked at the pool and before its answer is heard: word of it has to come
 /// behind the answer, for before it a plugin does not wait.

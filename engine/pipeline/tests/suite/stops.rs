@@ -1,9 +1,5 @@
 //! Whatever consensus or this node does wrong: the engine stops by name, and reads go on.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::*;
 use millrace_ledger::Ledger;
 use millrace_pipeline::{
     BlockId, BuildAnswer, BuildRefused, EngineConfig, EngineStatus, OpenError, PluginFault, StateError,
@@ -11,6 +7,8 @@ use millrace_pipeline::{
 };
 use millrace_types::receipt::settlement_hash;
 use millrace_types::{Block, ChainSpec, Commitment, Hash};
+
+use crate::common::*;
 
 /// A chain with a few executed blocks.
 fn chain_of(spec: ChainSpec) -> Chain {

@@ -2,24 +2,20 @@
 //! branch by itself: proposals on random parents, heads that move to random branches, finality, crashes.
 //!
 //! A run is drawn from its seed, which a failure names. `MILLRACE_LONG=1` makes 100,000 events.
-#![allow(clippy::unwrap_used)]
-
-mod common;
-#[path = "common/model.rs"]
-mod model;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::mpsc;
 
-use common::*;
 use millrace_ledger::{Batch, Ledger};
 use millrace_pipeline::{
     BlockId, BuildAnswer, BuildRequest, EngineConfig, Event, Reply, SetHeadAnswer, Submission, Tag,
     ValidateAnswer,
 };
 use millrace_types::{Hash, Height};
-use model::{Draft, Model};
+
+use crate::common::*;
+use crate::model::{Draft, Model};
 
 /// Events of one run from genesis.
 const EPISODE: u64 = 250;

@@ -1,16 +1,12 @@
 //! Admitted implies payable and in order when executed: random chains of random transactions, settled as late and as
 //! unevenly as the rules allow, on the real admission function and the real executor, which asserts it.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-#[path = "common/late.rs"]
-mod late;
-
-use common::*;
-use late::{LateChain, is_long_run};
 use millrace_pipeline::admission::{Invalid, Verdict};
 use millrace_types::{ChainSpec, Commitment, Payload, SignedTransaction, Transaction};
 use proptest::prelude::*;
+
+use crate::common::*;
+use crate::late::{LateChain, is_long_run};
 
 /// What a random transaction is made of.
 #[derive(Clone, Debug)]

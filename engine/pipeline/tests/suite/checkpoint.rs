@@ -1,22 +1,18 @@
 //! New nodes that begin with an imported state and the blocks around it.
-#![allow(clippy::unwrap_used)]
-
-mod common;
-#[path = "common/old.rs"]
-mod old;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use common::*;
 use millrace_ledger::Ledger;
 use millrace_pipeline::checkpoint::{Checkpoint, CheckpointError, MakeCheckpointError};
 use millrace_pipeline::{Engine, EngineConfig, OpenError, ReplayError, replay_check};
 use millrace_state::files::Directory;
 use millrace_state::{Config, Store, VersionId, export};
 use millrace_types::{Block, Commitment, ExecutionReceipt, Hash, TransactionReceipt};
-use old::{Old, kept_in, old};
+
+use crate::common::*;
+use crate::old::{Old, kept_in, old};
 
 impl Old {
     /// The newest height of which there is a checkpoint.

@@ -1,9 +1,4 @@
 //! Replaying a ledger from a state in the middle of its chain.
-#![allow(clippy::unwrap_used)]
-
-mod common;
-#[path = "common/old.rs"]
-mod old;
 
 use std::sync::Arc;
 
@@ -15,7 +10,8 @@ use millrace_pipeline::{
 use millrace_state::files::{Directory, MemoryFiles};
 use millrace_state::{Config, Store, VersionId, export};
 use millrace_types::{Commitment, ExecutionReceipt, Hash, TransactionReceipt};
-use old::{Old, old};
+
+use crate::old::{Old, old};
 
 impl Old {
     /// A store in memory with the state after a block alone, as a file carries it.

@@ -1,12 +1,10 @@
 //! A slow executor: the queue fills, proposals hold back, nothing is lost.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::*;
 use millrace_ledger::Ledger;
 use millrace_pipeline::{EngineConfig, Event, NotNow, Submission, replay_check};
 use millrace_types::{Block, ChainSpec};
+
+use crate::common::*;
 
 fn slow(ms: u64) -> EngineConfig {
     EngineConfig {

@@ -1,12 +1,10 @@
 //! Blocks from the pool to settlement, in every mode.
-#![allow(clippy::unwrap_used)]
 
-mod common;
-
-use common::*;
 use millrace_pipeline::{Engine, EngineConfig, Event, NotNow, TransactionStatus};
 use millrace_types::{ChainSpec, Commitment, Hash, SignedTransaction};
 use proptest::prelude::*;
+
+use crate::common::*;
 
 const ROUNDS: u64 = 12;
 
