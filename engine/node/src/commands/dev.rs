@@ -22,7 +22,7 @@ use crate::commands::profile::{ProfileArgs, TierName, choose_tier};
 use crate::commands::{print_json, run_async};
 use crate::failure::Failure;
 use crate::load::{Load, LoadKind, LoadPlan};
-use crate::node::settings::{Settings, read_chain_spec};
+use crate::node::settings::{MAX_WORKERS, Settings, default_workers, read_chain_spec};
 use crate::node::{RunningNode, create_data_directory};
 
 /// Units of every development account.
@@ -133,6 +133,9 @@ pub struct DevArgs {
     /// Development switch: makes the execution of every block take this many milliseconds longer.
     #[arg(long, default_value_t = 0, value_name = "MS")]
     slow_execution: u64,
+    /// Threads that execute blocks [default: one for each core, at most 16].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_WORKERS as u64))]
+    workers: Option<u64>,
     /// Finalized blocks that may wait for execution; at least K + 2 are allowed to.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=4096))]
     queue_blocks: u64,
@@ -249,6 +252,9 @@ impl DevArgs {
                 pipelining: self.pipelining == Switch::On,
                 tier: tier.tier(),
                 slow_execution_ms: self.slow_execution,
+                workers: self.workers.map_or_else(default_workers, |workers| {
+                    usize::try_from(workers).expect("at most 64")
+                }),
                 queue_blocks: usize::try_from(self.queue_blocks).expect("at most 4096"),
                 speculation: self.speculation == Switch::On,
                 max_speculative_blocks: usize::try_from(self.max_speculative_blocks).expect("at most 64"),
