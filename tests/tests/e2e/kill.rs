@@ -405,6 +405,19 @@ fn a_load_goes_on_after_a_kill() {
     assert_eq!(report.without_receipt, 0, "it ended in order");
 }
 
+/// Blocks that lose their places were executed for nothing: what is in them counts where it stays.
+#[test]
+fn a_load_on_forks_ends_when_all_of_it_is_on_the_chain() {
+    let directory = tempfile::tempdir().unwrap();
+    let forks = "--consensus longest-chain --fork-depth 6 --max-receipt-lag 8 --block-interval-ms 10";
+    let load = "--load transfer --rate 100 --txs 500 --data-dir";
+    let arguments = forks.split(' ').chain(load.split(' '));
+    let arguments: Vec<&str> = arguments.chain([directory.path().to_str().unwrap()]).collect();
+    let summary = Chain::start(&arguments).finish();
+    println!("{summary}");
+    assert_eq!(replay(directory.path()).transactions, 500);
+}
+
 /// A data directory belongs to one chain: other flags are refused, not mixed in.
 #[test]
 fn a_directory_of_another_chain_is_refused_by_name() {
