@@ -210,7 +210,7 @@ impl Raw {
             self.finality_depth,
             1,
             MAX_FINALITY_DEPTH,
-            "with K it has to stay below the states that the node retains",
+            "the node keeps so many blocks above finality, and K more: max_unfinalized_blocks",
         )?;
         range(
             "fork_every_slots",

@@ -134,7 +134,7 @@ fn values_out_of_range_name_key_value_limits_and_meaning() {
         (
             "finality_depth",
             "513",
-            "allowed is 1 to 512: with K it has to stay below the states that the node retains",
+            "allowed is 1 to 512: the node keeps so many blocks above finality, and K more: max_unfinalized_blocks",
         ),
         (
             "fork_every_slots",

@@ -278,6 +278,11 @@ fn value_cases() -> Vec<Case> {
             "configuration {dir}/node.toml: engine.max_speculative_blocks = 0: allowed is from 1 to 64",
         ),
         with(
+            "configuration: nobody to execute blocks",
+            "[engine]\nworkers = 0",
+            "configuration {dir}/node.toml: engine.workers = 0: allowed is from 1 to 64",
+        ),
+        with(
             "configuration: a tree without room",
             "[engine]\nmax_unfinalized_blocks = 15",
             "configuration {dir}/node.toml: engine.max_unfinalized_blocks = 15: allowed is from 16 to 4096",

@@ -131,6 +131,15 @@ impl Chain {
         self.child.kill().unwrap();
         self.child.wait().unwrap()
     }
+
+    /// The same; answers how often its head moved to another branch, which only a chain that logs `info` says.
+    pub fn kill_and_count_reorgs(mut self) -> usize {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.log_text()
+            .matches("the head moved to another branch")
+            .count()
+    }
 }
 
 impl Drop for Chain {

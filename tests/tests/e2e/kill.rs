@@ -6,6 +6,7 @@
 //! served, so it must be served again, word for word, by the process after it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -73,24 +74,30 @@ fn assert_same(before: &Value, now: &Value) {
     assert_eq!(*now, expected, "a receipt changed that a client had seen");
 }
 
-/// Records what the node at `url` serves from height `next` on, until it is gone.
+/// Heights behind the newest execution from which on a record begins: a chain that is faster than its recorder would leave
+/// it behind for ever.
+const BEHIND: u64 = 20;
+
+/// Records what the node at `url` serves from height `next` on, or from near its head, until it is gone.
 fn record(url: &str, mut next: u64) -> Seen {
     let mut seen = Seen::default();
     // Its end is the end of the node.
     let _: Result<(), Failed> = (|| {
         let mut rpc = Rpc::connect(url)?;
+        let heights = rpc.try_call("status", json!([]))?["heights"].clone();
+        next = next.max(heights["executed"].as_u64().unwrap().saturating_sub(BEHIND));
         let mut executed = next;
         loop {
             let block = rpc.try_call("getBlock", json!([next]))?;
             if block["finalized"] == true {
                 seen.blocks.insert(next, block["hash"].clone());
                 next += 1;
-                continue;
             }
-            while executed < next && record_execution(&mut rpc, executed, &mut seen)? {
+            if executed < next && record_execution(&mut rpc, executed, &mut seen)? {
                 executed += 1;
+            } else if block["finalized"] != true {
+                thread::sleep(PAUSE);
             }
-            thread::sleep(PAUSE);
         }
     })();
     seen
@@ -163,8 +170,9 @@ fn send_without_end(url: &str, sender: usize, wallets: &[Wallet], acknowledged: 
     })();
 }
 
-/// Runs the chain under load for a moment and kills it; answers what the recorder saw.
-fn run_and_kill(chain: Chain, moment: Duration, from: u64, acknowledged: &Arc<AtomicU64>) -> Seen {
+/// Runs the chain under load for a moment and kills it; answers what the recorder saw, and how often the head moved to
+/// another branch.
+fn run_and_kill(chain: Chain, moment: Duration, from: u64, acknowledged: &Arc<AtomicU64>) -> (Seen, usize) {
     let (url, wallets) = (chain.url.clone(), chain.wallets.clone());
     let recorder = thread::spawn({
         let url = url.clone();
@@ -177,11 +185,11 @@ fn run_and_kill(chain: Chain, moment: Duration, from: u64, acknowledged: &Arc<At
         })
         .collect();
     thread::sleep(moment);
-    chain.kill();
+    let reorgs = chain.kill_and_count_reorgs();
     for sender in senders {
         sender.join().unwrap();
     }
-    recorder.join().unwrap()
+    (recorder.join().unwrap(), reorgs)
 }
 
 /// Replays a copy of the dead node's ledger, so that the next node finds it as the dead one left it.
@@ -195,23 +203,49 @@ fn replay(directory: &Path) -> ReplayReport {
     replay_check(&spec, &ledger).unwrap_or_else(|error| panic!("after a kill: {error}"))
 }
 
-/// Kills a chain so many times, restarting it on one directory with changing switches.
-fn kill_again_and_again(kills: u64, fixed: &[&str], seed: u64) {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let directory = tempfile::tempdir().unwrap();
-    let place = directory.path().to_str().unwrap();
-    let fixed = [&["--seed", "21", "--data-dir", place], fixed].concat();
-    let ways: [&[&str]; 4] = [
+/// How a chain is run before it is killed.
+struct Runs<'a> {
+    /// Switches, one of them drawn each time.
+    ways: [&'a [&'a str]; 4],
+    /// Milliseconds until it is killed.
+    moments: Range<u64>,
+}
+
+/// Short ones: each dies soon after it has begun.
+const SHORT: Runs = Runs {
+    ways: [
         &["--block-interval-ms", "20"],
         &["--block-interval-ms", "20", "--slow-execution", "30"],
         &["--block-interval-ms", "5"],
         &["--block-interval-ms", "20", "--pipelining", "off"],
-    ];
+    ],
+    moments: 50..800,
+};
+
+/// A fork is made a hundred slots after the start, of half the interval each: so slots are short and runs long enough.
+const FORKING: Runs = Runs {
+    ways: [
+        &["--block-interval-ms", "10"],
+        &["--block-interval-ms", "10", "--slow-execution", "20"],
+        &["--block-interval-ms", "5"],
+        &["--block-interval-ms", "5", "--slow-execution", "5"],
+    ],
+    moments: 400..2_000,
+};
+
+/// Kills a chain so many times, restarting it on one directory with changing switches. Answers how often its head moved to
+/// another branch.
+fn kill_again_and_again(kills: u64, fixed: &[&str], runs: &Runs<'_>, seed: u64) -> usize {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().to_str().unwrap();
+    let fixed = [&["--seed", "21", "--data-dir", place], fixed].concat();
+    let mut reorgs = 0;
     let acknowledged = Arc::new(AtomicU64::new(0));
     let mut all = Seen::default();
     let mut last = Seen::default();
     for kill in 0..kills {
-        let arguments = [&fixed[..], ways[random.random_range(0..ways.len())]].concat();
+        let arguments = [&fixed[..], runs.ways[random.random_range(0..runs.ways.len())]].concat();
         if random.random_ratio(1, 4) {
             // Into the middle of opening and recovering, too.
             let moment = Duration::from_millis(random.random_range(0..200));
@@ -223,11 +257,13 @@ fn kill_again_and_again(kills: u64, fixed: &[&str], seed: u64) {
         last.must_be_served_by(&mut chain.rpc());
         all.extend(std::mem::take(&mut last));
         let from = all.executions.keys().next_back().map_or(1, |height| height + 1);
-        let moment = Duration::from_millis(random.random_range(50..800));
-        last = run_and_kill(chain, moment, from, &acknowledged);
+        let moment = Duration::from_millis(random.random_range(runs.moments.clone()));
+        let moved;
+        (last, moved) = run_and_kill(chain, moment, from, &acknowledged);
+        reorgs += moved;
         let report = replay(directory.path());
         println!(
-            "kill {kill} after {moment:?} {:?}: saw {} receipts of blocks, {} of transactions; the ledger holds {} blocks, {} of them not executed yet, {} transactions, and replays to {}",
+            "kill {kill} after {moment:?} {:?}: {moved} reorganisations, saw {} receipts of blocks, {} of transactions; the ledger holds {} blocks, {} of them not executed yet, {} transactions, and replays to {}",
             &arguments[4..],
             last.executions.len(),
             last.transactions.len(),
@@ -245,6 +281,7 @@ fn kill_again_and_again(kills: u64, fixed: &[&str], seed: u64) {
         &all,
         acknowledged.load(Ordering::Relaxed),
     );
+    reorgs
 }
 
 /// A last start: everything ever seen is there, the chain goes on, and it stands where the replay of its ledger ends.
@@ -291,7 +328,7 @@ fn idle_height(rpc: &mut Rpc) -> Value {
 #[test]
 fn receipts_and_roots_survive_kills_at_any_moment() {
     let kills = if is_long() { 20 } else { 5 };
-    kill_again_and_again(kills, &["--commitment", "b"], seed("kill, option B"));
+    kill_again_and_again(kills, &["--commitment", "b"], &SHORT, seed("kill, option B"));
 }
 
 #[test]
@@ -300,6 +337,7 @@ fn receipts_and_roots_survive_kills_at_any_moment_under_option_a() {
     kill_again_and_again(
         kills,
         &["--commitment", "a"],
+        &SHORT,
         seed("kill, option A").wrapping_add(1),
     );
 }
@@ -307,8 +345,8 @@ fn receipts_and_roots_survive_kills_at_any_moment_under_option_a() {
 /// The same while the head moves from branch to branch.
 #[test]
 fn receipts_and_roots_survive_kills_in_the_middle_of_reorgs() {
-    let kills = if is_long() { 400 } else { 4 };
-    kill_again_and_again(
+    let kills = if is_long() { 200 } else { 4 };
+    let reorgs = kill_again_and_again(
         kills,
         &[
             "--consensus",
@@ -317,9 +355,14 @@ fn receipts_and_roots_survive_kills_in_the_middle_of_reorgs() {
             "6",
             "--max-receipt-lag",
             "8",
+            "--log",
+            "info",
         ],
+        &FORKING,
         seed("kill, longest chain").wrapping_add(2),
     );
+    println!("{reorgs} reorganisations");
+    assert!(reorgs > 0, "no head moved to another branch");
 }
 
 /// Killed again and again while its directory is made, a chain starts all the same: nothing is left half made.
@@ -366,6 +409,19 @@ fn a_load_goes_on_after_a_kill() {
     let report = replay(directory.path());
     assert_eq!(json!(report.root), summary["last_root"]);
     assert_eq!(report.without_receipt, 0, "it ended in order");
+}
+
+/// Blocks that lose their places were executed for nothing: what is in them counts where it stays.
+#[test]
+fn a_load_on_forks_ends_when_all_of_it_is_on_the_chain() {
+    let directory = tempfile::tempdir().unwrap();
+    let forks = "--consensus longest-chain --fork-depth 6 --max-receipt-lag 8 --block-interval-ms 10";
+    let load = "--load transfer --rate 100 --txs 500 --data-dir";
+    let arguments = forks.split(' ').chain(load.split(' '));
+    let arguments: Vec<&str> = arguments.chain([directory.path().to_str().unwrap()]).collect();
+    let summary = Chain::start(&arguments).finish();
+    println!("{summary}");
+    assert_eq!(replay(directory.path()).transactions, 500);
 }
 
 /// A data directory belongs to one chain: other flags are refused, not mixed in.

@@ -22,7 +22,7 @@ use crate::commands::profile::{ProfileArgs, TierName, choose_tier};
 use crate::commands::{print_json, run_async};
 use crate::failure::Failure;
 use crate::load::{Load, LoadKind, LoadPlan};
-use crate::node::settings::{Settings, read_chain_spec};
+use crate::node::settings::{MAX_WORKERS, Settings, default_workers, read_chain_spec};
 use crate::node::{RunningNode, create_data_directory};
 
 /// Units of every development account.
@@ -133,6 +133,9 @@ pub struct DevArgs {
     /// Development switch: makes the execution of every block take this many milliseconds longer.
     #[arg(long, default_value_t = 0, value_name = "MS")]
     slow_execution: u64,
+    /// Threads that execute blocks [default: one for each core, at most 16].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_WORKERS as u64))]
+    workers: Option<u64>,
     /// Finalized blocks that may wait for execution; at least K + 2 are allowed to.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=4096))]
     queue_blocks: u64,
@@ -177,10 +180,29 @@ impl DevKeys {
     }
 }
 
-/// What the end of a run is measured from.
-#[derive(Clone, Copy)]
-struct Baseline {
+/// Transactions of the blocks that are final and executed, counted as they come: one that lost its block is executed once
+/// more in another, and counts once.
+struct OnChain {
+    height: u64,
     transactions: u64,
+}
+
+impl OnChain {
+    /// From here on: what was final before is not of this run, executed or not.
+    fn after(node: &RunningNode) -> Self {
+        Self {
+            height: node.engine.heights().finalized.height,
+            transactions: 0,
+        }
+    }
+
+    fn count(&mut self, node: &RunningNode) -> Result<u64, Failure> {
+        while self.height < node.engine.heights().safe {
+            self.height += 1;
+            self.transactions += transactions_at(node, self.height)?.unwrap_or(0);
+        }
+        Ok(self.transactions)
+    }
 }
 
 impl DevArgs {
@@ -249,6 +271,9 @@ impl DevArgs {
                 pipelining: self.pipelining == Switch::On,
                 tier: tier.tier(),
                 slow_execution_ms: self.slow_execution,
+                workers: self.workers.map_or_else(default_workers, |workers| {
+                    usize::try_from(workers).expect("at most 64")
+                }),
                 queue_blocks: usize::try_from(self.queue_blocks).expect("at most 4096"),
                 speculation: self.speculation == Switch::On,
                 max_speculative_blocks: usize::try_from(self.max_speculative_blocks).expect("at most 64"),
@@ -334,7 +359,7 @@ impl DevArgs {
         let mut interruption = std::pin::pin!(interrupted());
         let progress = Progress::new(self.json);
         let mut sending = None;
-        let mut baseline = Baseline { transactions: 0 };
+        let (mut on_chain, mut prepared) = (OnChain::after(node), 0);
         if let Some(kind) = self.load {
             let plan = LoadPlan {
                 kind,
@@ -348,7 +373,7 @@ impl DevArgs {
                 () = &mut interruption => return Ok(()),
                 failure = stopped(node) => return Err(failure),
             };
-            baseline.transactions = node.engine.counters().transactions_executed;
+            prepared = load.prepared();
             if let (Some(contract), false) = (load.contract(), self.json) {
                 println!("load: {kind:?} contract {contract}");
             }
@@ -370,7 +395,7 @@ impl DevArgs {
                 task.await
                     .map_err(|error| Failure::new(format!("load: it ended: {error}")))??;
             }
-            if self.is_done(node, baseline)? {
+            if self.is_done(node, &mut on_chain, prepared)? {
                 break;
             }
         }
@@ -388,7 +413,7 @@ impl DevArgs {
     }
 
     /// Whether the work that was asked for is executed, and settled where it has transactions.
-    fn is_done(&self, node: &RunningNode, baseline: Baseline) -> Result<bool, Failure> {
+    fn is_done(&self, node: &RunningNode, on_chain: &mut OnChain, prepared: u64) -> Result<bool, Failure> {
         let counters = node.engine.counters();
         if self.blocks.is_none() && self.txs.is_none() {
             return Ok(false);
@@ -396,9 +421,10 @@ impl DevArgs {
         let enough_blocks = self
             .blocks
             .is_none_or(|blocks| counters.blocks_executed >= blocks);
-        let enough_transactions = self
-            .txs
-            .is_none_or(|txs| counters.transactions_executed - baseline.transactions >= txs);
+        let enough_transactions = match self.txs {
+            Some(txs) => on_chain.count(node)? >= prepared.saturating_add(txs),
+            None => true,
+        };
         if !enough_blocks || !enough_transactions {
             return Ok(false);
         }
@@ -431,21 +457,23 @@ impl DevArgs {
 
 /// Height of the newest finalized block with transactions.
 fn last_non_empty(node: &RunningNode) -> Result<u64, Failure> {
-    let ledger = node.engine.ledger();
-    let failed = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
     let mut height = node.engine.heights().finalized.height;
-    while height > 0 {
-        let hash = ledger.finalized_hash(height).map_err(|error| failed(&error))?;
-        let body = match hash {
-            Some(hash) => ledger.body(&hash).map_err(|error| failed(&error))?,
-            None => None,
-        };
-        if body.is_none_or(|body| !body.transactions.is_empty()) {
-            return Ok(height);
-        }
+    while height > 0 && transactions_at(node, height)? == Some(0) {
         height -= 1;
     }
-    Ok(0)
+    Ok(height)
+}
+
+/// How many transactions the finalized block at a height has; `None` if it is not here.
+fn transactions_at(node: &RunningNode, height: u64) -> Result<Option<u64>, Failure> {
+    let ledger = node.engine.ledger();
+    let failed = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
+    let hash = ledger.finalized_hash(height).map_err(|error| failed(&error))?;
+    let body = match hash {
+        Some(hash) => ledger.body(&hash).map_err(|error| failed(&error))?,
+        None => None,
+    };
+    Ok(body.map(|body| body.transactions.len() as u64))
 }
 
 fn root_at(node: &RunningNode, block: &Hash) -> Result<Option<Hash>, Failure> {

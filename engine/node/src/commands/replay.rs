@@ -21,7 +21,8 @@ use crate::node::LEDGER_FILE;
 use crate::node::settings::read_chain_spec;
 
 /// Executes the ledger of a stopped node again, one block after the other with the interpreter alone, and compares every
-/// receipt and every root with what it holds. Nothing is written; the state is in memory.
+/// receipt and every root with what it holds. The chain stays as it is, and the state is in memory; the database notes in
+/// its file that it was opened, and mends there what a kill left. Give it a copy if no byte may change.
 #[derive(clap::Args, Debug)]
 pub struct ReplayArgs {
     /// The node's data directory.

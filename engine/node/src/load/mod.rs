@@ -47,6 +47,7 @@ pub struct Load {
     accounts: Arc<Vec<SecretKey>>,
     first_nonces: Vec<u64>,
     contract: Option<Address>,
+    prepared: u64,
     sent: Arc<AtomicU64>,
 }
 
@@ -64,6 +65,7 @@ impl Load {
             accounts: Arc::new(accounts),
             first_nonces: Vec::new(),
             contract: None,
+            prepared: 0,
             sent: Arc::new(AtomicU64::new(0)),
         };
         if let Some(deploy) = load.plan.kind.deploy() {
@@ -74,10 +76,12 @@ impl Load {
             let contract =
                 contract.ok_or_else(|| Failure::new("load: the contract's deployment did not succeed"))?;
             load.contract = Some(contract);
+            load.prepared = 1;
             let addresses: Vec<Address> = load.accounts.iter().map(SecretKey::address).collect();
             let mut last = None;
             for payload in load.plan.kind.first_calls(contract, &addresses) {
                 last = Some(load.send(0, kind::CALL_GAS, payload).await?);
+                load.prepared += 1;
             }
             if let Some(last) = last {
                 load.wait_for_success(last).await?;
@@ -94,6 +98,12 @@ impl Load {
     #[must_use]
     pub fn sent(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.sent)
+    }
+
+    /// How many transactions [`Self::prepare`] sent.
+    #[must_use]
+    pub fn prepared(&self) -> u64 {
+        self.prepared
     }
 
     /// The contract that the load calls.

@@ -136,6 +136,8 @@ pub struct RpcFile {
 pub struct EngineFile {
     /// `false`: consensus and execution strictly in turn.
     pub pipelining: Option<bool>,
+    /// Threads that execute blocks.
+    pub workers: Option<usize>,
     /// Finalized blocks that may wait for execution.
     pub queue_blocks: Option<usize>,
     /// States kept, in blocks.
@@ -331,13 +333,37 @@ impl File {
     }
 }
 
+/// Workers at most: beyond that they only wait for each other.
+pub const MAX_WORKERS: usize = 64;
+/// Workers at most where nobody says how many: transactions run no further ahead for more.
+const MOST_BY_DEFAULT: usize = 16;
+
+/// A worker for each core.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it decides how many threads execute blocks, and nothing else"
+)]
+#[must_use]
+pub fn default_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_BY_DEFAULT))
+}
+
 impl EngineFile {
     fn resolve(
         &self,
         spec: &ChainSpec,
         value: &dyn Fn(&'static str, String, &str) -> SettingsError,
     ) -> Result<EngineConfig, SettingsError> {
-        let mut engine = EngineConfig::default();
+        let mut engine = EngineConfig {
+            workers: default_workers(),
+            ..EngineConfig::default()
+        };
+        if let Some(workers) = self.workers {
+            if !(1..=MAX_WORKERS).contains(&workers) {
+                return Err(value("engine.workers", workers.to_string(), "from 1 to 64"));
+            }
+            engine.workers = workers;
+        }
         if let Some(pipelining) = self.pipelining {
             engine.pipelining = pipelining;
         }
