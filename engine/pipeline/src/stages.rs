@@ -182,10 +182,13 @@ impl Workshop {
         if !self.slow_execution.is_zero() {
             thread::sleep(self.slow_execution);
         }
-        let outcome = match self.execute_together(worker, task)? {
-            Some(outcome) => outcome,
-            None => execution::execute(&self.executor, &self.store, task.hash, &task.block)?,
-        };
+        let outcome = self.team.timed(&task.block, || {
+            match self.execute_together(worker, task)? {
+                Some(outcome) => Ok(outcome),
+                None => execution::execute(&self.executor, &self.store, task.hash, &task.block),
+            }
+            .map_err(StageError::from)
+        })?;
         self.executions.fetch_add(1, Ordering::Relaxed);
         let set = task.work.outcome.set(outcome);
         set.expect("a block is executed once");

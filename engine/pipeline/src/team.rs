@@ -5,7 +5,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use millrace_executor::parallel::{ParallelBlock, ParallelError, Spare, Step};
@@ -15,8 +16,10 @@ use millrace_types::{Block, SignedTransaction};
 
 use crate::execution::Reader;
 
-/// Blocks with fewer transactions are executed by one worker: waking another takes longer.
+/// Blocks with fewer transactions are executed by one worker, unless they take long: waking another takes longer.
 const LEAST_TRANSACTIONS: usize = 32;
+/// What takes long: some ten times what it takes to wake a worker and to wait for its last transaction.
+const LONG: Duration = Duration::from_millis(1);
 
 /// A block's transactions.
 struct Transactions(Arc<Block>);
@@ -38,6 +41,8 @@ pub(crate) struct Team<S = Reader> {
     is_taken_away: AtomicBool,
     /// The memory of the block before.
     spare: ArcSwapOption<Spare>,
+    /// Nanoseconds that a transaction took of late. Written by whoever executes a block, which is one worker at a time.
+    pace: AtomicU64,
 }
 
 impl<S: StateReader + Send + Sync> Team<S> {
@@ -48,12 +53,35 @@ impl<S: StateReader + Send + Sync> Team<S> {
             job: ArcSwapOption::empty(),
             is_taken_away: AtomicBool::new(false),
             spare: ArcSwapOption::empty(),
+            pace: AtomicU64::new(0),
         }
     }
 
     /// Whether a block is better executed by several workers.
     pub(crate) fn pays(&self, block: &Block) -> bool {
-        self.workers > 1 && block.body.transactions.len() >= LEAST_TRANSACTIONS
+        let len = block.body.transactions.len();
+        let pace = Duration::from_nanos(self.pace.load(Ordering::Relaxed));
+        let is_long = pace.saturating_mul(u32::try_from(len).unwrap_or(u32::MAX)) >= LONG;
+        self.workers > 1 && (len >= LEAST_TRANSACTIONS || (len > 1 && is_long))
+    }
+
+    /// Executes a block, one way or the other, and notes how long its transactions take.
+    pub(crate) fn timed<R>(&self, block: &Block, execute: impl FnOnce() -> R) -> R {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "decides how many workers execute a block, which no result depends on"
+        )]
+        let start = Instant::now();
+        let result = execute();
+        if let Some(each) = u32::try_from(block.body.transactions.len())
+            .ok()
+            .and_then(|len| start.elapsed().checked_div(len))
+        {
+            let each = u64::try_from(each.as_nanos()).unwrap_or(u64::MAX);
+            let before = self.pace.load(Ordering::Relaxed);
+            self.pace.store(before / 2 + each / 2, Ordering::Relaxed);
+        }
+        result
     }
 
     /// Executes one transaction of the block under way, if there is one to execute.

@@ -110,3 +110,23 @@ fn a_block_whose_workers_panic_has_no_result_and_the_next_one_has() {
         }
     }
 }
+
+#[test]
+fn a_few_transactions_are_worth_a_second_worker_where_they_took_long() {
+    let few = |len: usize| {
+        let mut few = Arc::unwrap_or_clone(block());
+        few.body.transactions.truncate(len);
+        few
+    };
+    let team: Team<State> = Team::new(2, Crew::new());
+    assert!(team.pays(&few(32)));
+    assert!(!team.pays(&few(31)), "nobody knows how long they take");
+    team.timed(&few(2), || thread::sleep(Duration::from_millis(20)));
+    assert!(team.pays(&few(2)));
+    assert!(!team.pays(&few(1)), "nothing to share");
+    for _ in 0..64 {
+        team.timed(&few(20), || ());
+    }
+    assert!(!team.pays(&few(31)), "they take little now");
+    assert!(!Team::<State>::new(1, Crew::new()).pays(&few(40)));
+}
