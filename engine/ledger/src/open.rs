@@ -16,6 +16,10 @@ pub const FORMAT_VERSION: u32 = 1;
 /// The database's header takes a page.
 const LEAST_BYTES: u64 = 4096;
 
+/// Memory that the database may take for pages of its file. Its own default is 1 GiB, which a node would grow into for days;
+/// what is read again and again is the newest.
+const CACHE_BYTES: usize = 128 << 20;
+
 /// Shared handle of an open ledger. Cheap to clone; readers never wait for a commit.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -71,7 +75,10 @@ impl Ledger {
             let what = format!("it has {} bytes, fewer than any ledger", file.len());
             return Err(damaged(path, &what));
         }
-        let database = Database::open(path).map_err(|error| database_error(path, error))?;
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .open(path)
+            .map_err(|error| database_error(path, error))?;
         let (found, expected) = (identity(&database, path)?, spec.hash());
         if found != expected {
             let path = path.to_owned();

@@ -11,7 +11,7 @@ use millrace_scheduler::{Publisher, Ring};
 use millrace_types::{Block, Hash, Height, SignedTransaction};
 
 use crate::accounts::{Asked, BranchAccounts};
-use crate::admission::{Branch, KnownSignatures, StateFault};
+use crate::admission::{Branch, KnownSignatures, StateFault, check_commitments};
 use crate::api::{BuildAnswer, Event, StopReason};
 use crate::core::{Core, Effect, World};
 use crate::engine::Shared;
@@ -172,11 +172,15 @@ impl Driver {
         }
     }
 
-    /// Lets workers check the block's signatures where that is worth it; the core then waits for them.
+    /// Lets workers check the block's signatures where that is worth it; the core then waits for them. A body that is not the
+    /// header's is not worth it: the block with that hash may be on its way, and would wait for the signatures of another.
     fn prepare(&mut self, block: Box<Block>) -> Arc<Block> {
         let block: Arc<Block> = Arc::from(block);
         let hash = block.hash();
-        if self.core.wants_preparation(&hash, &block) && Preparations::pays(&block, &self.shared.verified) {
+        if self.core.wants_preparation(&hash, &block)
+            && Preparations::pays(&block, &self.shared.verified)
+            && check_commitments(&block, &self.shared.spec).is_ok()
+        {
             self.core.on_preparing(hash);
             self.preparations.begin(hash, Arc::clone(&block));
         }

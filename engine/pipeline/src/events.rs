@@ -3,10 +3,13 @@
 //! Each subscriber has a bounded queue of its own. When it is full, events are counted instead of queued, and the
 //! count precedes the next event that fits ([`Event::Lagged`]). Whoever publishes looks at the list of subscribers as it
 //! is; only who subscribes, or leaves, has it replaced.
+//!
+//! [`Event::Stopped`] is the last event. It needs no room in a queue: behind what is queued every reader finds it, and who
+//! subscribes later finds nothing else.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::mpsc::{self, RecvError, RecvTimeoutError, TryRecvError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,6 +20,9 @@ use crate::api::Event;
 #[derive(Debug)]
 pub struct Subscription {
     events: mpsc::Receiver<Event>,
+    missed: Arc<AtomicU64>,
+    last: Arc<OnceLock<Event>>,
+    is_last_told: AtomicBool,
 }
 
 impl Subscription {
@@ -25,7 +31,7 @@ impl Subscription {
     /// # Errors
     /// When the engine is gone.
     pub fn recv(&self) -> Result<Event, RecvError> {
-        self.events.recv()
+        self.events.recv().or_else(|end| self.last_words().ok_or(end))
     }
 
     /// Waits for the next event, at most this long.
@@ -33,7 +39,10 @@ impl Subscription {
     /// # Errors
     /// When the time is over or the engine gone.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Event, RecvTimeoutError> {
-        self.events.recv_timeout(timeout)
+        self.events.recv_timeout(timeout).or_else(|end| match end {
+            RecvTimeoutError::Timeout => Err(end),
+            RecvTimeoutError::Disconnected => self.last_words().ok_or(end),
+        })
     }
 
     /// The next event, if there is one.
@@ -41,19 +50,34 @@ impl Subscription {
     /// # Errors
     /// When there is none, or the engine is gone.
     pub fn try_recv(&self) -> Result<Event, TryRecvError> {
-        self.events.try_recv()
+        self.events.try_recv().or_else(|end| match end {
+            TryRecvError::Empty => Err(end),
+            TryRecvError::Disconnected => self.last_words().ok_or(end),
+        })
+    }
+
+    /// What is left to tell when nothing more is queued: that events were missed, and the last one.
+    fn last_words(&self) -> Option<Event> {
+        let last = self.last.get()?;
+        match self.missed.swap(0, Ordering::Relaxed) {
+            0 if self.is_last_told.swap(true, Ordering::Relaxed) => None,
+            0 => Some(last.clone()),
+            missed => Some(Event::Lagged { missed }),
+        }
     }
 }
 
 struct Subscriber {
     events: mpsc::SyncSender<Event>,
-    missed: AtomicU64,
+    missed: Arc<AtomicU64>,
 }
 
 /// The engine's end.
 #[derive(Default)]
 pub(crate) struct Broadcast {
     subscribers: ArcSwap<Vec<Arc<Subscriber>>>,
+    /// [`Event::Stopped`].
+    last: Arc<OnceLock<Event>>,
 }
 
 impl Broadcast {
@@ -61,20 +85,42 @@ impl Broadcast {
     pub(crate) fn subscribe(&self, buffer: usize) -> Subscription {
         // One more for the notice of lag.
         let (sender, receiver) = mpsc::sync_channel(buffer.max(1) + 1);
+        let missed = Arc::<AtomicU64>::default();
         let subscriber = Arc::new(Subscriber {
             events: sender,
-            missed: AtomicU64::new(0),
+            missed: Arc::clone(&missed),
         });
         self.subscribers.rcu(|before| {
             let mut subscribers = Vec::clone(before);
             subscribers.push(Arc::clone(&subscriber));
             subscribers
         });
-        Subscription { events: receiver }
+        fence(Ordering::SeqCst);
+        if self.last.get().is_some() {
+            // Who stored it may have looked before the line above.
+            self.end();
+        }
+        Subscription {
+            events: receiver,
+            missed,
+            last: Arc::clone(&self.last),
+            is_last_told: AtomicBool::new(false),
+        }
+    }
+
+    /// Nothing more comes: readers find the end of their queues.
+    fn end(&self) {
+        self.subscribers.store(Arc::default());
     }
 
     /// Tells everyone who still listens.
     pub(crate) fn publish(&self, event: &Event) {
+        if matches!(event, Event::Stopped { .. }) {
+            let _ = self.last.set(event.clone());
+            // With the one in `subscribe`: either the new reader is in the list, or it sees the end.
+            fence(Ordering::SeqCst);
+            return self.end();
+        }
         let subscribers = self.subscribers.load();
         let gone: Vec<_> = subscribers.iter().filter(|one| !one.offer(event)).collect();
         if gone.is_empty() {
@@ -135,6 +181,25 @@ mod tests {
         broadcast.publish(&credit(10));
         assert_eq!(slow.try_recv(), Ok(Event::Lagged { missed: 8 }));
         assert_eq!(slow.try_recv(), Ok(credit(10)));
+    }
+
+    #[test]
+    fn the_last_event_comes_where_there_is_no_room_and_to_who_comes_later() {
+        let broadcast = Broadcast::default();
+        let slow = broadcast.subscribe(1);
+        for n in 0..4 {
+            broadcast.publish(&credit(n));
+        }
+        let stopped = Event::Stopped {
+            reason: crate::api::StopReason::Shutdown,
+        };
+        broadcast.publish(&stopped);
+        let told: Vec<Event> = std::iter::from_fn(|| slow.recv().ok()).collect();
+        let expected = [credit(0), credit(1), Event::Lagged { missed: 2 }, stopped.clone()];
+        assert_eq!(told, expected);
+        let late = broadcast.subscribe(1);
+        assert_eq!(late.recv_timeout(Duration::from_secs(9)), Ok(stopped));
+        assert_eq!(late.try_recv(), Err(TryRecvError::Disconnected));
     }
 
     #[test]

@@ -104,3 +104,41 @@ fn the_ordering_thread_does_not_wait_for_signatures() {
     );
     assert_eq!(order[1].1, ValidateAnswer::Valid);
 }
+
+/// Somebody sends a block's header with another body: the block itself does not wait for it, nor it for the only worker.
+#[test]
+fn a_body_that_is_not_the_headers_is_refused_before_its_signatures_are_checked() {
+    let [first, second] = blocks();
+    let config = EngineConfig {
+        workers: 1,
+        slow_execution_ms: 700,
+        ..EngineConfig::default()
+    };
+    let mut chain = Chain::in_memory(spec(), config);
+    chain.finalize(&first);
+    let (answered, answers) = mpsc::channel();
+    let ask = |name: &'static str, block: &Block| {
+        let answered = answered.clone();
+        let reply = Reply::new(move |answer| answered.send((name, answer)).unwrap());
+        chain.engine.validate(block.clone(), reply);
+    };
+    let mut other = second.clone();
+    other.body.transactions.swap(0, 1);
+    ask("another body", &other);
+    ask("the block", &second);
+    ask("a known block", &first);
+    let order = [(); 3].map(|()| answers.recv_timeout(PATIENCE).unwrap());
+    assert_eq!(
+        order.each_ref().map(|(name, _)| *name),
+        ["another body", "a known block", "the block"]
+    );
+    assert!(
+        matches!(
+            order[0].1,
+            ValidateAnswer::Invalid(Invalid::TransactionsRoot { .. })
+        ),
+        "{:?}",
+        order[0].1
+    );
+    assert_eq!(order[2].1, ValidateAnswer::Valid);
+}

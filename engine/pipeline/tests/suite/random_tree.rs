@@ -1,5 +1,6 @@
 //! A node between a consensus that changes its mind and a disk that forgets, against a naive one that executes every
-//! branch by itself: proposals on random parents, heads that move to random branches, finality, crashes.
+//! branch by itself: proposals on random parents, heads that move to random branches, finality, crashes. Blocks hold a few
+//! transfers, or so many transfers and calls of a contract that all workers check their signatures and execute them.
 //!
 //! A run is drawn from its seed, which a failure names. `MILLRACE_LONG=1` makes 100,000 events.
 
@@ -12,9 +13,9 @@ use millrace_pipeline::{
     BlockId, BuildAnswer, BuildRequest, EngineConfig, Event, Reply, SetHeadAnswer, Submission, Tag,
     ValidateAnswer,
 };
-use millrace_types::{Hash, Height};
+use millrace_types::{Address, ChainSpec, Hash, Height, Payload, SignedTransaction, Transaction};
 
-use crate::common::*;
+use crate::common::{ACCOUNTS, Chain, PATIENCE, TRANSFER_GAS, address, empty_block, key};
 use crate::model::{Draft, Model};
 
 /// Events of one run from genesis.
@@ -22,6 +23,33 @@ const EPISODE: u64 = 250;
 /// Blocks above finality at most: below the engine's own cap.
 const MOST_LIVE: usize = 150;
 const DEEPEST: u64 = 20;
+/// Accounts that send.
+const SENDERS: u64 = 12;
+static COUNTER: &[u8] = include_bytes!("../../../../contracts/artifacts/counter.elf");
+/// Of a call, and of the contract's deployment.
+const CALL_GAS: u64 = 1_000_000;
+const DEPLOY_GAS: u64 = 5_000_000;
+
+/// With room for many calls, and counters that are added to.
+fn spec() -> ChainSpec {
+    let mut spec = crate::common::spec();
+    spec.limits.block_gas *= 10;
+    spec.limits.block_write_bytes *= 10;
+    spec.versions[0].gas = 2;
+    spec
+}
+
+fn sign(from: u8, nonce: u64, gas_limit: u64, payload: Payload) -> SignedTransaction {
+    let transaction = Transaction {
+        chain_id: spec().chain_id,
+        public_key: [0; 32],
+        nonce,
+        gas_limit,
+        gas_price: 1,
+        payload,
+    };
+    transaction.sign(&key(from))
+}
 
 struct Random(u64);
 
@@ -74,6 +102,8 @@ struct Run {
 #[derive(Default, Debug)]
 struct Counted {
     blocks: u64,
+    /// That several workers share.
+    large: u64,
     deepest: u64,
     reorgs: u64,
     restarts: u64,
@@ -169,22 +199,73 @@ impl Run {
     }
 
     fn propose_on(&mut self, parent: &Hash) -> Hash {
-        let transfers = (0..self.random.below(4)).map(|_| {
-            let (from, to) = (self.random.below(12), self.random.below(ACCOUNTS.into()));
-            (
-                u8::try_from(from).unwrap(),
-                u8::try_from(to).unwrap(),
-                u128::from(self.random.below(1000)),
-            )
-        });
+        let transactions = self.transactions(parent);
         let draft = Draft {
-            transfers: transfers.collect(),
             lag: 1 + self.random.below(4),
             name: u8::try_from(self.random.below(256)).unwrap(),
+            ..Draft::default()
         };
-        let hash = self.model.add(parent, &draft);
+        self.counted.large += u64::from(transactions.len() >= 32);
+        let hash = self.model.add_with(parent, transactions, &draft);
         self.hand_over(hash);
         hash
+    }
+
+    /// What a block on `parent` holds. The first above genesis creates the contract, on every branch the same.
+    fn transactions(&mut self, parent: &Hash) -> Vec<SignedTransaction> {
+        let counter = Address::of_deploy(&address(0), 0);
+        let mut nonces: Vec<u64> = (0..SENDERS)
+            .map(|of| self.model.nonce(parent, u8::try_from(of).unwrap()))
+            .collect();
+        let mut transactions = Vec::new();
+        let mut add = |from: u64, gas_limit, payload| {
+            let nonce = &mut nonces[usize::try_from(from).unwrap()];
+            transactions.push(sign(u8::try_from(from).unwrap(), *nonce, gas_limit, payload));
+            *nonce += 1;
+        };
+        if *parent == self.model.genesis {
+            let code = COUNTER.to_vec();
+            let input = Vec::new();
+            add(
+                0,
+                DEPLOY_GAS,
+                Payload::Deploy {
+                    code,
+                    value: 0,
+                    input,
+                },
+            );
+        }
+        let random = &mut self.random;
+        let count = if random.chance(25) {
+            32 + random.below(24)
+        } else {
+            random.below(4)
+        };
+        for _ in 0..count {
+            let from = random.below(SENDERS);
+            let call = |input: Vec<u8>| Payload::Call {
+                to: counter,
+                value: 0,
+                input,
+            };
+            let more = random.below(1000);
+            // Increment; add, which reads and writes; tally, which reads nothing; and a call that traps.
+            let payload = match random.below(if count > 3 { 8 } else { 16 }) {
+                0 => call(vec![0x01]),
+                1 => call([&[0x02][..], &more.to_le_bytes()].concat()),
+                2 | 3 => call([&[0x03][..], &more.to_le_bytes()].concat()),
+                4 => call(vec![0x09]),
+                _ => {
+                    let to = address(u8::try_from(random.below(ACCOUNTS.into())).unwrap());
+                    let value = more.into();
+                    add(from, TRANSFER_GAS, Payload::Transfer { to, value });
+                    continue;
+                }
+            };
+            add(from, CALL_GAS, payload);
+        }
+        transactions
     }
 
     fn hand_over(&mut self, hash: Hash) {
@@ -560,12 +641,14 @@ fn random_trees_come_to_what_a_naive_node_computes() {
         let digits = seed.trim_start_matches("0x");
         seeds = vec![u64::from_str_radix(digits, 16).unwrap()];
     }
-    let mut deepest = 0;
+    let (mut deepest, mut large) = (0, 0);
     for seed in seeds {
         let counted = episode(seed);
         println!("{counted:?}");
         deepest = deepest.max(counted.deepest);
+        large += counted.large;
     }
+    assert!(large > 0, "no block was for several workers");
     assert!(
         again.is_some() || deepest >= 15,
         "reorgs were {deepest} deep at most"
