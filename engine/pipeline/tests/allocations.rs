@@ -23,9 +23,7 @@ use millrace_state::{Config, Genesis, Store, VersionId, View};
 use millrace_types::chain_spec::GenesisAccount;
 use millrace_types::receipt::Outcome;
 use millrace_types::state::Path;
-use millrace_types::{
-    Address, Block, Body, ChainSpec, Payload, SignedTransaction, Transaction, keys, merkle,
-};
+use millrace_types::{Address, Block, Body, ChainSpec, Payload, SignedTransaction, keys, merkle};
 
 /// Whose allocations are counted together.
 #[derive(Clone, Copy)]
@@ -119,15 +117,7 @@ fn counting(sender: u8, nonce: u64, turn: usize) -> SignedTransaction {
         };
         (CALL_GAS, call)
     };
-    let transaction = Transaction {
-        chain_id: spec().chain_id,
-        public_key: [0; 32],
-        nonce,
-        gas_limit,
-        gas_price: 1,
-        payload,
-    };
-    transaction.sign(&key(sender))
+    sign(sender, nonce, gas_limit, 1, payload)
 }
 
 /// Blocks of calls, one on the other, that settle nothing.

@@ -11,7 +11,7 @@ mod warmed;
 use common::*;
 use millrace_ledger::Ledger;
 use millrace_pipeline::{EngineConfig, replay_check};
-use millrace_types::{Address, Payload, SignedTransaction, Transaction};
+use millrace_types::{Address, Payload, SignedTransaction};
 use warmed::Warmed;
 
 static COUNTER: &[u8] = include_bytes!("../../../contracts/artifacts/counter.elf");
@@ -19,15 +19,7 @@ static COUNTER: &[u8] = include_bytes!("../../../contracts/artifacts/counter.elf
 const CONTRACTS: u8 = 8;
 
 fn signed(nonce: u64, payload: Payload) -> SignedTransaction {
-    let transaction = Transaction {
-        chain_id: spec().chain_id,
-        public_key: [0; 32],
-        nonce,
-        gas_limit: 5_000_000,
-        gas_price: 1,
-        payload,
-    };
-    transaction.sign(&key(0))
+    sign(0, nonce, 5_000_000, 1, payload)
 }
 
 #[test]

@@ -6,10 +6,10 @@ use std::num::NonZeroUsize;
 use millrace_executor::{ReadError, genesis_changes};
 use millrace_scheduler::{Publisher, ring};
 use millrace_types::state::{Account, Path, account_path, code_hash, code_path};
-use millrace_types::{Address, Payload, SignedTransaction, Transaction};
+use millrace_types::{Address, Payload, SignedTransaction};
 
 use super::*;
-use crate::testing::{key, spec};
+use crate::testing::{sign, spec};
 
 static COUNTER: &[u8] = include_bytes!("../../../../contracts/artifacts/counter.elf");
 static TOKEN: &[u8] = include_bytes!("../../../../contracts/artifacts/token.elf");
@@ -34,19 +34,12 @@ fn contract(n: u8) -> Address {
 }
 
 fn call(to: Address) -> SignedTransaction {
-    let transaction = Transaction {
-        chain_id: spec().chain_id,
-        public_key: [0; 32],
-        nonce: 0,
-        gas_limit: 1_000_000,
-        gas_price: 1,
-        payload: Payload::Call {
-            to,
-            value: 0,
-            input: Vec::new(),
-        },
+    let payload = Payload::Call {
+        to,
+        value: 0,
+        input: Vec::new(),
     };
-    transaction.sign(&key(0))
+    sign(0, 0, 1_000_000, 1, payload)
 }
 
 /// Tasks in a ring, an executor that knows no program, and a state with two contracts.

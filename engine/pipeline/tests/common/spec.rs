@@ -3,7 +3,7 @@
 
 use millrace_types::chain_spec::{ConsensusSpec, GenesisAccount, Limits, VersionActivation};
 use millrace_types::{
-    Address, Amount, ChainSpec, Commitment, Payload, SecretKey, SignedTransaction, Transaction,
+    Address, Amount, ChainSpec, Commitment, Gas, Payload, SecretKey, SignedTransaction, Transaction,
 };
 
 /// Accounts that exist at genesis.
@@ -75,15 +75,26 @@ pub fn transfer(from: u8, nonce: u64, to: Address, value: Amount) -> SignedTrans
     transfer_at(from, nonce, to, value, 1)
 }
 
-/// A signed transfer at a gas price.
-pub fn transfer_at(from: u8, nonce: u64, to: Address, value: Amount, gas_price: u64) -> SignedTransaction {
+/// A signed transaction.
+pub fn sign(from: u8, nonce: u64, gas_limit: Gas, gas_price: u64, payload: Payload) -> SignedTransaction {
     let transaction = Transaction {
         chain_id: spec().chain_id,
         public_key: [0; 32],
         nonce,
-        gas_limit: TRANSFER_GAS,
+        gas_limit,
         gas_price,
-        payload: Payload::Transfer { to, value },
+        payload,
     };
     transaction.sign(&key(from))
+}
+
+/// A signed transfer at a gas price.
+pub fn transfer_at(from: u8, nonce: u64, to: Address, value: Amount, gas_price: u64) -> SignedTransaction {
+    sign(
+        from,
+        nonce,
+        TRANSFER_GAS,
+        gas_price,
+        Payload::Transfer { to, value },
+    )
 }

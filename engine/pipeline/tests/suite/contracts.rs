@@ -3,22 +3,14 @@
 use millrace_executor::ReadOnlyCall;
 use millrace_pipeline::{BlockId, EngineConfig, Tag, TransactionStatus};
 use millrace_types::state::storage_path;
-use millrace_types::{Address, Outcome, Payload, SignedTransaction, Transaction};
+use millrace_types::{Address, Outcome, Payload, SignedTransaction};
 
 use crate::common::*;
 
 static COUNTER: &[u8] = include_bytes!("../../../../contracts/artifacts/counter.elf");
 
 fn signed(nonce: u64, payload: Payload) -> SignedTransaction {
-    let transaction = Transaction {
-        chain_id: spec().chain_id,
-        public_key: [0; 32],
-        nonce,
-        gas_limit: 5_000_000,
-        gas_price: 1,
-        payload,
-    };
-    transaction.sign(&key(0))
+    sign(0, nonce, 5_000_000, 1, payload)
 }
 
 fn executed(chain: &Chain, transaction: &SignedTransaction) -> millrace_types::TransactionReceipt {

@@ -2,7 +2,7 @@
 
 use millrace_ledger::Ledger;
 use millrace_pipeline::{EngineConfig, replay_check};
-use millrace_types::{Address, Payload, SignedTransaction, Transaction};
+use millrace_types::{Address, Payload, SignedTransaction};
 
 use crate::common::*;
 
@@ -11,15 +11,7 @@ static COUNTER: &[u8] = include_bytes!("../../../../contracts/artifacts/counter.
 const ROUNDS: u64 = 60;
 
 fn call(from: u8, nonce: u64, payload: Payload) -> SignedTransaction {
-    let transaction = Transaction {
-        chain_id: spec().chain_id,
-        public_key: [0; 32],
-        nonce,
-        gas_limit: 5_000_000,
-        gas_price: 1 + u64::from(from),
-        payload,
-    };
-    transaction.sign(&key(from))
+    sign(from, nonce, 5_000_000, 1 + u64::from(from), payload)
 }
 
 #[test]

@@ -75,29 +75,44 @@ fn a_finalized_block_with_a_bad_signature_stops_the_node_and_is_not_executed() {
     assert_eq!(chain.engine.heights().executed.height, 1);
 }
 
-/// The only worker is busy for a while: a block whose signatures are unknown has to wait for it, and the ordering thread
-/// answers others meanwhile.
-#[test]
-fn the_ordering_thread_does_not_wait_for_signatures() {
-    let [first, second] = blocks();
+/// A chain whose only worker is busy with `block` for a while.
+fn busy_after(block: &Block) -> Chain {
     let config = EngineConfig {
         workers: 1,
         slow_execution_ms: 700,
         ..EngineConfig::default()
     };
     let mut chain = Chain::in_memory(spec(), config);
-    chain.finalize(&first);
+    chain.finalize(block);
+    chain
+}
+
+/// Asks for verdicts on named blocks, one right after the other; the answers in the order in which they came.
+fn answers<const N: usize>(
+    chain: &Chain,
+    asked: [(&'static str, &Block); N],
+) -> [(&'static str, ValidateAnswer); N] {
     let (answered, answers) = mpsc::channel();
-    let ask = |name: &'static str, block: &Block| {
+    for (name, block) in asked {
         let answered = answered.clone();
         let reply = Reply::new(move |answer| answered.send((name, answer)).unwrap());
         chain.engine.validate(block.clone(), reply);
-    };
-    ask("unknown signatures", &second);
+    }
+    [(); N].map(|()| answers.recv_timeout(PATIENCE).unwrap())
+}
+
+/// The only worker is busy for a while: a block whose signatures are unknown has to wait for it, and the ordering thread
+/// answers others meanwhile.
+#[test]
+fn the_ordering_thread_does_not_wait_for_signatures() {
+    let [first, second] = blocks();
+    let chain = busy_after(&first);
     let mut other = second.clone();
     other.header.transactions_root.0[0] ^= 1;
-    ask("another root", &other);
-    let order = [(); 2].map(|()| answers.recv_timeout(PATIENCE).unwrap());
+    let order = answers(
+        &chain,
+        [("unknown signatures", &*second), ("another root", &*other)],
+    );
     assert_eq!(
         order.each_ref().map(|(name, _)| *name),
         ["another root", "unknown signatures"]
@@ -109,25 +124,15 @@ fn the_ordering_thread_does_not_wait_for_signatures() {
 #[test]
 fn a_body_that_is_not_the_headers_is_refused_before_its_signatures_are_checked() {
     let [first, second] = blocks();
-    let config = EngineConfig {
-        workers: 1,
-        slow_execution_ms: 700,
-        ..EngineConfig::default()
-    };
-    let mut chain = Chain::in_memory(spec(), config);
-    chain.finalize(&first);
-    let (answered, answers) = mpsc::channel();
-    let ask = |name: &'static str, block: &Block| {
-        let answered = answered.clone();
-        let reply = Reply::new(move |answer| answered.send((name, answer)).unwrap());
-        chain.engine.validate(block.clone(), reply);
-    };
+    let chain = busy_after(&first);
     let mut other = second.clone();
     other.body.transactions.swap(0, 1);
-    ask("another body", &other);
-    ask("the block", &second);
-    ask("a known block", &first);
-    let order = [(); 3].map(|()| answers.recv_timeout(PATIENCE).unwrap());
+    let asked = [
+        ("another body", &*other),
+        ("the block", &*second),
+        ("a known block", &*first),
+    ];
+    let order = answers(&chain, asked);
     assert_eq!(
         order.each_ref().map(|(name, _)| *name),
         ["another body", "a known block", "the block"]

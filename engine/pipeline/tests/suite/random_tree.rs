@@ -13,9 +13,9 @@ use millrace_pipeline::{
     BlockId, BuildAnswer, BuildRequest, EngineConfig, Event, Reply, SetHeadAnswer, Submission, Tag,
     ValidateAnswer,
 };
-use millrace_types::{Address, ChainSpec, Hash, Height, Payload, SignedTransaction, Transaction};
+use millrace_types::{Address, ChainSpec, Hash, Height, Payload, SignedTransaction};
 
-use crate::common::{ACCOUNTS, Chain, PATIENCE, TRANSFER_GAS, address, empty_block, key};
+use crate::common::{ACCOUNTS, Chain, PATIENCE, TRANSFER_GAS, address, empty_block, sign};
 use crate::model::{Draft, Model};
 
 /// Events of one run from genesis.
@@ -37,18 +37,6 @@ fn spec() -> ChainSpec {
     spec.limits.block_write_bytes *= 10;
     spec.versions[0].gas = 2;
     spec
-}
-
-fn sign(from: u8, nonce: u64, gas_limit: u64, payload: Payload) -> SignedTransaction {
-    let transaction = Transaction {
-        chain_id: spec().chain_id,
-        public_key: [0; 32],
-        nonce,
-        gas_limit,
-        gas_price: 1,
-        payload,
-    };
-    transaction.sign(&key(from))
 }
 
 struct Random(u64);
@@ -220,7 +208,7 @@ impl Run {
         let mut transactions = Vec::new();
         let mut add = |from: u64, gas_limit, payload| {
             let nonce = &mut nonces[usize::try_from(from).unwrap()];
-            transactions.push(sign(u8::try_from(from).unwrap(), *nonce, gas_limit, payload));
+            transactions.push(sign(u8::try_from(from).unwrap(), *nonce, gas_limit, 1, payload));
             *nonce += 1;
         };
         if *parent == self.model.genesis {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use millrace_executor::{BlockContext, Warmed, Warming, on_large_stack};
 use millrace_types::state::{Account, account_path, code_hash, code_path};
-use millrace_types::{Outcome, Payload, Transaction};
+use millrace_types::{Outcome, Payload};
 
 use super::*;
 use crate::execution::Reader;
@@ -41,20 +41,13 @@ impl Pool {
         store.set_finalized(id).expect("on the chain");
     }
 
-    fn call(&self) -> SignedTransaction {
-        let transaction = Transaction {
-            chain_id: self.spec.chain_id,
-            public_key: [0; 32],
-            nonce: 0,
-            gas_limit: 5_000_000,
-            gas_price: 1,
-            payload: Payload::Call {
-                to: CONTRACT,
-                value: 0,
-                input: vec![0x01],
-            },
+    fn call() -> SignedTransaction {
+        let payload = Payload::Call {
+            to: CONTRACT,
+            value: 0,
+            input: vec![0x01],
         };
-        transaction.sign(&testing::key(0))
+        testing::sign(0, 0, 5_000_000, 1, payload)
     }
 
     /// The execution of the next task, held.
@@ -91,7 +84,7 @@ fn load_ahead_and_execute() {
     let worker = pool.workshop.ring.register().expect("few workers");
     let (first, first_work) = pool.publish(Purpose::Final);
     let held = pool.hold();
-    let call = pool.call();
+    let call = Pool::call();
     let block = Arc::new(pool.next(vec![call]));
     let (_, work) = pool.publish_block(Arc::clone(&block), Purpose::Final);
     let counted = Counted::default();
@@ -119,7 +112,7 @@ fn nothing_is_loaded_ahead_of_speculation_or_where_a_block_can_be_executed_at_on
     let mut pool = Pool::at_rest();
     pool.install();
     let worker = pool.workshop.ring.register().expect("few workers");
-    let call = pool.call();
+    let call = Pool::call();
     let block = Arc::new(pool.next(vec![call]));
     let mut is_worth_work = |purpose| {
         pool.publish_block(Arc::clone(&block), purpose);
