@@ -671,9 +671,10 @@ typedef struct MillraceForkChoice {
      */
     uint32_t size;
     /*
-     Zero.
+     Blocks above finality that this node keeps, over all branches; 0 where the host does not say. A head chain that is
+     longer stops the engine, so a plugin whose depth to finality does not fit says so at its start.
      */
-    uint32_t reserved;
+    uint32_t max_unfinalized_blocks;
     /*
      Hands over a block that may become head; its parent must be known. `OK`, `AGAIN` (a credit event follows),
      `INVALID` or `UNKNOWN_PARENT`. A block that is known already is `OK`.

@@ -9,8 +9,9 @@ use crate::{Bytes, Hash, Status};
 pub struct ForkChoice {
     /// Size of this table, in bytes, as the host knows it.
     pub size: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Blocks above finality that this node keeps, over all branches; 0 where the host does not say. A head chain that is
+    /// longer stops the engine, so a plugin whose depth to finality does not fit says so at its start.
+    pub max_unfinalized_blocks: u32,
     /// Hands over a block that may become head; its parent must be known. `OK`, `AGAIN` (a credit event follows),
     /// `INVALID` or `UNKNOWN_PARENT`. A block that is known already is `OK`.
     pub import_block: unsafe extern "C" fn(context: *mut c_void, block: Bytes) -> Status,

@@ -26,7 +26,7 @@ fn tables_begin_with_magic_versions_and_size() {
         announce_proposal: 48, submit_finalized: 56, kv_get: 64, kv_put: 72, kv_remove: 80, timer_set: 88,
         timer_cancel: 96, now_ms: 104, log: 112, metric: 120, fatal: 128, extension: 136,
     });
-    layout!(ForkChoice, size 32, align 8, { size: 0, reserved: 4, import_block: 8, set_head: 16, finalize: 24 });
+    layout!(ForkChoice, size 32, align 8, { size: 0, max_unfinalized_blocks: 4, import_block: 8, set_head: 16, finalize: 24 });
 }
 
 #[test]

@@ -53,13 +53,15 @@ pub fn table(shared: &'static Shared) -> Host {
     }
 }
 
-static FORK_CHOICE: ForkChoice = ForkChoice {
-    size: size_of::<ForkChoice>() as u32,
-    reserved: 0,
-    import_block,
-    set_head,
-    finalize,
-};
+fn fork_choice_table(engine: &dyn engine::ForkChoice) -> ForkChoice {
+    ForkChoice {
+        size: size_of::<ForkChoice>() as u32,
+        max_unfinalized_blocks: engine.max_unfinalized_blocks(),
+        import_block,
+        set_head,
+        finalize,
+    }
+}
 
 /// Why a call is refused: the status, and words for the log.
 struct Refused(Status, &'static str);
@@ -373,8 +375,8 @@ unsafe extern "C" fn extension(context: *mut c_void, name: Bytes) -> *const c_vo
     let body = |shared: &'static Shared| {
         // SAFETY: an argument, readable for the call.
         let name = unsafe { text(name) }?;
-        if name == FORK_CHOICE_1 && engine(shared)?.fork_choice().is_some() {
-            table = (&raw const FORK_CHOICE).cast();
+        if let (FORK_CHOICE_1, Some(engine)) = (name.as_str(), engine(shared)?.fork_choice()) {
+            table = core::ptr::from_ref(shared.fork_choice.get_or_init(|| fork_choice_table(engine))).cast();
         }
         Ok(OK)
     };

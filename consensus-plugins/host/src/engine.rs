@@ -51,6 +51,9 @@ pub trait Engine: Send + Sync + 'static {
 
 /// The capability `fork-choice/1`: chains whose head moves before it is final.
 pub trait ForkChoice: Send + Sync {
+    /// Blocks above finality that the engine keeps, over all branches; 0 if it does not say. Asked once.
+    fn max_unfinalized_blocks(&self) -> u32;
+
     /// Takes over a block that may become head. A block that is known already is `Accepted`.
     fn import_block(&self, block: Vec<u8>) -> Submitted;
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::ThreadId;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use millrace_plugin_abi::Pressure;
+use millrace_plugin_abi::{ForkChoice, Pressure};
 
 use crate::engine::Engine;
 use crate::handle::PluginInfo;
@@ -36,6 +36,8 @@ pub struct Shared {
     pub metric_names: Mutex<BTreeSet<String>>,
     /// Set by `start`.
     pub engine: OnceLock<Arc<dyn Engine>>,
+    /// The table of the capability, once it was asked for.
+    pub fork_choice: OnceLock<ForkChoice>,
     /// How long a call may take before the plugin counts as unhealthy.
     pub patience: Duration,
     info: PluginInfo,
@@ -89,6 +91,7 @@ impl Shared {
             gate: AtomicU8::new(GATE_OPEN),
             metric_names: Mutex::default(),
             engine: OnceLock::new(),
+            fork_choice: OnceLock::new(),
             patience,
             info,
             thread: std::thread::current().id(),

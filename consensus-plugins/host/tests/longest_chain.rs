@@ -120,6 +120,10 @@ impl Engine for Forks {
 }
 
 impl ForkChoice for Forks {
+    fn max_unfinalized_blocks(&self) -> u32 {
+        FINALITY_DEPTH as u32 + 8
+    }
+
     fn import_block(&self, _block: Vec<u8>) -> Submitted {
         self.state.lock().unwrap().imported += 1;
         Submitted::Accepted

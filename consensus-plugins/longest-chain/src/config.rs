@@ -134,6 +134,7 @@ impl Config {
             )
         })?;
         raw.check_ranges()?;
+        raw.check_room(chain)?;
         let key: SecretKey = raw
             .secret_key
             .parse()
@@ -219,6 +220,19 @@ impl Raw {
             MAX_FORK_EVERY_SLOTS,
             "0 makes no fork on demand",
         )
+    }
+
+    /// The head's chain grows to so many blocks above finality before slots are held back.
+    fn check_room(&self, chain: &ChainState) -> Result<(), String> {
+        let (depth, lag) = (self.finality_depth, chain.max_receipt_lag);
+        let needed = depth.saturating_add(lag);
+        match chain.max_unfinalized_blocks {
+            Some(kept) if kept < needed => Err(format!(
+                "finality_depth = {depth} and max_receipt_lag = {lag} keep up to {needed} blocks above finality; this node keeps \
+                 {kept} (engine.max_unfinalized_blocks): lower finality_depth, or raise that to {needed} and more for side branches"
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn forks(&self) -> Result<Option<Forks>, String> {

@@ -27,6 +27,7 @@ fn chain(config: &str) -> ChainState {
         max_receipt_lag: 4,
         block_gas: 1,
         block_bytes: 1,
+        max_unfinalized_blocks: Some(256),
         now_ms: 1_000,
     }
 }
@@ -147,6 +148,22 @@ fn values_out_of_range_name_key_value_limits_and_meaning() {
             &format!("{key} is {value}, {rest}"),
         );
     }
+}
+
+#[test]
+fn more_above_finality_than_the_node_keeps() {
+    let keeps = |blocks| ChainState {
+        max_unfinalized_blocks: blocks,
+        ..chain(&with(r#", "finality_depth": 12"#))
+    };
+    for fits in [None, Some(16), Some(4096)] {
+        assert!(Harness::<LongestChain>::start(&keeps(fits), None).is_ok());
+    }
+    check(
+        &keeps(Some(15)),
+        "finality_depth = 12 and max_receipt_lag = 4 keep up to 16 blocks above finality; this node keeps 15 \
+         (engine.max_unfinalized_blocks): lower finality_depth, or raise that to 16 and more for side branches",
+    );
 }
 
 #[test]

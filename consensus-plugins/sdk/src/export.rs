@@ -97,7 +97,8 @@ unsafe extern "C" fn start<P: Plugin>(
     report_panics(host);
     let started = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: by the ABI the record is null or readable for the call.
-        let chain = unsafe { read_chain(chain) }.map_err(|what| StartError::Host(what.to_owned()))?;
+        let mut chain = unsafe { read_chain(chain) }.map_err(|what| StartError::Host(what.to_owned()))?;
+        chain.max_unfinalized_blocks = host.max_unfinalized_blocks();
         P::start(host, chain)
     }));
     match started {
@@ -201,6 +202,7 @@ unsafe fn read_chain(chain: *const abi::ChainState) -> Result<ChainState, &'stat
         max_receipt_lag: chain.max_receipt_lag,
         block_gas: chain.block_gas,
         block_bytes: chain.block_bytes,
+        max_unfinalized_blocks: None,
         now_ms: chain.now_ms,
     })
 }

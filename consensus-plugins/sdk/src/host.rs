@@ -312,6 +312,12 @@ impl Host {
         })
     }
 
+    /// [`crate::ChainState::max_unfinalized_blocks`].
+    pub(crate) fn max_unfinalized_blocks(&self) -> Option<u64> {
+        let said = self.inner.fork_choice?.max_unfinalized_blocks;
+        (said > 0).then_some(said.into())
+    }
+
     fn fork_choice(&self) -> Result<&'static abi::ForkChoice, Declined> {
         self.inner
             .fork_choice

@@ -63,6 +63,9 @@ pub struct ChainState {
     pub block_gas: u64,
     /// The chain's byte limit of a block.
     pub block_bytes: u64,
+    /// Blocks above finality that this node keeps, over all branches: its operator's choice. `None` without
+    /// `fork-choice/1`, and where the host does not say. A head chain that is longer stops the engine.
+    pub max_unfinalized_blocks: Option<u64>,
     /// Milliseconds since the epoch at the start.
     pub now_ms: u64,
 }

@@ -24,7 +24,13 @@ impl Stepped for Forks {
     const VERSION: &'static str = "1";
     const NEEDS_FORK_CHOICE: bool = true;
 
-    fn start(_: &ChainState, _: &mut Step) -> Result<Self, StartError> {
+    fn start(chain: &ChainState, _: &mut Step) -> Result<Self, StartError> {
+        if chain.config == b"tell" {
+            tell(format!(
+                "blocks above finality: {:?}",
+                chain.max_unfinalized_blocks
+            ));
+        }
         Ok(Self)
     }
 
@@ -76,7 +82,7 @@ unsafe extern "C" fn finalize(context: *mut c_void, hash: *const Hash, certifica
 
 static FORK_CHOICE: ForkChoice = ForkChoice {
     size: size_of::<ForkChoice>() as u32,
-    reserved: 0,
+    max_unfinalized_blocks: 40,
     import_block,
     set_head,
     finalize,
@@ -95,6 +101,16 @@ unsafe extern "C" fn offers(_: *mut c_void, name: Bytes) -> *const c_void {
     } else {
         null()
     }
+}
+
+/// As a host of before this number.
+static SAYS_NOTHING: ForkChoice = ForkChoice {
+    max_unfinalized_blocks: 0,
+    ..FORK_CHOICE
+};
+
+unsafe extern "C" fn offers_without_a_number(_: *mut c_void, _: Bytes) -> *const c_void {
+    from_ref(&SAYS_NOTHING).cast()
 }
 
 extern "C" fn offers_a_table_that_is_cut_short(_: *mut c_void, _: Bytes) -> *const c_void {
@@ -167,6 +183,25 @@ fn a_head_that_does_not_move_names_the_block_that_is_in_the_way() {
         ]
     );
     assert_eq!(stop(&TABLE, instance), OK);
+}
+
+#[test]
+fn what_the_node_keeps_above_finality_is_known_at_the_start() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap();
+    told();
+    for (offers, said) in [
+        (
+            offers as unsafe extern "C" fn(*mut c_void, Bytes) -> *const c_void,
+            "Some(40)",
+        ),
+        (offers_without_a_number, "None"),
+    ] {
+        let host = host();
+        host.extension = offers;
+        let (_, instance) = start(&TABLE, host, &chain("tell"));
+        assert_eq!(told(), [format!("blocks above finality: {said}")]);
+        assert_eq!(stop(&TABLE, instance), OK);
+    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn chain(config: &str) -> ChainState {
         max_receipt_lag: 4,
         block_gas: 1,
         block_bytes: 1,
+        max_unfinalized_blocks: None,
         now_ms: 1_000,
     }
 }

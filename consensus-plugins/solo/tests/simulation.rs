@@ -182,6 +182,7 @@ fn chain(engine: &ToyEngine, now_ms: u64) -> ChainState {
         max_receipt_lag: engine.max_lag,
         block_gas: 1,
         block_bytes: 1,
+        max_unfinalized_blocks: None,
         now_ms,
     }
 }

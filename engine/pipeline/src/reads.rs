@@ -25,6 +25,12 @@ impl Engine {
         &self.shared().spec
     }
 
+    /// Blocks above finality that are kept, over all branches: [`crate::EngineConfig::max_unfinalized_blocks`].
+    #[must_use]
+    pub fn max_unfinalized_blocks(&self) -> usize {
+        self.shared().config.max_unfinalized_blocks
+    }
+
     /// The genesis block.
     #[must_use]
     pub fn genesis(&self) -> BlockRef {

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use millrace_tests::program;
+use millrace_types::ChainSpec;
 
 use super::config::spec;
 use super::process::refusal;
@@ -230,6 +231,31 @@ fn node_cases() -> Vec<Case> {
             "the consensus plugin solo/1 ({solo}) refuses its configuration: block_interval_ms is 3600001, at most 3600000 (an hour) makes sense",
         ),
     ]
+}
+
+/// A chain whose blocks become final deeper than this node keeps them: the node says how much that is, the plugin refuses.
+#[test]
+fn a_depth_to_finality_that_the_node_does_not_keep() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut spec: ChainSpec = serde_json::from_value(spec()).unwrap();
+    spec.consensus.id = "longest-chain/1".to_owned();
+    fs::write(
+        directory.path().join("spec.json"),
+        serde_json::to_vec(&spec).unwrap(),
+    )
+    .unwrap();
+    let text = format!(
+        "version = 1\nchain_spec = \"spec.json\"\ndata_directory = \"data\"\n[rpc]\nlisten = \"127.0.0.1:0\"\n\
+        [engine]\nmax_unfinalized_blocks = 100\n[plugin]\npath = \"{}\"\n\
+        config = {{ secret_key = \"0x{}\", finality_depth = 97 }}\n",
+        program::longest_chain_plugin().display(),
+        "01".repeat(32)
+    );
+    fs::write(directory.path().join("node.toml"), text).unwrap();
+    let said = refusal(&["node", "--config", "node.toml"], directory.path()).expect("it is refused");
+    let expected = "refuses its configuration: finality_depth = 97 and max_receipt_lag = 4 keep up to 101 blocks above finality; \
+        this node keeps 100 (engine.max_unfinalized_blocks): lower finality_depth, or raise that to 101 and more for side branches";
+    assert!(said.ends_with(expected), "{said}");
 }
 
 pub fn cases() -> Vec<Case> {

@@ -242,6 +242,10 @@ impl Engine for Recorder {
 }
 
 impl ForkChoice for Recorder {
+    fn max_unfinalized_blocks(&self) -> u32 {
+        256
+    }
+
     fn import_block(&self, block: Vec<u8>) -> Submitted {
         self.state
             .lock()

@@ -381,6 +381,7 @@ pub fn chain_state(engine: &ToyEngine, config: &str, now_ms: u64) -> ChainState 
         max_receipt_lag: engine.manners.max_receipt_lag,
         block_gas: 1,
         block_bytes: 1,
+        max_unfinalized_blocks: Some(256),
         now_ms,
     }
 }

@@ -195,6 +195,13 @@ impl Engine for Bridge {
 }
 
 impl ForkChoice for Bridge {
+    fn max_unfinalized_blocks(&self) -> u32 {
+        self.engine
+            .max_unfinalized_blocks()
+            .try_into()
+            .unwrap_or(u32::MAX)
+    }
+
     fn import_block(&self, block: Vec<u8>) -> Submitted {
         match self.decode(&block) {
             Ok(block) => submitted(self.engine.import_block(block)),

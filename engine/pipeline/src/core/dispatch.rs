@@ -104,6 +104,12 @@ impl Core {
             .any(|task| task.block.hash == *hash)
     }
 
+    /// Whether a task of the block is in the ring, also one that is abandoned: it may have been past the point where that
+    /// stops it, and still make the receipt durable.
+    pub(super) fn has_task(&self, hash: &Hash) -> bool {
+        self.in_flight.iter().any(|task| task.block.hash == *hash)
+    }
+
     /// Tasks of this purpose in the ring; those too that are abandoned take a slot.
     pub(super) fn count(&self, purpose: Purpose) -> usize {
         self.in_flight
@@ -123,10 +129,11 @@ impl Core {
         }
     }
 
-    /// A task has left the ring without making anything durable: its result is kept while there is room, or dropped.
+    /// A task has left the ring without making anything durable: its result is kept while there is room, or dropped. The
+    /// last task of a block decides.
     pub(super) fn keep_or_discard(&mut self, task: &InFlight, effects: &mut Vec<Effect>) {
         let hash = task.block.hash;
-        if self.is_in_flight(&hash, Purpose::Speculation) {
+        if self.has_task(&hash) {
             return;
         }
         let Some(node) = self.tree.get_mut(&hash) else {
@@ -142,10 +149,12 @@ impl Core {
             .work
             .as_ref()
             .is_some_and(|work| Arc::ptr_eq(work, &task.work));
-        match (is_of_node, task.work.is_executed()) {
-            (true, true) => self.kept.push_back(hash),
-            (true, false) => node.work = None,
-            (false, _) => effects.push(Effect::Discard(hash)),
+        if is_of_node && task.work.is_executed() {
+            self.kept.push_back(hash);
+        } else {
+            node.work = None;
+            // An earlier task may have left something.
+            effects.push(Effect::Discard(hash));
         }
         let most = self.config.max_speculations();
         while self.kept.len() > most && self.forget_oldest(&hash, effects) {}
@@ -234,9 +243,11 @@ impl Core {
         }
     }
 
-    /// Drops the oldest result, with those that follow it, that neither `spared` nor a task in the ring needs.
+    /// Drops the oldest result, with those that follow it, that neither `spared` nor a task in the ring needs. An abandoned
+    /// task of a block that counted may still make its receipt durable, and a block with a receipt has a state.
     fn forget_oldest(&mut self, spared: &Hash, effects: &mut Vec<Effect>) -> bool {
-        let live = self.in_flight.iter().filter(|task| !task.is_abandoned);
+        let may_count = |task: &&InFlight| !task.is_abandoned || task.purpose > Purpose::Speculation;
+        let live = self.in_flight.iter().filter(may_count);
         let needed: Vec<Hash> = live
             .map(|task| task.block.hash)
             .chain([*spared])
@@ -277,47 +288,4 @@ impl Core {
 }
 
 #[cfg(test)]
-mod tests {
-    use millrace_types::Height;
-
-    use super::*;
-    use crate::admission::Summary;
-    use crate::api::BlockRef;
-    use crate::core::Start;
-    use crate::{EngineConfig, recovery, testing};
-
-    /// The ring marks tasks one at a time, and workers go on meanwhile: a parent that is passed by before its child is
-    /// marked would leave a child with a receipt on a parent without one, whose state is dropped in the end.
-    #[test]
-    fn children_are_abandoned_before_their_parents() {
-        let spec = Arc::new(testing::spec());
-        let (genesis, _) = recovery::genesis(&spec).expect("a genesis state");
-        let root = Node::of_finalized(genesis.hash(), Arc::new(genesis), Summary::default(), None, 0);
-        let start = Start { chain: vec![root] };
-        let mut core = Core::new(spec, EngineConfig::default(), 8, start);
-        core.left = 10;
-        for height in 1..=4 {
-            core.in_flight.push_back(InFlight {
-                block: BlockRef {
-                    height,
-                    hash: Hash([u8::try_from(height).expect("small"); 32]),
-                },
-                purpose: Purpose::Head,
-                since_ms: 0,
-                work: Arc::default(),
-                is_abandoned: false,
-            });
-        }
-        let abandoned = |core: &mut Core, lowest: Height| {
-            let mut effects = Vec::new();
-            core.abandon(|task| task.block.height >= lowest, &mut effects);
-            let sequences = effects.iter().map(|effect| match effect {
-                Effect::Abandon(sequence) => *sequence,
-                other => panic!("{other:?}"),
-            });
-            sequences.collect::<Vec<_>>()
-        };
-        assert_eq!(abandoned(&mut core, 2), [13, 12, 11]);
-        assert_eq!(abandoned(&mut core, 1), [10], "each once");
-    }
-}
+mod tests;

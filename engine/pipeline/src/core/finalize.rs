@@ -110,7 +110,7 @@ impl Core {
     }
 
     /// A block's receipt is durable.
-    fn note_execution(
+    pub(super) fn note_execution(
         &mut self,
         task: &InFlight,
         executed: Executed,
@@ -129,12 +129,29 @@ impl Core {
         self.counters.gas_charged += receipt.gas_charged;
         metrics::counter!("millrace_transactions_executed_total").increment(u64::from(transactions));
         self.kept.retain(|kept| *kept != receipt.block_hash);
-        if let Some(node) = self.tree.get_mut(&receipt.block_hash) {
-            node.work = None;
-            node.receipt = Some(receipt);
-        } else if task.purpose == Purpose::Head && task.block.height >= self.tree.lowest() {
-            // It left the tree while its receipt was written.
-            effects.push(Effect::Discard(task.block.hash));
+        let hash = receipt.block_hash;
+        let is_known = |node: &Node| {
+            let is_of_node = |work: &Arc<_>| Arc::ptr_eq(work, &task.work);
+            task.purpose == Purpose::Final
+                || node.receipt.is_some()
+                || node.work.as_ref().is_some_and(is_of_node)
+        };
+        match self.tree.get_mut(&hash) {
+            Some(node) if is_known(node) => {
+                node.work = None;
+                node.receipt = Some(receipt);
+            }
+            // It left the tree while its receipt was written, and may have come back: what was executed of it was dropped
+            // then. The last of its tasks in the ring clears away what they leave.
+            _ if task.purpose == Purpose::Head => {
+                if !self.has_task(&hash) && task.block.height >= self.tree.lowest() {
+                    if let Some(node) = self.tree.get_mut(&hash) {
+                        node.work = None;
+                    }
+                    effects.push(Effect::Discard(hash));
+                }
+            }
+            _ => {}
         }
     }
 
