@@ -226,6 +226,11 @@ impl Tree {
         self.path(tip, |node| node.height() > self.finalized.height)
     }
 
+    /// All blocks that lead to `tip`, which is the last of them.
+    pub(crate) fn path_to(&self, tip: &Hash) -> Vec<Hash> {
+        self.path(tip, |_| true)
+    }
+
     /// The blocks above `height` that lead to `tip`, which is the last of them.
     pub(crate) fn above(&self, height: Height, tip: &Hash) -> Vec<Hash> {
         self.path(tip, |node| node.height() > height)

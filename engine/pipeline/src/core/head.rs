@@ -282,7 +282,9 @@ impl Core {
             self.counters.reorgs += 1;
             metrics::counter!("millrace_reorged_blocks_total").increment(depth as u64);
             tracing::info!(head = %to, height = head.height, depth, ?cause, "the head moved to another branch");
-            let chain = self.tree.unfinalized_to(&to);
+            // Not the head chain above finality alone: a block that has just become final may still have its task for the
+            // head in the ring, and tasks behind it need its state.
+            let chain = self.tree.path_to(&to);
             self.abandon(
                 |task| task.purpose == Purpose::Head && !chain.contains(&task.block.hash),
                 effects,

@@ -6,7 +6,7 @@ use millrace_types::{Block, Body, ExecutionReceipt, ExecutionStatus, Header, Hei
 
 use super::*;
 use crate::admission::Summary;
-use crate::api::BlockRef;
+use crate::api::{BlockRef, HeadCause};
 use crate::core::{Executed, Start};
 use crate::task::Outcome;
 use crate::{EngineConfig, recovery, testing};
@@ -187,6 +187,30 @@ fn a_receipt_that_comes_after_its_block_came_back_does_not_stand_for_a_state() {
     assert_eq!(leave(&mut core, true), []);
     let node = core.tree.get(&block.hash()).expect("in the tree");
     assert!(node.receipt.is_some());
+}
+
+/// A block that has become final may still have its task for the head in the ring, before the task that makes it final:
+/// blocks between the two are executed on its state.
+#[test]
+fn tasks_on_the_way_to_the_new_head_are_not_abandoned_where_they_are_final_by_now() {
+    let (mut core, genesis) = core(4);
+    let (a, other) = (
+        child(&mut core, &genesis.header, 1),
+        child(&mut core, &genesis.header, 2),
+    );
+    let b = child(&mut core, &a.header, 1);
+    let (c, d) = (child(&mut core, &b.header, 1), child(&mut core, &b.header, 2));
+    for block in [&other, &a, &b, &c] {
+        publish(&mut core, block, Purpose::Head);
+    }
+    core.head = c.hash();
+    core.tree.finalize(&a.hash());
+    publish(&mut core, &a, Purpose::Final);
+    let mut effects = Vec::new();
+    core.move_head(d.hash(), HeadCause::ForkChoice, &mut effects);
+    let abandoned = core.in_flight.iter().filter(|task| task.is_abandoned);
+    let abandoned: Vec<Hash> = abandoned.map(|task| task.block.hash).collect();
+    assert_eq!(abandoned, [other.hash(), c.hash()]);
 }
 
 /// The ring marks tasks one at a time, and workers go on meanwhile: a parent that is passed by before its child is
