@@ -136,6 +136,7 @@ impl Core {
                 || node.receipt.is_some()
                 || node.work.as_ref().is_some_and(is_of_node)
         };
+        let is_last = !self.has_task(&hash);
         match self.tree.get_mut(&hash) {
             Some(node) if is_known(node) => {
                 node.work = None;
@@ -143,15 +144,17 @@ impl Core {
             }
             // It left the tree while its receipt was written, and may have come back: what was executed of it was dropped
             // then. The last of its tasks in the ring clears away what they leave.
-            _ if task.purpose == Purpose::Head => {
-                if !self.has_task(&hash) && task.block.height >= self.tree.lowest() {
-                    if let Some(node) = self.tree.get_mut(&hash) {
-                        node.work = None;
-                    }
-                    effects.push(Effect::Discard(hash));
-                }
-            }
+            _ if task.purpose == Purpose::Head && is_last => self.drop_late(task, effects),
             _ => {}
+        }
+    }
+
+    fn drop_late(&mut self, task: &InFlight, effects: &mut Vec<Effect>) {
+        if let Some(node) = self.tree.get_mut(&task.block.hash) {
+            node.work = None;
+        }
+        if task.block.height >= self.tree.lowest() {
+            effects.push(Effect::Discard(task.block.hash));
         }
     }
 

@@ -23,6 +23,8 @@
 
 mod dispatch;
 mod finalize;
+#[cfg(test)]
+mod forks;
 mod head;
 mod propose;
 #[cfg(test)]
