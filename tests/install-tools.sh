@@ -29,6 +29,10 @@ want gcc-aarch64-linux-gnu
 want libc6-dev-arm64-cross
 # Without it the session of docs/profiling.md is not run.
 want linux-perf
+# Without it nobody looks at the page that a node serves.
+want chromium
+# Without it nobody verifies packaging/millrace.service.
+want systemd
 # Without it tests/confined.sh does not see what a node asks the kernel for.
 want strace
 

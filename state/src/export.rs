@@ -101,6 +101,14 @@ pub enum ImportError {
     /// It is something else.
     #[error("this is no state: it does not begin with \"millrace-state/1\"")]
     NoState,
+    /// Written by a newer program.
+    #[error(
+        "this state is written in the format {found:?}, this build reads \"millrace-state/1\"; use the newer build, or have it written by an older one"
+    )]
+    NewerFormat {
+        /// What it begins with.
+        found: String,
+    },
     /// It is of another state than the one wanted.
     #[error("the stream is of the state with the root {found}, not {wanted}; fetch the one of that header")]
     OtherRoot {
@@ -289,9 +297,21 @@ pub fn import(
     Ok((heading, counts))
 }
 
+/// A name with another number is a format to come.
+fn no_state(magic: &[u8; 16]) -> ImportError {
+    let (name, number) = magic.split_at(MAGIC.len() - 1);
+    if name == &MAGIC[..name.len()] && number[0].is_ascii_digit() {
+        return ImportError::NewerFormat {
+            found: String::from_utf8_lossy(magic).into_owned(),
+        };
+    }
+    ImportError::NoState
+}
+
 fn read_heading(stream: &mut Counting<'_, impl Read>) -> Result<Heading, ImportError> {
-    if stream.take::<16>()? != *MAGIC {
-        return Err(ImportError::NoState);
+    let magic = stream.take::<16>()?;
+    if magic != *MAGIC {
+        return Err(no_state(&magic));
     }
     Ok(Heading {
         id: VersionId(stream.take()?),

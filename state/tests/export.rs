@@ -130,6 +130,11 @@ fn no_stream_that_was_changed_is_believed() {
     assert!(matches!(other, Some(ImportError::OtherRoot { .. })), "{other:?}");
     let no_state = imported(b"something else altogether", &root).err();
     assert!(matches!(no_state, Some(ImportError::NoState)), "{no_state:?}");
+    let newer = imported(&[b"millrace-state/2", &stream[16..]].concat(), &root).err();
+    assert!(
+        matches!(newer, Some(ImportError::NewerFormat { .. })),
+        "{newer:?}"
+    );
 }
 
 fn imported_as_said(stream: &[u8], root: &Root) -> Result<(), ImportError> {

@@ -13,6 +13,7 @@ mod follower;
 mod load;
 mod memory;
 mod node;
+mod watch;
 
 use std::process::ExitCode;
 

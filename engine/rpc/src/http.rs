@@ -1,4 +1,4 @@
-//! What answers plain `GET`s beside JSON-RPC: `/health` and `/metrics`.
+//! What answers plain `GET`s beside JSON-RPC: `/health`, `/metrics` and `/dashboard`.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,6 +9,7 @@ use http::StatusCode;
 use jsonrpsee::server::{HttpRequest, HttpResponse};
 
 use crate::answer::answer;
+use crate::dashboard;
 
 /// Bodies of the plain pages, made when they are asked for.
 pub struct Pages {
@@ -65,6 +66,7 @@ where
                 "text/plain; version=0.0.4",
                 (self.pages.metrics)(),
             )),
+            "/dashboard" if is_get => Some(dashboard::page()),
             _ => None,
         };
         match page {

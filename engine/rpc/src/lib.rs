@@ -1,9 +1,9 @@
-//! JSON-RPC over HTTP and WebSocket, with `/health` and `/metrics` beside it.
+//! JSON-RPC over HTTP and WebSocket, with `/health`, `/metrics` and `/dashboard` beside it.
 //!
 //! `docs/spec/rpc.md` is the contract: method names, shapes, errors, block references. Reading order: [`api`] (the
 //! methods as one trait, from which server and client are generated), [`reference`](mod@reference) (which block a request means),
 //! [`shapes`] and [`encoding`] (the JSON), [`error`] (names and codes), [`methods`] (answers from the engine),
-//! [`server`], [`http`] and `origin` (listening, limits, plain pages, whose pages may ask), `parameters`, `service` and
+//! [`server`], [`http`], `dashboard` and `origin` (listening, limits, plain pages, whose pages may ask), `parameters`, `service` and
 //! `refusals` (every refusal in the contract's words, also where the library would answer by itself), `answer` (what
 //! plain HTTP is answered with).
 //!
@@ -13,6 +13,7 @@
 
 mod answer;
 pub mod api;
+mod dashboard;
 pub mod encoding;
 pub mod error;
 pub mod http;

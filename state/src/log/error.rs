@@ -30,6 +30,19 @@ pub enum OpenLogError {
         /// Why not.
         source: io::Error,
     },
+    /// Written by a newer program.
+    #[error(
+        "{file} has format {found} of the log, this build reads formats up to {known}; use the newer build that wrote it, or \
+         delete the directory of states: it is made again from the ledger"
+    )]
+    NewerFormat {
+        /// The file.
+        file: String,
+        /// Its format.
+        found: u32,
+        /// The newest that this build knows.
+        known: u32,
+    },
     /// Records that were durable once are gone or changed.
     #[error(
         "the log is damaged in {place}: record {sequence} (after label {last_label}) is not what was written, though it was \

@@ -34,7 +34,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use error::{OpenLogError, Place, ReadLogError, WriteError};
-pub use record::{MAX_PAYLOAD, RecordHash};
+pub use record::{FORMAT_VERSION, MAX_PAYLOAD, RecordHash};
 pub use snapshot::{Position, Snapshot};
 
 use crate::files::{File, Files};
@@ -226,6 +226,21 @@ pub fn inspect(files: &dyn Files) -> Result<Inspected, OpenLogError> {
         damage: found.damage,
         torn: found.torn,
     })
+}
+
+/// Looks whether the segments of a log are of a format that this build reads. Reads their heads alone, and changes nothing.
+///
+/// # Errors
+/// [`OpenLogError::NewerFormat`] and [`OpenLogError::Io`].
+pub fn check_format(files: &dyn Files) -> Result<(), OpenLogError> {
+    for name in scan::segment_names(files)? {
+        let file = files.open(&name).map_err(|source| OpenLogError::Io {
+            doing: format!("reading {name}"),
+            source,
+        })?;
+        scan::check_format(&*file, &name)?;
+    }
+    Ok(())
 }
 
 impl Entry {

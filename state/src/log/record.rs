@@ -32,8 +32,24 @@ pub(super) const SEGMENT_HEAD: usize = 112;
 /// Longest payload.
 pub const MAX_PAYLOAD: usize = 1 << 30;
 
-/// Key of segment heads; a format that differs has another.
-const FORMAT: &[u8; 32] = b"millrace/state-log/1\0\0\0\0\0\0\0\0\0\0\0\0";
+/// The format that this build reads and writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// A head that is none of this format is tried as one of formats up to this.
+const LAST_TRIED: u32 = 64;
+
+/// Key of the segment heads of a format. Every format has the same head behind another key, so that an older build knows a
+/// newer one for what it is.
+fn key_of(format: u32) -> [u8; 32] {
+    let tag = format!("millrace/state-log/{format}");
+    std::array::from_fn(|i| tag.as_bytes().get(i).copied().unwrap_or(0))
+}
+
+/// The format of a segment's head, if it is a newer one.
+pub(super) fn newer_format(bytes: &[u8; SEGMENT_HEAD]) -> Option<u32> {
+    let is_of = |format: &u32| blake3::keyed_hash(&key_of(*format), &bytes[32..]).as_bytes() == &bytes[..32];
+    (FORMAT_VERSION + 1..=LAST_TRIED).find(is_of)
+}
 
 /// The hash of a record, which names it and all before it.
 pub type RecordHash = [u8; 32];
@@ -144,7 +160,7 @@ impl SegmentHead {
         bytes[40..48].copy_from_slice(&u64::from(self.ordinal).to_le_bytes());
         bytes[48..80].copy_from_slice(&self.before);
         bytes[80..].copy_from_slice(&self.salt);
-        let hash = blake3::keyed_hash(FORMAT, &bytes[32..]);
+        let hash = blake3::keyed_hash(&key_of(FORMAT_VERSION), &bytes[32..]);
         bytes[..32].copy_from_slice(hash.as_bytes());
         bytes
     }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use super::record::{HEAD, Head, MAX_PAYLOAD, RecordHash, SEGMENT_HEAD, Salt, SegmentHead};
+use super::record::{
+    FORMAT_VERSION, HEAD, Head, MAX_PAYLOAD, RecordHash, SEGMENT_HEAD, Salt, SegmentHead, newer_format,
+};
 use super::{Entry, OpenLogError, Place, Segment, name_of};
 use crate::files::{File, Files};
 
@@ -46,6 +48,39 @@ pub(super) fn head_of(file: &dyn File) -> io::Result<Option<SegmentHead>> {
     Ok(SegmentHead::from_bytes(&bytes))
 }
 
+/// Refuses a segment of a newer format: what looks like damage in it is none, and nothing may be cut off.
+pub(super) fn check_format(file: &dyn File, name: &str) -> Result<(), OpenLogError> {
+    let io = |source| OpenLogError::Io {
+        doing: format!("reading {name}"),
+        source,
+    };
+    if file.len().map_err(io)? < SEGMENT_HEAD as u64 {
+        return Ok(());
+    }
+    let mut bytes = [0; SEGMENT_HEAD];
+    file.read(&mut bytes, 0).map_err(io)?;
+    match newer_format(&bytes) {
+        None => Ok(()),
+        Some(found) => Err(OpenLogError::NewerFormat {
+            file: name.to_owned(),
+            found,
+            known: FORMAT_VERSION,
+        }),
+    }
+}
+
+/// Names of segments, the oldest first.
+pub(super) fn segment_names(files: &dyn Files) -> Result<Vec<String>, OpenLogError> {
+    let mut names = files.list().map_err(|source| OpenLogError::Io {
+        doing: "listing the directory".to_owned(),
+        source,
+    })?;
+    names.retain(|name| {
+        name.len() == 24 && name.ends_with(".log") && name[..20].bytes().all(|c| c.is_ascii_digit())
+    });
+    Ok(names)
+}
+
 /// How much is looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Depth {
@@ -62,10 +97,7 @@ pub(super) enum Depth {
 pub(super) fn scan(files: &dyn Files, depth: Depth) -> Result<Scanned, OpenLogError> {
     let io = |doing: String| move |source| OpenLogError::Io { doing, source };
     let mut found = Scanned::default();
-    let mut names = files.list().map_err(io("listing the directory".into()))?;
-    names.retain(|name| {
-        name.len() == 24 && name.ends_with(".log") && name[..20].bytes().all(|c| c.is_ascii_digit())
-    });
+    let names = segment_names(files)?;
     let last = names.last().cloned();
     for name in names {
         let checks_payloads = depth != Depth::Heads || last.as_ref() == Some(&name);
@@ -80,6 +112,7 @@ pub(super) fn scan(files: &dyn Files, depth: Depth) -> Result<Scanned, OpenLogEr
             found.torn = None;
         }
         let Some(head) = head else {
+            check_format(&*file, &name)?;
             // Where it had just been begun nothing in it was promised. But a head is durable before a record is written
             // behind it, and all records before it are before it is begun.
             let is_new = len <= SEGMENT_HEAD as u64 && name == name_of(found.next);

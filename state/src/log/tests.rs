@@ -389,6 +389,44 @@ fn a_segment_that_lost_its_head_is_not_thrown_away() {
     }
 }
 
+/// What an older build takes for damage, or for a head that was never finished, must not be cut off or refused as such.
+#[test]
+fn a_log_of_a_newer_format_is_refused_as_that_and_left_alone() {
+    let disk = Disk::default();
+    let files: Arc<dyn Files> = Arc::new(disk.clone());
+    let (log, _) = Log::open(files, LogConfig::default()).unwrap();
+    log.append(0, &payload(0)).unwrap();
+    log.sync(0).unwrap();
+    drop(log);
+    let name = name_of(0);
+    let newer = disk.killed();
+    let mut head = [0; SEGMENT_HEAD];
+    newer.open(&name).unwrap().read(&mut head, 0).unwrap();
+    let of_format = |format: &str| {
+        let mut key = [0; 32];
+        key[..format.len()].copy_from_slice(format.as_bytes());
+        *blake3::keyed_hash(&key, &head[32..]).as_bytes()
+    };
+    assert_eq!(of_format("millrace/state-log/1"), head[..32]);
+    for (offset, byte) in of_format("millrace/state-log/12").into_iter().enumerate() {
+        let changed = head[offset] ^ byte;
+        (0..8)
+            .filter(|bit| changed >> bit & 1 == 1)
+            .for_each(|bit| newer.damage(&name, offset, bit));
+    }
+    assert!(check_format(&disk.killed()).is_ok());
+    for refused in [
+        check_format(&newer).unwrap_err(),
+        open(&newer).map(|_| ()).unwrap_err(),
+    ] {
+        assert!(
+            matches!(&refused, OpenLogError::NewerFormat { file, found: 12, known: 1 } if *file == name),
+            "{refused}"
+        );
+    }
+    assert_eq!(newer.list().unwrap(), std::slice::from_ref(&name));
+}
+
 /// A disk that tells of a failed sync once, as Linux does: whoever syncs the same file at the same time hears of nothing.
 #[derive(Debug)]
 struct Once {

@@ -3,11 +3,12 @@
 //!
 //! [`node`] puts a real engine and a real server together, in memory, with a consensus that does nothing until it is
 //! told to (`sequencer`, shared with the pipeline's own tests). [`contracts`] has the transactions, [`socket`] speaks
-//! HTTP and WebSocket without a library, for what a well-behaved client never does, and [`process`] runs the built
-//! program. Then one module for each part of the surface; [`documents`] compares code and documents, [`rates`] prints
-//! how many calls are answered.
+//! HTTP and WebSocket without a library, for what a well-behaved client never does, [`process`] runs the built
+//! program, and [`browser`] a browser. Then one module for each part of the surface; [`documents`] compares code and
+//! documents, [`rates`] prints how many calls are answered.
 #![allow(clippy::unwrap_used)]
 
+mod browser;
 mod contracts;
 mod node;
 mod process;
@@ -18,10 +19,15 @@ mod socket;
 mod blocks;
 mod calls;
 mod commands;
+mod configuration;
+mod dashboard;
 mod dev;
+mod doctor;
 mod documents;
 mod health;
 mod lagging;
+mod operator;
+mod packaging;
 mod rates;
 mod state;
 mod stopped;

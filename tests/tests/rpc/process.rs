@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::socket;
 
-fn millrace(arguments: &[&str]) -> Command {
+/// The program with arguments, and nothing of this environment that it would read.
+pub fn millrace(arguments: &[&str]) -> Command {
     let mut command = Command::new(program::millrace());
     command
         .args(arguments)
@@ -18,7 +19,8 @@ fn millrace(arguments: &[&str]) -> Command {
         .env_remove("MILLRACE_LOG")
         .env_remove("MILLRACE_RPC")
         .env_remove("MILLRACE_KEY")
-        .env_remove("MILLRACE_GENESIS");
+        .env_remove("MILLRACE_GENESIS")
+        .env_remove("MILLRACE_RPC__LISTEN");
     command
 }
 
@@ -124,12 +126,37 @@ impl Running {
         panic!("no {transactions} transactions in a minute");
     }
 
+    /// Its finalized height, once that is at least so much.
+    pub fn blocks_after(&self, height: u64) -> u64 {
+        for _ in 0..3_000 {
+            let page = socket::get(self.address(), "/metrics").body;
+            let line = page
+                .lines()
+                .find_map(|line| line.strip_prefix("millrace_finalized_height "));
+            let found: f64 = line.unwrap().parse().unwrap();
+            if found as u64 >= height {
+                return found as u64;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("no height {height} in a minute");
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .args(["-s", name, &self.child.id().to_string()])
             .status();
         assert!(status.unwrap().success());
+    }
+
+    /// Waits for the orderly end of a node, which says nothing more.
+    pub fn end(mut self) {
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}");
+        let mut rest = String::new();
+        self.lines.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "");
     }
 
     /// Waits for its orderly end; answers its summary.

@@ -88,9 +88,14 @@ pub struct WebSocket {
 impl WebSocket {
     /// Connects; `headers` go along, each ended by `\r\n`. Answers the status when it is refused.
     pub fn open(address: &str, headers: &str) -> Result<Self, u16> {
+        Self::open_at(address, "/", headers)
+    }
+
+    /// The same at another path than the RPC's.
+    pub fn open_at(address: &str, path: &str, headers: &str) -> Result<Self, u16> {
         let mut stream = BufReader::new(connect(address));
         let text = format!(
-            "GET / HTTP/1.1\r\nhost: {address}\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
+            "GET {path} HTTP/1.1\r\nhost: {address}\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
         );
         stream.get_mut().write_all(text.as_bytes()).unwrap();
         let mut head = Vec::new();

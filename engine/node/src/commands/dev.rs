@@ -522,19 +522,26 @@ fn write_whole(directory: &Path, path: &Path, text: &str) -> std::io::Result<()>
     std::fs::File::open(directory)?.sync_all()
 }
 
-/// The plugin of a consensus, where it is built beside the program.
+/// Where an installed program has its plugins, below the directory that `bin` is in.
+const PLUGINS_INSTALLED: &str = "lib/millrace";
+
+/// The plugin of a consensus, where it is built beside the program, or installed in `lib/millrace` beside its directory.
 pub(super) fn plugin_beside_this_program(consensus: ConsensusName) -> Result<PathBuf, Failure> {
     let program =
         std::env::current_exe().map_err(|error| Failure::new(format!("where this program is: {error}")))?;
-    let path = program.with_file_name(consensus.library());
-    if path.is_file() {
-        return Ok(path);
-    }
-    Err(Failure::new(format!(
-        "no plugin at {}; build it with `cargo build --release -p {}`, or name one with --plugin",
-        path.display(),
-        consensus.package()
-    )))
+    let library = consensus.library();
+    let beside = program.with_file_name(&library);
+    let prefix = program.ancestors().nth(2).unwrap_or(Path::new("/"));
+    let installed = prefix.join(PLUGINS_INSTALLED).join(&library);
+    let found = [&beside, &installed].into_iter().find(|path| path.is_file());
+    found.cloned().ok_or_else(|| {
+        Failure::new(format!(
+            "no plugin at {} or {}; build it with `cargo build --release -p {}` and copy it there, or name one with --plugin",
+            beside.display(),
+            installed.display(),
+            consensus.package()
+        ))
+    })
 }
 
 /// Completes when the operator asks the process to end.

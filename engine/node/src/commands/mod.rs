@@ -2,8 +2,11 @@
 
 mod bench;
 pub mod code_cache;
+mod config;
 mod contract;
 mod dev;
+mod doctor;
+mod documents;
 mod inspect;
 mod keys;
 mod light;
@@ -13,6 +16,7 @@ mod program;
 mod replay;
 mod run;
 mod state;
+mod top;
 mod tx;
 
 use std::future::Future;
@@ -63,6 +67,12 @@ enum Command {
     #[command(subcommand)]
     State(state::StateCommand),
     Replay(replay::ReplayArgs),
+    Top(top::TopArgs),
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    Doctor(doctor::DoctorArgs),
+    Completions(documents::CompletionsArgs),
+    Man(documents::ManArgs),
 }
 
 impl Cli {
@@ -83,6 +93,11 @@ impl Cli {
             Command::Light(command) => ended(command.run()),
             Command::State(command) => ended(command.run()),
             Command::Replay(args) => ended(args.run()),
+            Command::Top(args) => ended(args.run()),
+            Command::Config(command) => ended(command.run()),
+            Command::Doctor(args) => ended(args.run()),
+            Command::Completions(args) => ended(args.run()),
+            Command::Man(args) => ended(args.run()),
         }
     }
 }

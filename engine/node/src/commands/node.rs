@@ -10,7 +10,7 @@ use crate::commands::profile::ProfileArgs;
 use crate::commands::{print_json, run_async};
 use crate::failure::Failure;
 use crate::node::RunningNode;
-use crate::node::settings::Settings;
+use crate::node::settings::{Flags, Settings};
 
 /// Runs a node until it is interrupted.
 #[derive(Args, Debug)]
@@ -36,8 +36,12 @@ impl NodeCommandArgs {
     /// # Errors
     /// When it cannot start or stop.
     pub fn run(self) -> Result<(), Failure> {
-        let settings = Settings::read(&self.config, self.profile.plan(), self.code_cache.code_cache)
-            .map_err(|error| Failure::new(error.to_string()))?;
+        let flags = Flags {
+            profile: self.profile.plan(),
+            code_cache: self.code_cache.code_cache,
+        };
+        let settings =
+            Settings::read(&self.config, flags).map_err(|error| Failure::new(error.to_string()))?;
         if self.check {
             println!("configuration is valid; chain spec hash {}", settings.spec.hash());
             return Ok(());

@@ -1,14 +1,15 @@
 //! The configuration file of `millrace node`: raw text in, checked settings out.
 //!
-//! [`File`] is what an operator writes (TOML, with `MILLRACE_` environment variables over it); [`Settings`] is what
-//! the node runs with. Between them every value is checked, and an error names the key, the value and what is allowed.
+//! [`File`] is what an operator writes (TOML, with `MILLRACE_` environment variables over it: [`sources`]); [`Settings`] is
+//! what the node runs with. Between them every value is checked, and an error names the key, the value and what is
+//! allowed. [`effective`] shows each value with its origin.
+
+pub mod effective;
+mod sources;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use figment::Figment;
-use figment::error::Kind;
-use figment::providers::{Env, Format, Toml};
 use millrace_executor::check_spec;
 use millrace_pipeline::EngineConfig;
 use millrace_rpc::RpcConfig;
@@ -42,6 +43,16 @@ pub enum SettingsError {
         path: PathBuf,
         /// Its version.
         found: u32,
+    },
+    /// A variable of the environment that sets nothing.
+    #[error(
+        "{name}: there is no key `{key}` that it could set; docs/configuration.md lists them, and `millrace config show` shows what is in force"
+    )]
+    Variable {
+        /// The variable.
+        name: String,
+        /// The key that it would be.
+        key: String,
     },
     /// A value outside its range.
     #[error("configuration {path}: {key} = {value}: allowed is {allowed}")]
@@ -196,85 +207,27 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads and checks the file at `path`; relative paths in it start from its directory. `profile` and `code_cache`, a
-    /// directory, go before the file's.
+    /// Reads and checks the file at `path`; relative paths in it start from its directory. `flags` go before it.
     ///
     /// # Errors
     /// [`SettingsError`], naming key, value and what is allowed.
-    pub fn read(
-        path: &Path,
-        profile: Option<ProfilePlan>,
-        code_cache: Option<PathBuf>,
-    ) -> Result<Self, SettingsError> {
-        let parse = |reason: String| SettingsError::Parse {
-            path: path.to_owned(),
-            reason,
-        };
-        let text =
-            std::fs::read_to_string(path).map_err(|error| parse(format!("{error}; {A_MINIMAL_ONE}")))?;
-        let figment =
-            Figment::new()
-                .merge(Toml::string(&text))
-                .merge(Env::prefixed("MILLRACE_").split("__").only(&[
-                    "rpc.listen",
-                    "data_directory",
-                    "engine.pipelining",
-                ]));
-        let file: File = figment.extract().map_err(|error| parse(describe(&error)))?;
-        file.resolve(path, profile, code_cache)
+    pub fn read(path: &Path, flags: Flags) -> Result<Self, SettingsError> {
+        let (file, _) = sources::read(path)?;
+        file.resolve(path, flags)
     }
 }
 
-const A_MINIMAL_ONE: &str = "docs/configuration.md shows a minimal one";
-
-/// What is wrong with which key, and where it comes from if not from the file.
-fn describe(error: &figment::Error) -> String {
-    let key = error.path.join(".");
-    let what = match &error.kind {
-        Kind::MissingField(name) => {
-            let place = error.path.iter().map(String::as_str).chain([name.as_ref()]);
-            let key = place.collect::<Vec<_>>().join(".");
-            format!("`{key}` is missing; {A_MINIMAL_ONE}")
-        }
-        Kind::UnknownField(_, known) => format!("there is no key `{key}`; there are {}", known.join(", ")),
-        Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-            let expected = match expected.as_str() {
-                "u32" | "u64" | "usize" => "a whole number that is not negative",
-                "a boolean" => "true or false",
-                other => other,
-            };
-            format!("`{key}` is {found}: allowed is {expected}")
-        }
-        Kind::UnknownVariant(found, known) => {
-            format!("`{key}` is {found:?}: allowed is one of {}", known.join(", "))
-        }
-        other if key.is_empty() => other.to_string(),
-        other => format!("`{key}`: {other}"),
-    };
-    let is_variable = error
-        .metadata
-        .as_ref()
-        .is_some_and(|metadata| metadata.name.contains("environment"));
-    if is_variable {
-        format!("{what} (from the environment, which goes before the file)")
-    } else {
-        what
-    }
+/// What the command line says over file and environment.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--profile` and what belongs to it.
+    pub profile: Option<ProfilePlan>,
+    /// `--code-cache`.
+    pub code_cache: Option<PathBuf>,
 }
 
 impl File {
-    fn resolve(
-        self,
-        path: &Path,
-        profile: Option<ProfilePlan>,
-        code_cache: Option<PathBuf>,
-    ) -> Result<Settings, SettingsError> {
-        if self.version > CONFIG_VERSION {
-            return Err(SettingsError::Newer {
-                path: path.to_owned(),
-                found: self.version,
-            });
-        }
+    fn resolve(self, path: &Path, Flags { profile, code_cache }: Flags) -> Result<Settings, SettingsError> {
         let base = path.parent().unwrap_or(Path::new("."));
         let value = |key, value: String, allowed: &str| SettingsError::Value {
             path: path.to_owned(),

@@ -143,8 +143,19 @@ impl<'a> Place<'a> {
 
 /// Length of the checkpoint that the file begins with, if it does.
 fn length_of_blocks(stream: &mut Stream) -> std::io::Result<Option<u64>> {
-    if !stream.fill_buf()?.starts_with(MAGIC) {
-        return Ok(None);
+    let begins = stream.fill_buf()?;
+    if !begins.starts_with(MAGIC) {
+        let (name, _) = MAGIC.split_at(MAGIC.len() - 1);
+        if !begins.starts_with(name) {
+            return Ok(None);
+        }
+        // A name with another number is a format to come.
+        let found = String::from_utf8_lossy(&begins[..MAGIC.len().min(begins.len())]).into_owned();
+        let known = String::from_utf8_lossy(MAGIC);
+        return Err(std::io::Error::new(
+            ErrorKind::InvalidData,
+            format!("it has the format {found:?}, this build reads {known:?}; use the newer build"),
+        ));
     }
     let mut head = [0; MAGIC.len() + 8];
     stream.read_exact(&mut head)?;
