@@ -490,14 +490,14 @@ fn memory_is_a_window() {
 }
 
 #[test]
-fn checkpoints_go_on_where_a_client_stopped() {
+fn a_client_begins_at_a_header_that_is_trusted() {
     for commitment in OPTIONS {
         let chain = Chain::new(commitment, 20);
         let mut first = chain.client();
         first.advance(&chain.batch(1..=12)).unwrap();
         let saved: Vec<Header> = first.headers().skip(6).cloned().collect();
         let start = |trusted, headers| {
-            LightClient::from_checkpoint(chain.spec.clone(), &Verifiers::built_in(), trusted, headers)
+            LightClient::from_trusted(chain.spec.clone(), &Verifiers::built_in(), trusted, headers)
         };
         let mut client = start(first.finalized().1, saved.clone()).unwrap();
         assert_eq!(
@@ -523,11 +523,11 @@ fn checkpoints_go_on_where_a_client_stopped() {
             error(start(trusted, saved.clone())),
             StartError::Untrusted { found, trusted }
         );
-        assert_eq!(error(start(trusted, vec![])), StartError::EmptyCheckpoint);
+        assert_eq!(error(start(trusted, vec![])), StartError::NoHeader);
         let gap = vec![saved[0].clone(), saved[2].clone()];
         assert!(matches!(
             error(start(found, gap)),
-            StartError::Checkpoint { height: 8, .. }
+            StartError::Header { height: 8, .. }
         ));
         let mut genesis = chain.blocks[0].header.clone();
         genesis.gas_limit = 1;
@@ -542,7 +542,7 @@ fn checkpoints_go_on_where_a_client_stopped() {
         };
         assert!(matches!(
             error(start(elsewhere.hash(), vec![elsewhere])),
-            StartError::Checkpoint { .. }
+            StartError::Header { .. }
         ));
     }
 }
