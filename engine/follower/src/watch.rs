@@ -114,6 +114,8 @@ struct Teller {
 enum Wake {
     /// A block at this height is final, somebody says.
     Told(Height),
+    /// A subscription has begun; what came before it was not told.
+    Began,
     /// It is time.
     Time,
 }
@@ -176,7 +178,7 @@ impl Watch {
                 self.told += 1;
                 self.hear(height).await
             }
-            Wake::Told(_) | Wake::Time => {
+            Wake::Told(_) | Wake::Began | Wake::Time => {
                 self.told = 0;
                 let asked = self.follower.sync().await;
                 if matches!(wake, Wake::Time) && self.follower.light().finalized_height() > before {
@@ -245,7 +247,9 @@ impl Watch {
 
     /// Waits for a reason to ask.
     async fn wait(&mut self) -> Wake {
-        self.listen().await;
+        if self.listen().await {
+            return Wake::Began;
+        }
         let Some(teller) = &mut self.teller else {
             sleep(self.pace.poll).await;
             return Wake::Time;
@@ -253,16 +257,14 @@ impl Watch {
         let known = self.follower.light().finalized_height();
         let word = async {
             loop {
-                match teller.words.next().await {
-                    Some(Ok(Notification {
-                        event: EventView::Finalized { height, .. },
-                        ..
-                    })) if height <= known => {}
-                    Some(Ok(Notification {
-                        event: EventView::Finalized { height, .. },
-                        ..
-                    })) => return Some(height),
-                    // An end, a stop, or something that was not asked for.
+                let event = match teller.words.next().await {
+                    Some(Ok(notification)) => notification.event,
+                    _ => return None,
+                };
+                match event {
+                    EventView::Finalized { height, .. } if height <= known => {}
+                    EventView::Finalized { height, .. } => return Some(height),
+                    // A stop, or something that was not asked for.
                     _ => return None,
                 }
             }
@@ -278,37 +280,38 @@ impl Watch {
         }
     }
 
-    /// Subscribes to the leader, if it is not subscribed to already.
-    async fn listen(&mut self) {
+    /// Subscribes to the leader, if it is not subscribed to already; whether it has just been.
+    async fn listen(&mut self) -> bool {
         let leader = self.follower.leader;
         if self.teller.as_ref().is_some_and(|teller| teller.node == leader) {
-            return;
+            return false;
         }
         self.teller = None;
         let node = &self.follower.nodes[leader];
-        if !self.pace.subscribe || node.left.is_some() {
-            return;
+        if self.pace.subscribe && node.left.is_none() {
+            // Without a subscription there is the poll, and the next attempt after it.
+            let words = timeout(self.deadline, subscribe(&node.url, self.deadline)).await;
+            self.teller = words.ok().flatten().map(|(client, words)| Teller {
+                node: leader,
+                _client: client,
+                words,
+            });
         }
-        let Some(rest) = node.url.strip_prefix("http") else {
-            return;
-        };
-        let connecting = WsClientBuilder::default()
-            .max_response_size(NOTIFICATION_BYTES)
-            .max_buffer_capacity_per_subscription(WAITING)
-            .request_timeout(self.deadline)
-            .connection_timeout(self.deadline)
-            .build(format!("ws{rest}"));
-        // Without a subscription there is the poll, and the next attempt after it.
-        let Ok(Ok(client)) = timeout(self.deadline, connecting).await else {
-            return;
-        };
-        let Ok(Ok(words)) = timeout(self.deadline, client.follow(Topic::Finalized)).await else {
-            return;
-        };
-        self.teller = Some(Teller {
-            node: leader,
-            _client: client,
-            words,
-        });
+        self.teller.is_some()
     }
+}
+
+/// A subscription to the finalized blocks of the node at `url`, if it gives one.
+async fn subscribe(url: &str, deadline: Duration) -> Option<(WsClient, Subscription<Notification>)> {
+    let rest = url.strip_prefix("http")?;
+    let client = WsClientBuilder::default()
+        .max_response_size(NOTIFICATION_BYTES)
+        .max_buffer_capacity_per_subscription(WAITING)
+        .request_timeout(deadline)
+        .connection_timeout(deadline)
+        .build(format!("ws{rest}"))
+        .await
+        .ok()?;
+    let words = client.follow(Topic::Finalized).await.ok()?;
+    Some((client, words))
 }

@@ -34,6 +34,7 @@ const PROVEN: &[&str] = &[
     "height",
     "settled_by",
     "settling_hash",
+    "nodes",
 ];
 
 #[test]
