@@ -63,9 +63,9 @@ pub enum Fault {
         what: &'static str,
     },
     /// Others have blocks that it does not.
-    #[error("behind: it has finalized blocks up to height {newest}, others up to {known}")]
+    #[error("behind: it has no finalized block above height {newest}, others have blocks up to {known}")]
     Behind {
-        /// The newest that it sent.
+        /// What it is asked for above this height, it does not have.
         newest: Height,
         /// The newest that is known.
         known: Height,

@@ -156,7 +156,7 @@ impl Follower {
             .collect()
     }
 
-    /// Nodes that were left since this was last called.
+    /// Nodes that were left since this was last called; one that stays away is told once.
     pub fn take_news(&mut self) -> Vec<Left> {
         std::mem::take(&mut self.news)
     }
@@ -185,6 +185,9 @@ impl Follower {
                 let known = self.light.finalized_height();
                 self.leave(index, Fault::Behind { newest, known });
             }
+        }
+        for node in &mut self.nodes {
+            node.told &= node.left.is_some();
         }
         self.elect("headers")
     }
@@ -244,10 +247,12 @@ impl Follower {
 }
 
 fn leave(node: &mut Node, news: &mut Vec<Left>, fault: Fault) {
-    news.push(Left {
-        url: node.url.clone(),
-        fault: fault.clone(),
-    });
+    if !std::mem::replace(&mut node.told, true) {
+        news.push(Left {
+            url: node.url.clone(),
+            fault: fault.clone(),
+        });
+    }
     node.left = Some(fault);
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Node {
     most_bytes: u32,
     /// Why it is not asked at the moment.
     pub left: Option<Fault>,
+    /// That it has a fault was told, and it has not passed a round without one since.
+    pub told: bool,
     /// The newest finalized block that it sent, in the round that runs.
     pub tip: Height,
 }
@@ -45,6 +47,7 @@ impl Node {
             deadline: options.deadline,
             most_bytes: options.max_answer_bytes,
             left: None,
+            told: false,
             tip: 0,
         })
     }

@@ -194,6 +194,7 @@ impl Watch {
                 self.teller = None;
                 if !std::mem::replace(&mut self.shown.waiting, true) {
                     let reason = error.to_string();
+                    self.show();
                     self.events.push_back(Event::Waiting { reason });
                 }
             }

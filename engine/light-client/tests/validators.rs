@@ -187,7 +187,7 @@ fn validators_of_a_checkpoint_are_refused_when_they_are_none_or_others() {
     };
     assert_eq!(resume(&|_| {}), None);
     // Another set for the epoch in force.
-    let others = resume(&|bytes| bytes[at + state.len() - 1] ^= 1);
+    let others = resume(&|bytes| bytes[at + 4 + 2 * 40 - 1] ^= 1);
     assert!(
         matches!(others, Some(CheckpointError::Certificate { .. })),
         "{others:?}"

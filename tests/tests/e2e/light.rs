@@ -218,7 +218,7 @@ fn several_nodes_are_named_and_those_without_the_chain_are_left() {
         (status["heights"]["finalized"].as_u64() > Some(3)).then_some(())
     });
     let nodes = ["--rpc", &other.url, "--rpc", &ours.url];
-    let output = light_with(&[&["sync", "--json", "--genesis", &ours.genesis], &nodes[..]].concat());
+    let output = light_with(&[&["sync", "--json", "--genesis", &ours.genesis][..], &nodes[..]].concat());
     let synced = json_of(&output);
     assert_eq!(synced["nodes"][0]["rpc"], json!(other.url));
     assert!(
@@ -263,7 +263,7 @@ fn a_checkpoint_is_gone_on_from_and_refused_when_it_is_not_whole() {
     let path = file.to_str().unwrap();
     let sync = |more: &[&str]| {
         let arguments = ["sync", "--json", "--genesis", &chain.genesis, "--rpc", &chain.url];
-        light_with(&[&arguments, &["--checkpoint", path], more].concat())
+        light_with(&[&arguments[..], &["--checkpoint", path], more].concat())
     };
     let height = |value: &Value| value["finalized_height"].as_u64().unwrap();
     chain.rpc().wait("some blocks", |rpc| {
@@ -340,7 +340,7 @@ fn two_chains_of_one_sequencer_are_evidence_that_anybody_can_check() {
     let path = file.to_str().unwrap();
     let nodes = ["--rpc", &first.url, "--rpc", &second.url];
     let arguments = ["sync", "--genesis", &first.genesis, "--evidence", path];
-    let output = light_with(&[&arguments, &nodes[..]].concat());
+    let output = light_with(&[&arguments[..], &nodes[..]].concat());
     assert_eq!(output.status.code(), Some(1));
     assert!(
         output.stdout.is_empty() && said(&output).contains(path),

@@ -7,6 +7,14 @@ use serde_json::Value;
 
 use crate::world::{Consensus, OPTIONS, World, spec};
 
+/// Asks from the first block on, whatever is known.
+fn options() -> Options {
+    Options {
+        allowed_behind: 1_000,
+        ..Options::default()
+    }
+}
+
 /// Two chains that part after genesis, certified by the same keys.
 fn two(option: millrace_types::Commitment, consensus: Consensus) -> [World; 2] {
     [5, 6].map(|value| {
@@ -28,7 +36,7 @@ fn contradicting_nodes_end_following_and_leave_evidence() {
             let [first, second] = two(option, consensus);
             assert_eq!(first.genesis, second.genesis);
             let urls = [&*first.url, &*second.url];
-            let mut follower = first.wait(first.follower(&urls, &Options::default())).unwrap();
+            let mut follower = first.wait(first.follower(&urls, &options())).unwrap();
             let error = first.wait(follower.sync()).unwrap_err();
             let FollowError::Contradiction {
                 url,
@@ -66,7 +74,7 @@ fn a_file_that_is_no_evidence_is_refused_with_the_reason() {
     let path = directory.path().join("evidence.json");
     let [first, second] = two(OPTIONS[0], Consensus::Solo);
     let mut follower = first
-        .wait(first.follower(&[&first.url, &second.url], &Options::default()))
+        .wait(first.follower(&[&first.url, &second.url], &options()))
         .unwrap();
     let Err(FollowError::Contradiction { evidence, .. }) = first.wait(follower.sync()) else {
         panic!()

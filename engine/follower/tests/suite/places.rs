@@ -27,8 +27,8 @@ fn a_follower_goes_on_from_the_file_that_it_wrote() {
             }
             let trust = Trust::Checkpoint(read_checkpoint(&path).unwrap().unwrap());
             let recorder = Proxy::new(&world.url, crate::proxy::honesty());
-            let resumed = world.follower_from(&[&recorder.url], trust, &options);
-            let mut resumed = world.wait(resumed).unwrap();
+            let urls = [&*recorder.url];
+            let mut resumed = world.wait(world.follower_from(&urls, trust, &options)).unwrap();
             assert_eq!(resumed.light().finalized_height(), height);
             for known in questions::all(&world) {
                 known.judge_newest(&world.wait(known.ask(&mut resumed)).unwrap(), "from a checkpoint");

@@ -28,7 +28,9 @@ fn changed(exchange: &crate::proxy::Exchange, random: &mut ChaCha8Rng) -> (Strin
     for _ in 0..changes {
         let at = random.random_range(0..bytes.len());
         match random.random_range(0..4) {
-            0 => drop(bytes.remove(at)),
+            0 => {
+                bytes.remove(at);
+            }
             1 => bytes.insert(at, random.random()),
             2 => bytes[at] = b"0123456789abcdef\"{}[],:"[random.random_range(0..23)],
             _ => bytes[at] ^= 1 << random.random_range(0..8),

@@ -88,7 +88,12 @@ fn the_documented_sizes_are_those_of_a_chain() {
             least(&a),
             least(&b),
         ),
-        ("proof of an account, of 17", b.account, a.account, b.account),
+        (
+            "proof of an account, in a state with 19 entries",
+            b.account,
+            a.account,
+            b.account,
+        ),
         (
             "proof that there is no account",
             b.no_account,

@@ -4,7 +4,7 @@
 //! next epoch's set; that of epoch 0 is in the chain spec. A certificate shows the set, and signatures of two of three.
 #![allow(clippy::unwrap_used, dead_code)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use millrace_light_client::{CertificateError, CertificateVerifier, Verifiers};
@@ -31,7 +31,7 @@ pub fn set_hash(set: &[SecretKey]) -> Hash {
     hash_of(&keys)
 }
 
-fn hash_of(keys: &Vec<[u8; 32]>) -> Hash {
+fn hash_of(keys: &[[u8; 32]]) -> Hash {
     codec::hash_of(&Domain::new("millrace/test-validators"), keys)
 }
 
@@ -125,7 +125,7 @@ impl CertificateVerifier for Rotating {
             return Err(invalid("other validators than those of this epoch"));
         }
         let signed = statement(self.chain_id, *block_hash);
-        let mut signers = BTreeMap::new();
+        let mut signers = BTreeSet::new();
         for (place, signature) in &shown.signatures {
             let key = shown
                 .keys
@@ -134,7 +134,7 @@ impl CertificateVerifier for Rotating {
             PublicKey(*key)
                 .verify(&signed, signature)
                 .map_err(|_| invalid("a signature"))?;
-            signers.insert(place, ());
+            signers.insert(place);
         }
         match signers.len() >= QUORUM {
             true => Ok(()),

@@ -48,10 +48,12 @@ impl FollowArgs {
         } = Session::start(self.light).await?;
         let mut watch = Watch::new(follower, pace, args.deadline());
         let mut kept = began;
+        // Listened for without a break: a signal that nobody listens for is lost.
+        let mut interrupted = std::pin::pin!(interrupted());
         let ended = loop {
             let event = tokio::select! {
                 event = watch.next() => event,
-                () = interrupted() => break Ok(()),
+                () = &mut interrupted => break Ok(()),
             };
             let event = match event {
                 Ok(event) => event,
