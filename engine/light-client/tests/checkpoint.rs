@@ -198,7 +198,7 @@ fn a_branch_that_contradicts_a_checkpoint_is_evidence() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_content_that_only_hashes_right_brings_a_client_anywhere_else(

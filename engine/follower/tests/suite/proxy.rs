@@ -13,8 +13,6 @@ use crate::http;
 /// A request and its honest answer.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// How many exchanges there were before.
-    pub place: usize,
     /// The method, without its prefix.
     pub method: String,
     /// Its parameters.
@@ -158,9 +156,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
         http::post(honest.get_mut(), &request.body)?;
         let truth = http::read(&mut honest)?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let exchange = {
-            let mut said = shared.said.lock().unwrap();
             let exchange = Exchange {
-                place: said.len(),
                 method: asked["method"]
                     .as_str()
                     .unwrap_or_default()
@@ -168,7 +164,7 @@ fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
                 params: asked["params"].clone(),
                 answer: serde_json::from_slice(&truth.body)?,
             };
-            said.push(exchange.clone());
+            shared.said.lock().unwrap().push(exchange.clone());
             exchange
         };
         let reply = (shared.lie.lock().unwrap())(&exchange);

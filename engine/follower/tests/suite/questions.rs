@@ -52,7 +52,6 @@ pub fn call(url: &str, method: &str, params: &Value) -> Value {
 /// The same as an exchange, for what is said in place of something else.
 pub fn exchange(url: &str, method: &str, params: Value) -> Exchange {
     Exchange {
-        place: 0,
         method: method.to_owned(),
         answer: call(url, method, &params),
         params,
@@ -86,7 +85,7 @@ impl Known {
         let ask = |method: &str, params: Value| call(&world.url, method, &params)["result"].take();
         let heights = world.chain.engine.heights();
         let blocks = (0..=heights.finalized.height).map(|height| ask("getBlock", json!([height])));
-        let settled = heights.settled.height;
+        let settled = heights.settled;
         let truth = match &question {
             Question::Account(address) => (0..=settled)
                 .map(|height| {

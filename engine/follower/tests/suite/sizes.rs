@@ -33,7 +33,7 @@ fn measured(world: &mut World) -> Sizes {
     }
     world.settle();
     let ask = |method: &str, params: Value| call(&world.url, method, &params)["result"].take();
-    let height = world.chain.engine.heights().settled.height;
+    let height = world.chain.engine.heights().settled;
     let sealed = ask("getHeaders", json!([1, 1]));
     let header = Header::decode(
         &millrace_types::hex::parse_bytes(sealed[0]["header"].as_str().unwrap(), 4_096).unwrap(),

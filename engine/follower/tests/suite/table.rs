@@ -311,7 +311,10 @@ fn too_long(exchange: &Exchange, _: &Scene) -> Vec<Reply> {
     let spaces = " ".repeat(3 << 20);
     vec![
         Reply::Raw(claimed.into_bytes()),
-        Reply::Body(format!("{spaces}{}", exchange.answer).into_bytes()),
+        Reply::Raw(answer(
+            "200 OK",
+            format!("{spaces}{}", exchange.answer).as_bytes(),
+        )),
     ]
 }
 
