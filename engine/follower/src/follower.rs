@@ -127,6 +127,8 @@ impl Follower {
             }
         };
         let leader = nodes.iter().position(|node| node.left.is_none()).unwrap_or(0);
+        // They have just been asked.
+        nodes.iter_mut().for_each(|node| node.rest = u32::from(node.left.is_some()));
         Ok(Self {
             nodes,
             leader,
@@ -162,17 +164,12 @@ impl Follower {
     }
 
     /// A round: fetches and checks headers up to the newest that any node has, and holds the nodes against each other.
-    /// Who was left for what passes is asked again.
+    /// Who was left for what passes is asked again, after a pause that grows with every time.
     ///
     /// # Errors
     /// When no node is left to ask, or two certified branches contradict each other.
     pub async fn sync(&mut self) -> Result<(), FollowError> {
-        for node in &mut self.nodes {
-            node.tip = 0;
-            if node.left.as_ref().is_some_and(|fault| !fault.is_lasting()) {
-                node.left = None;
-            }
-        }
+        self.pardon();
         for index in self.order() {
             self.consult(index).await?;
         }
@@ -187,7 +184,9 @@ impl Follower {
             }
         }
         for node in &mut self.nodes {
-            node.told &= node.left.is_some();
+            if node.left.is_none() {
+                node.faults = 0;
+            }
         }
         self.elect("headers")
     }
@@ -199,6 +198,23 @@ impl Follower {
     pub async fn advance(&mut self) -> Result<(), FollowError> {
         self.consult(self.leader).await?;
         self.elect("headers")
+    }
+
+    /// Who was left for what passes is asked again, when it has rested or there is nobody else.
+    fn pardon(&mut self) {
+        for node in &mut self.nodes {
+            node.tip = 0;
+            if node.may_return() {
+                match node.rest {
+                    0 => node.left = None,
+                    _ => node.rest -= 1,
+                }
+            }
+        }
+        if self.order().is_empty() {
+            let resting = self.nodes.iter_mut().filter(|node| node.may_return());
+            resting.for_each(|node| node.left = None);
+        }
     }
 
     /// Nodes that are asked, the leader first.
@@ -247,13 +263,13 @@ impl Follower {
 }
 
 fn leave(node: &mut Node, news: &mut Vec<Left>, fault: Fault) {
-    if !std::mem::replace(&mut node.told, true) {
+    if node.faults == 0 {
         news.push(Left {
             url: node.url.clone(),
             fault: fault.clone(),
         });
     }
-    node.left = Some(fault);
+    node.leave(fault);
 }
 
 fn no_answer(nodes: &[Node], what: &'static str) -> FollowError {

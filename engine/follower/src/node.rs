@@ -25,8 +25,10 @@ pub(crate) struct Node {
     most_bytes: u32,
     /// Why it is not asked at the moment.
     pub left: Option<Fault>,
-    /// That it has a fault was told, and it has not passed a round without one since.
-    pub told: bool,
+    /// Faults since it last passed a round without one.
+    pub faults: u32,
+    /// Rounds in which it is not asked, after a fault that passes: so that who stalls costs others little.
+    pub rest: u32,
     /// The newest finalized block that it sent, in the round that runs.
     pub tip: Height,
 }
@@ -47,9 +49,23 @@ impl Node {
             deadline: options.deadline,
             most_bytes: options.max_answer_bytes,
             left: None,
-            told: false,
+            faults: 0,
+            rest: 0,
             tip: 0,
         })
+    }
+
+    /// It is not asked for now; for longer with every fault.
+    pub fn leave(&mut self, fault: Fault) {
+        const LONGEST: u32 = 5;
+        self.rest = (1 << self.faults.min(LONGEST)) - 1;
+        self.faults = self.faults.saturating_add(1);
+        self.left = Some(fault);
+    }
+
+    /// Whether it is left and may be asked again.
+    pub fn may_return(&self) -> bool {
+        self.left.as_ref().is_some_and(|fault| !fault.is_lasting())
     }
 
     /// One answer, or what is wrong with it.

@@ -146,6 +146,35 @@ fn what_passes_is_forgiven_and_what_is_false_is_not() {
 }
 
 #[test]
+fn a_node_that_keeps_failing_is_asked_less_and_less_and_alone_always() {
+    let world = World::with_history(OPTIONS[0], Consensus::Solo);
+    let failing = Proxy::new(&world.url, honesty());
+    let asked = || failing.exchanges().iter().filter(|exchange| exchange.method == "getHeaders").count();
+    let urls = [&*failing.url, &*world.url];
+    let mut follower = world.wait(world.follower(&urls, &Options::default())).unwrap();
+    failing.tell(Box::new(with_error));
+    for _ in 0..70 {
+        world.wait(follower.sync()).unwrap();
+    }
+    // In rounds 1, 2, 4, 8, 16, 32 and 64.
+    assert_eq!(asked(), 7);
+    assert_eq!(follower.take_news().len(), 1, "it is told once");
+    failing.tell(honesty());
+    for _ in 0..32 {
+        world.wait(follower.sync()).unwrap();
+    }
+    assert_eq!(faults(&follower), [None, None]);
+
+    let mut alone = world.wait(world.follower(&urls[..1], &Options::default())).unwrap();
+    failing.tell(Box::new(with_error));
+    let before = asked();
+    for _ in 0..20 {
+        assert!(world.wait(alone.sync()).is_err());
+    }
+    assert_eq!(asked(), before + 20);
+}
+
+#[test]
 fn a_node_that_is_not_there_or_of_another_chain_is_no_harm() {
     let world = World::with_history(OPTIONS[0], Consensus::Solo);
     let elsewhere = World::new(millrace_types::ChainSpec {
