@@ -128,7 +128,9 @@ impl Follower {
         };
         let leader = nodes.iter().position(|node| node.left.is_none()).unwrap_or(0);
         // They have just been asked.
-        nodes.iter_mut().for_each(|node| node.rest = u32::from(node.left.is_some()));
+        nodes
+            .iter_mut()
+            .for_each(|node| node.rest = u32::from(node.left.is_some()));
         Ok(Self {
             nodes,
             leader,

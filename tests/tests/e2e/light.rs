@@ -205,6 +205,27 @@ fn light_with(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
+/// A chain with this seed that never pauses.
+fn load(seed: &str) -> [&str; 8] {
+    [
+        "--seed",
+        seed,
+        "--block-interval-ms",
+        "10",
+        "--load",
+        "transfer",
+        "--rate",
+        "50",
+    ]
+}
+
+fn wait_for_blocks(chain: &Chain, height: u64) {
+    chain.rpc().wait("some blocks", |rpc| {
+        let status = rpc.call("status", json!([]));
+        (status["heights"]["finalized"].as_u64() > Some(height)).then_some(())
+    });
+}
+
 fn json_of(output: &Output) -> Value {
     assert!(output.status.success(), "{}", said(output));
     serde_json::from_slice(&output.stdout).expect("one JSON object")
@@ -212,11 +233,8 @@ fn json_of(output: &Output) -> Value {
 
 #[test]
 fn several_nodes_are_named_and_those_without_the_chain_are_left() {
-    let (ours, other) = (Chain::start(&["--seed", "3"]), Chain::start(&["--seed", "4"]));
-    ours.rpc().wait("some blocks", |rpc| {
-        let status = rpc.call("status", json!([]));
-        (status["heights"]["finalized"].as_u64() > Some(3)).then_some(())
-    });
+    let (ours, other) = (Chain::start(&load("3")), Chain::start(&load("4")));
+    wait_for_blocks(&ours, 3);
     let nodes = ["--rpc", &other.url, "--rpc", &ours.url];
     let output = light_with(&[&["sync", "--json", "--genesis", &ours.genesis][..], &nodes[..]].concat());
     let synced = json_of(&output);
@@ -248,16 +266,7 @@ fn several_nodes_are_named_and_those_without_the_chain_are_left() {
 
 #[test]
 fn a_checkpoint_is_gone_on_from_and_refused_when_it_is_not_whole() {
-    let chain = Chain::start(&[
-        "--seed",
-        "5",
-        "--block-interval-ms",
-        "10",
-        "--load",
-        "transfer",
-        "--rate",
-        "50",
-    ]);
+    let chain = Chain::start(&load("5"));
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("checkpoint");
     let path = file.to_str().unwrap();
@@ -266,10 +275,7 @@ fn a_checkpoint_is_gone_on_from_and_refused_when_it_is_not_whole() {
         light_with(&[&arguments[..], &["--checkpoint", path], more].concat())
     };
     let height = |value: &Value| value["finalized_height"].as_u64().unwrap();
-    chain.rpc().wait("some blocks", |rpc| {
-        let status = rpc.call("status", json!([]));
-        (status["heights"]["finalized"].as_u64() > Some(10)).then_some(())
-    });
+    wait_for_blocks(&chain, 10);
     let first = json_of(&sync(&[]));
     let kept = std::fs::read(&file).unwrap();
     let second = json_of(&sync(&[]));
@@ -317,28 +323,14 @@ fn a_checkpoint_is_gone_on_from_and_refused_when_it_is_not_whole() {
 
 #[test]
 fn two_chains_of_one_sequencer_are_evidence_that_anybody_can_check() {
-    let load = [
-        "--seed",
-        "6",
-        "--load",
-        "transfer",
-        "--rate",
-        "50",
-        "--block-interval-ms",
-        "10",
-    ];
-    let (first, second) = (Chain::start(&load), Chain::start(&load));
+    let (first, second) = (Chain::start(&load("6")), Chain::start(&load("6")));
     assert_eq!(first.genesis, second.genesis);
-    for chain in [&first, &second] {
-        chain.rpc().wait("some blocks", |rpc| {
-            let status = rpc.call("status", json!([]));
-            (status["heights"]["finalized"].as_u64() > Some(3)).then_some(())
-        });
-    }
+    wait_for_blocks(&second, 3);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("evidence.json");
     let path = file.to_str().unwrap();
-    let nodes = ["--rpc", &first.url, "--rpc", &second.url];
+    // The shorter one first, so that the other is asked for blocks that it has.
+    let nodes = ["--rpc", &second.url, "--rpc", &first.url];
     let arguments = ["sync", "--genesis", &first.genesis, "--evidence", path];
     let output = light_with(&[&arguments[..], &nodes[..]].concat());
     assert_eq!(output.status.code(), Some(1));
@@ -391,6 +383,7 @@ fn following_goes_on_over_a_restart_of_the_node() {
     let chain = at_port(0, directory.path());
     let (url, genesis) = (chain.url.clone(), chain.genesis.clone());
     let port: u16 = url.rsplit_once(':').unwrap().1.parse().unwrap();
+    wait_for_blocks(&chain, 1);
     let mut following = Command::new(program::millrace())
         .args([
             "light",

@@ -149,7 +149,13 @@ fn what_passes_is_forgiven_and_what_is_false_is_not() {
 fn a_node_that_keeps_failing_is_asked_less_and_less_and_alone_always() {
     let world = World::with_history(OPTIONS[0], Consensus::Solo);
     let failing = Proxy::new(&world.url, honesty());
-    let asked = || failing.exchanges().iter().filter(|exchange| exchange.method == "getHeaders").count();
+    let asked = || {
+        failing
+            .exchanges()
+            .iter()
+            .filter(|exchange| exchange.method == "getHeaders")
+            .count()
+    };
     let urls = [&*failing.url, &*world.url];
     let mut follower = world.wait(world.follower(&urls, &Options::default())).unwrap();
     failing.tell(Box::new(with_error));
@@ -165,7 +171,9 @@ fn a_node_that_keeps_failing_is_asked_less_and_less_and_alone_always() {
     }
     assert_eq!(faults(&follower), [None, None]);
 
-    let mut alone = world.wait(world.follower(&urls[..1], &Options::default())).unwrap();
+    let mut alone = world
+        .wait(world.follower(&urls[..1], &Options::default()))
+        .unwrap();
     failing.tell(Box::new(with_error));
     let before = asked();
     for _ in 0..20 {
