@@ -82,6 +82,10 @@ fn each_crate_knows_only_whom_it_may_know() {
         ("millrace-ledger", &["millrace-types"]),
         ("millrace-mempool", &["millrace-types"]),
         ("millrace-light-client", &["millrace-proof", "millrace-types"]),
+        (
+            "millrace-follower",
+            &["millrace-light-client", "millrace-rpc", "millrace-types"],
+        ),
     ]);
     let found = dependencies();
     for (name, may) in allowed {
@@ -129,9 +133,12 @@ fn the_node_links_no_plugin() {
 }
 
 #[test]
-fn tokio_appears_only_in_rpc_node_and_plugins() {
+fn tokio_appears_only_in_rpc_follower_node_and_plugins() {
     for (name, knows) in dependencies() {
-        let may = matches!(name.as_str(), "millrace-rpc" | "millrace" | "millrace-tests");
+        let may = matches!(
+            name.as_str(),
+            "millrace-rpc" | "millrace-follower" | "millrace" | "millrace-tests"
+        );
         let is_plugin = name.starts_with("millrace-plugin-")
             && !matches!(name.as_str(), "millrace-plugin-abi" | "millrace-plugin-host");
         assert!(
@@ -141,9 +148,15 @@ fn tokio_appears_only_in_rpc_node_and_plugins() {
     }
     for path in all_rust_files() {
         let relative = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-        if ["engine/rpc/", "engine/node/", "consensus-plugins/", "tests/"]
-            .iter()
-            .any(|room| relative.starts_with(room))
+        if [
+            "engine/rpc/",
+            "engine/follower/",
+            "engine/node/",
+            "consensus-plugins/",
+            "tests/",
+        ]
+        .iter()
+        .any(|room| relative.starts_with(room))
         {
             continue;
         }
@@ -151,7 +164,10 @@ fn tokio_appears_only_in_rpc_node_and_plugins() {
         let is_async = text
             .lines()
             .any(|line| line.trim_start().starts_with("async fn") || line.contains("pub async fn"));
-        assert!(!is_async, "{relative}: no async outside rpc, node and plugins");
+        assert!(
+            !is_async,
+            "{relative}: no async outside rpc, follower, node and plugins"
+        );
     }
 }
 

@@ -1,19 +1,17 @@
-//! Headers: from genesis, or a checkpoint, to the newest that is certified.
+//! Headers: from where the client began to the newest that is certified.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use millrace_types::chain_spec::InvalidChainSpec;
 use millrace_types::settlement::{HeaderError, check_header};
 use millrace_types::{ChainSpec, ExecutionReceipt, Hash, Header, Height, codec};
 
 use crate::evidence::{Branch, Evidence};
-use crate::genesis;
 use crate::settle::Settled;
-use crate::verifier::{self, CertificateError, CertificateVerifier, Verifiers};
+use crate::start::capacity;
+use crate::verifier::{self, CertificateError, CertificateVerifier};
 use crate::window::{Kept, Window};
 
 /// The most headers of one call of [`LightClient::advance`].
@@ -34,47 +32,6 @@ pub struct CertifiedHeader {
 /// A certificate: bytes that mean something to the consensus alone.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Certificate(#[borsh(deserialize_with = "codec::bytes")] pub Vec<u8>);
-
-/// Why a client cannot start.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum StartError {
-    /// The chain spec itself is wrong.
-    #[error(transparent)]
-    Spec(#[from] InvalidChainSpec),
-    /// Nobody here can check the chain's certificates.
-    #[error("no verifier for consensus {id:?}; known: {known}")]
-    UnknownConsensus {
-        /// The chain's consensus id.
-        id: String,
-        /// Ids that there are verifiers for.
-        known: String,
-    },
-    /// The verifier refuses the chain's parameters.
-    #[error("consensus.parameters: {reason}")]
-    Parameters {
-        /// Why.
-        reason: String,
-    },
-    /// A checkpoint without headers.
-    #[error("a checkpoint needs at least its own header")]
-    EmptyCheckpoint,
-    /// A checkpoint whose last header is not the trusted one.
-    #[error("the checkpoint's last header is {found}, trusted is {trusted}")]
-    Untrusted {
-        /// Hash of the last header given.
-        found: Hash,
-        /// The hash that is trusted.
-        trusted: Hash,
-    },
-    /// A header of the checkpoint that cannot follow the one before.
-    #[error("checkpoint header at height {height}: {error}")]
-    Checkpoint {
-        /// Its height.
-        height: Height,
-        /// Why.
-        error: HeaderError,
-    },
-}
 
 /// Why headers do not extend what is final.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -152,7 +109,7 @@ pub enum AdvanceError {
 /// Follows one chain.
 pub struct LightClient {
     pub(crate) spec: ChainSpec,
-    verifier: Box<dyn CertificateVerifier>,
+    pub(crate) verifier: Box<dyn CertificateVerifier>,
     /// Implied by the chain spec.
     pub(crate) genesis: ExecutionReceipt,
     pub(crate) window: Window,
@@ -170,94 +127,6 @@ impl core::fmt::Debug for LightClient {
 }
 
 impl LightClient {
-    /// A client that trusts the chain spec alone and begins at genesis.
-    ///
-    /// # Errors
-    /// If the spec is invalid or `verifiers` has none for its consensus.
-    pub fn new(spec: ChainSpec, verifiers: &Verifiers) -> Result<Self, StartError> {
-        Self::start(spec, verifiers, None)
-    }
-
-    /// A client that begins at a header whose hash its owner trusts for a reason of its own. `headers` end in that
-    /// header; what leads there lets the client open settlements of the first blocks after it, for which it needs
-    /// `max_receipt_lag` + 1 ancestors.
-    ///
-    /// # Errors
-    /// As [`LightClient::new`]; and if the headers do not follow each other to `trusted`.
-    pub fn from_checkpoint(
-        spec: ChainSpec,
-        verifiers: &Verifiers,
-        trusted: Hash,
-        headers: Vec<Header>,
-    ) -> Result<Self, StartError> {
-        let mut headers = headers.into_iter();
-        let first = headers.next().ok_or(StartError::EmptyCheckpoint)?;
-        let mut client = Self::start(spec, verifiers, Some(first))?;
-        for header in headers {
-            let parent = client.window.newest();
-            check_header(&header, &parent.header, &parent.hash, &client.spec).map_err(|error| {
-                StartError::Checkpoint {
-                    height: header.height,
-                    error,
-                }
-            })?;
-            let hash = header.hash();
-            client.push(Kept {
-                header,
-                hash,
-                certificate: None,
-            });
-        }
-        let found = client.window.newest().hash;
-        if found == trusted {
-            Ok(client)
-        } else {
-            Err(StartError::Untrusted { found, trusted })
-        }
-    }
-
-    fn start(spec: ChainSpec, verifiers: &Verifiers, first: Option<Header>) -> Result<Self, StartError> {
-        spec.validate()?;
-        let mut verifier = make_verifier(&spec, verifiers)?;
-        let genesis = Header::genesis(&spec, genesis::state_root(&spec));
-        let header = first.unwrap_or_else(|| genesis.clone());
-        let hash = header.hash();
-        if header.chain_id != spec.chain_id {
-            let error = HeaderError::ChainId {
-                found: header.chain_id,
-                expected: spec.chain_id,
-            };
-            return Err(StartError::Checkpoint {
-                height: header.height,
-                error,
-            });
-        }
-        if header.height == 0 && header != genesis {
-            return Err(StartError::Untrusted {
-                found: hash,
-                trusted: genesis.hash(),
-            });
-        }
-        verifier.finalized(&header, &hash);
-        let capacity = capacity(&spec, DEFAULT_WINDOW);
-        let window = Window::new(
-            Kept {
-                header,
-                hash,
-                certificate: None,
-            },
-            capacity,
-        );
-        let genesis = ExecutionReceipt::of_genesis(&genesis).expect("a genesis header implies a receipt");
-        Ok(Self {
-            spec,
-            verifier,
-            genesis,
-            window,
-            settled: BTreeMap::new(),
-        })
-    }
-
     /// Changes for how many of the newest heights the client answers; at least one. It keeps
     /// `max_receipt_lag` + 2 headers more, which opening settlements takes.
     #[must_use]
@@ -309,7 +178,7 @@ impl LightClient {
         self.window.get(height).map(|kept| (&kept.header, kept.hash))
     }
 
-    /// All headers kept, in order of height: with the hash of the last, a checkpoint to begin at another time.
+    /// All headers kept, in order of height.
     pub fn headers(&self) -> impl Iterator<Item = &Header> {
         self.window.iter().map(|kept| &kept.header)
     }
@@ -392,12 +261,8 @@ impl LightClient {
         }
         let oldest = self.window.oldest().header.height;
         self.settled = self.settled.split_off(&oldest);
+        self.verifier.forget(oldest);
         Ok(())
-    }
-
-    fn push(&mut self, next: Kept) {
-        self.verifier.finalized(&next.header, &next.hash);
-        self.window.push(next);
     }
 
     /// The greatest height at which both the run and the window have a block, and the run's block there.
@@ -474,23 +339,4 @@ fn link(batch: &[CertifiedHeader]) -> Result<Vec<Hash>, AdvanceError> {
         hashes.push(header.hash());
     }
     Ok(hashes)
-}
-
-fn make_verifier(
-    spec: &ChainSpec,
-    verifiers: &Verifiers,
-) -> Result<Box<dyn CertificateVerifier>, StartError> {
-    let id = &spec.consensus.id;
-    let make = verifiers.find(id).ok_or_else(|| StartError::UnknownConsensus {
-        id: id.to_string(),
-        known: verifiers.ids().collect::<Vec<_>>().join(", "),
-    })?;
-    make(spec).map_err(|reason| StartError::Parameters { reason })
-}
-
-/// Headers to keep so that every height of the window can be settled: its settling header may be K above, and that
-/// one's parent and ancestors K + 1 below.
-fn capacity(spec: &ChainSpec, window: usize) -> usize {
-    let lag = usize::try_from(spec.max_receipt_lag).unwrap_or(usize::MAX);
-    window.saturating_add(lag).saturating_add(2)
 }

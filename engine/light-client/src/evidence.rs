@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use millrace_types::receipt::settlement_hash;
-use millrace_types::{ExecutionReceipt, Hash, Header, Height, codec};
+use millrace_types::{DecodeError, ExecutionReceipt, Hash, Header, Height, codec};
 
-use crate::MAX_BATCH;
+use crate::client::{LightClient, MAX_BATCH};
 use crate::verifier::{self, CertificateError, CertificateVerifier};
 
 /// Headers, each the parent of the next, and the certificate of the last: it vouches for them all, and for the
@@ -140,8 +140,37 @@ impl Opening {
     }
 }
 
+/// The most bytes of encoded evidence: two branches of [`MAX_BATCH`] headers of any usual chain.
+pub const MAX_EVIDENCE_BYTES: usize = 16 << 20;
+
+impl LightClient {
+    /// What contradicts an opening that somebody else shows: the receipts that this client took for the same blocks.
+    /// `None` if they agree, the client opened none of these blocks, or either side is not certified.
+    #[must_use]
+    pub fn contradiction(&self, second: Opening) -> Option<Evidence> {
+        let differs = second.receipts.iter().find_map(|receipt| {
+            let (ours, provenance) = self.receipt(receipt.height).ok()?;
+            let differs = ours.block_hash == receipt.block_hash && ours != receipt;
+            differs.then_some(provenance.settled_by)
+        })?;
+        let first = self.opening(differs)?;
+        let evidence = Evidence::Receipts { first, second };
+        evidence.verify(self.verifier()).ok().map(|_| evidence)
+    }
+}
+
 impl Evidence {
-    /// Checks the evidence with a verifier that knows the validators in question.
+    /// Decodes evidence from its canonical bytes, of which there may be [`MAX_EVIDENCE_BYTES`].
+    ///
+    /// # Errors
+    /// If there are more, or they are not canonical.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        codec::decode(bytes, MAX_EVIDENCE_BYTES)
+    }
+
+    /// Checks the evidence with a verifier that knows the validators in question: under a consensus with fixed
+    /// validators any verifier of the chain, otherwise that of a client which has followed the chain to where the
+    /// branches part and still keeps that height.
     ///
     /// # Errors
     /// If a side is not certified, or the sides do not contradict each other.

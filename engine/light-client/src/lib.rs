@@ -4,16 +4,19 @@
 //! comes out is verified, or an error that says what was wrong.
 //!
 //! ```text
-//!   ChainSpec ─▶ new ─────┐
-//!   headers, certificates ┴▶ advance ──▶ finalized_height, executed_height
+//!   ChainSpec ─▶ new, from_trusted ──┐
+//!   checkpoint file ──────▶ resume ──┤
+//!   headers, certificates ───────────┴▶ advance ──▶ finalized_height, executed_height ──▶ checkpoint
 //!   receipts of a header ──▶ settle ───▶ roots of executed heights
 //!   value + proof ─────────▶ account, storage, code, transaction, receipt, log ──▶ Verified { value, provenance }
 //! ```
 //!
-//! Reading order: [`client`] (headers), [`settle`] (receipts and roots), [`verify`] (values), [`verifier`]
-//! (certificates, by consensus id), [`evidence`] (proof that certifiers contradicted themselves), [`genesis`].
+//! Reading order: [`start`] (where a client begins), [`client`] (headers), [`settle`] (receipts and roots), [`verify`]
+//! (values), [`verifier`] (certificates, by consensus id), [`checkpoint`] (where to go on from another time),
+//! [`evidence`] (proof that certifiers contradicted themselves), [`genesis`].
 //!
-//! What is trusted: the chain spec, BLAKE3, and what the spec's consensus certifies. What a root in a header proves
+//! What is trusted: the chain spec (or also a hash or a checkpoint, if the client begins there), BLAKE3, and what the
+//! spec's consensus certifies. What a root in a header proves
 //! is taken from *finalized* headers only (`docs/spec/blocks.md`, light clients): `executed_height` is the settled
 //! height of the newest finalized header, and a height beyond it has no state that could be proven.
 //!
@@ -26,19 +29,21 @@
 
 extern crate alloc;
 
+pub mod checkpoint;
 pub mod client;
 pub mod evidence;
 pub mod genesis;
 pub mod settle;
+pub mod start;
 pub mod verifier;
 pub mod verify;
 mod window;
 
-pub use client::{
-    AdvanceError, Certificate, CertifiedHeader, DEFAULT_WINDOW, LightClient, MAX_BATCH, StartError,
-};
+pub use checkpoint::{CheckpointError, NoCheckpoint};
+pub use client::{AdvanceError, Certificate, CertifiedHeader, DEFAULT_WINDOW, LightClient, MAX_BATCH};
 pub use evidence::{Branch, Contradiction, Evidence, EvidenceError, Opening};
 pub use settle::{Provenance, RootError, SettleError};
+pub use start::{StartError, trusted_ancestors};
 pub use verifier::{CertificateError, CertificateVerifier, Verifiers};
 pub use verify::{AccountAnswer, CodeAnswer, InclusionAnswer, ReceiptAnswer, StorageAnswer};
 pub use verify::{Verified, VerifyError};

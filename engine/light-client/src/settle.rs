@@ -32,9 +32,7 @@ pub(crate) struct Settled {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SettleError {
     /// The settling header, its parent, or a block that it settles is not (or no longer) kept.
-    #[error(
-        "height {height} is not kept: {oldest} ..= {newest} are; advance, or start from an earlier checkpoint"
-    )]
+    #[error("height {height} is not kept: {oldest} ..= {newest} are; advance, or begin at an earlier header")]
     NotKept {
         /// The height that is missing.
         height: Height,

@@ -3,9 +3,10 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use millrace_types::certificate::{LONGEST_CHAIN_CONSENSUS_ID, SOLO_CONSENSUS_ID, SoloCertificate};
-use millrace_types::{ChainSpec, Hash, Header, PublicKey, codec};
+use millrace_types::{ChainSpec, Hash, Header, Height, PublicKey, codec};
 
 /// Why a certificate does not certify a block.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -36,21 +37,59 @@ pub enum CertificateError {
 ///
 /// Duties: an answer is a function of the chain spec, the headers passed to [`finalized`](Self::finalized) and the
 /// arguments; hostile bytes cost time and memory in proportion to their length at most.
+///
+/// Where validators change, a certificate is judged by the validators of *its header's* height. The verifier knows
+/// them for every height that the client keeps and for the next ones, as far as final headers say: [`verify`](Self::verify)
+/// is asked about old heights too, when somebody shows another branch. Who certifies a height must follow from
+/// headers that were final before: a set that is announced by a header which the same certificate vouches for is
+/// refused, since anybody can announce a set and certify with it.
+///
+/// ```text
+///   restore ─▶ verify, finalized, forget, verify, … ─▶ save        once for each client
+/// ```
 pub trait CertificateVerifier: Send + Sync {
     /// The most bytes of a certificate. Longer ones are refused unseen.
     fn max_certificate_bytes(&self) -> usize;
 
     /// Checks that `certificate` makes the block final whose header and hash are given, under the validators in
-    /// force after all headers that [`finalized`](Self::finalized) was called with.
+    /// force at the header's height.
     ///
     /// # Errors
-    /// If it does not.
+    /// If it does not, or if no header that is final says who they are.
     fn verify(&self, header: &Header, block_hash: &Hash, certificate: &[u8]) -> Result<(), CertificateError>;
+
+    /// Whether the validators of all heights follow from the chain spec alone.
+    fn validators_are_fixed(&self) -> bool;
 
     /// Takes note of a header that has become final; called once for each, in order of height. A consensus whose
     /// validators change reads the hash of the next set from `consensus_data` here.
     fn finalized(&mut self, _header: &Header, _block_hash: &Hash) {}
+
+    /// Nothing below this height will be asked about any more: sets that were in force below alone can go.
+    fn forget(&mut self, _oldest: Height) {}
+
+    /// What [`restore`](Self::restore) needs to answer as this verifier does; at most [`MAX_VERIFIER_STATE_BYTES`].
+    fn save(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Takes a saved state in place of what [`finalized`](Self::finalized) was called with. It may come from a file
+    /// that somebody damaged: bytes that are no state are refused.
+    ///
+    /// # Errors
+    /// Why they are none.
+    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+        match state.len() {
+            0 => Ok(()),
+            found => Err(alloc::format!(
+                "{found} bytes, though the chain spec says who the validators are"
+            )),
+        }
+    }
 }
+
+/// The most bytes that a verifier may save.
+pub const MAX_VERIFIER_STATE_BYTES: usize = 1 << 20;
 
 /// Makes a verifier for a chain, or says why its `consensus.parameters` do not allow one.
 pub type MakeVerifier = fn(&ChainSpec) -> Result<Box<dyn CertificateVerifier>, String>;
@@ -120,6 +159,10 @@ impl SignerVerifier {
 impl CertificateVerifier for SignerVerifier {
     fn max_certificate_bytes(&self) -> usize {
         SoloCertificate::BYTES
+    }
+
+    fn validators_are_fixed(&self) -> bool {
+        true
     }
 
     fn verify(

@@ -46,6 +46,13 @@ impl Window {
         self.kept.push_back(next);
     }
 
+    /// Keeps the certificate of the newest header.
+    pub fn certify_newest(&mut self, certificate: Vec<u8>) {
+        if let Some(newest) = self.kept.back_mut() {
+            newest.certificate = Some(certificate);
+        }
+    }
+
     pub fn newest(&self) -> &Kept {
         self.kept.back().expect("a window is never empty")
     }

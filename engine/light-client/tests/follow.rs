@@ -323,6 +323,62 @@ fn two_receipts_of_one_block_are_evidence() {
 }
 
 #[test]
+fn an_opening_that_somebody_else_shows_is_held_against_our_receipts() {
+    for commitment in OPTIONS {
+        let chain = Chain::new(commitment, 6);
+        let mut fork = chain.fork(5);
+        let settled = fork.newest().header.settled_height;
+        // Its certifiers say that the same blocks came to something else.
+        for height in settled + 1..=5 {
+            fork.blocks[height as usize].receipt.gas_used += 1;
+        }
+        fork.build(5, 0);
+        let theirs = fork.synced().opening(6).unwrap();
+        let client = chain.synced();
+        if chain.newest().settles.is_empty() {
+            assert_eq!(client.contradiction(theirs), None, "nothing of ours to compare");
+            continue;
+        }
+        let evidence = client.contradiction(theirs.clone()).unwrap();
+        assert!(matches!(
+            evidence.verify(chain.client().verifier()),
+            Ok(Contradiction::Receipts { .. })
+        ));
+        assert_eq!(Evidence::decode(&borsh::to_vec(&evidence).unwrap()), Ok(evidence));
+        let ours = client.opening(6).unwrap();
+        assert_eq!(client.contradiction(ours), None, "the same receipts");
+        let mut forged = theirs;
+        forged.receipts[0].gas_charged += 1;
+        assert_eq!(
+            client.contradiction(forged),
+            None,
+            "not what the header commits to"
+        );
+    }
+}
+
+#[test]
+fn no_changed_byte_of_evidence_proves_anything_else() {
+    let chain = Chain::new(B, 8);
+    let mut fork = chain.fork(5);
+    (6..=8).for_each(|_| fork.build(5, 1));
+    let mut client = chain.client();
+    client.advance(&chain.batch(1..=8)).unwrap();
+    let Err(AdvanceError::Conflict { evidence, .. }) = client.advance(&fork.batch(6..=8)) else {
+        panic!("no conflict");
+    };
+    let bytes = borsh::to_vec(&evidence).unwrap();
+    for at in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[at] ^= 0x20;
+        let verified = Evidence::decode(&changed).map(|evidence| evidence.verify(client.verifier()));
+        // Both sides are certified, so that a changed byte leaves no valid side.
+        assert!(!matches!(verified, Ok(Ok(_))), "byte {at}");
+        assert!(Evidence::decode(&bytes[..at]).is_err());
+    }
+}
+
+#[test]
 fn another_chain_is_no_conflict_but_no_progress_either() {
     let mut other = Chain::genesis(B);
     other.blocks[0].header.timestamp_ms += 1;
@@ -490,14 +546,14 @@ fn memory_is_a_window() {
 }
 
 #[test]
-fn checkpoints_go_on_where_a_client_stopped() {
+fn a_client_begins_at_a_header_that_is_trusted() {
     for commitment in OPTIONS {
         let chain = Chain::new(commitment, 20);
         let mut first = chain.client();
         first.advance(&chain.batch(1..=12)).unwrap();
         let saved: Vec<Header> = first.headers().skip(6).cloned().collect();
         let start = |trusted, headers| {
-            LightClient::from_checkpoint(chain.spec.clone(), &Verifiers::built_in(), trusted, headers)
+            LightClient::from_trusted(chain.spec.clone(), &Verifiers::built_in(), trusted, headers)
         };
         let mut client = start(first.finalized().1, saved.clone()).unwrap();
         assert_eq!(
@@ -523,11 +579,11 @@ fn checkpoints_go_on_where_a_client_stopped() {
             error(start(trusted, saved.clone())),
             StartError::Untrusted { found, trusted }
         );
-        assert_eq!(error(start(trusted, vec![])), StartError::EmptyCheckpoint);
+        assert_eq!(error(start(trusted, vec![])), StartError::NoHeader);
         let gap = vec![saved[0].clone(), saved[2].clone()];
         assert!(matches!(
             error(start(found, gap)),
-            StartError::Checkpoint { height: 8, .. }
+            StartError::Header { height: 8, .. }
         ));
         let mut genesis = chain.blocks[0].header.clone();
         genesis.gas_limit = 1;
@@ -542,7 +598,7 @@ fn checkpoints_go_on_where_a_client_stopped() {
         };
         assert!(matches!(
             error(start(elsewhere.hash(), vec![elsewhere])),
-            StartError::Checkpoint { .. }
+            StartError::Header { .. }
         ));
     }
 }

@@ -9,7 +9,6 @@ mod client;
 mod commands;
 mod estimate;
 mod failure;
-mod follower;
 mod load;
 mod memory;
 mod node;

@@ -14,6 +14,12 @@ impl Default for BlockReference {
     }
 }
 
+impl From<Height> for BlockReference {
+    fn from(height: Height) -> Self {
+        Self(BlockId::Height(height))
+    }
+}
+
 /// Every tag by name, in the order in which they are documented. `latest` is what Ethereum calls `executed`.
 const TAGS: [(&str, Tag); 6] = [
     ("finalized", Tag::Finalized),

@@ -54,7 +54,13 @@ impl Chain {
         let arguments: Vec<String> = arguments.iter().map(|text| text.as_ref().to_owned()).collect();
         let log = NamedTempFile::new().unwrap();
         let mut child = Command::new(program::millrace())
-            .args(["dev", "--json", "--rpc-listen", "127.0.0.1:0", "--plugin"])
+            .args(["dev", "--json"])
+            .args(if arguments.iter().any(|argument| argument == "--rpc-listen") {
+                &[][..]
+            } else {
+                &["--rpc-listen", "127.0.0.1:0"][..]
+            })
+            .arg("--plugin")
             .arg(if arguments.iter().any(|argument| argument == "longest-chain") {
                 program::longest_chain_plugin()
             } else {

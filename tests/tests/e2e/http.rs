@@ -1,4 +1,4 @@
-//! HTTP/1.1 messages with a known length on a byte stream: all that JSON-RPC needs, for a client and for a proxy.
+//! HTTP/1.1 messages with a known length on a byte stream: all that JSON-RPC needs, for a client.
 
 use std::io::{self, BufRead, Write};
 
@@ -69,9 +69,4 @@ fn write(stream: &mut impl Write, start: &str, body: &[u8]) -> io::Result<()> {
 /// Sends a JSON-RPC request.
 pub fn post(stream: &mut impl Write, body: &[u8]) -> io::Result<()> {
     write(stream, "POST / HTTP/1.1", body)
-}
-
-/// Sends an answer.
-pub fn answer(stream: &mut impl Write, body: &[u8]) -> io::Result<()> {
-    write(stream, "HTTP/1.1 200 OK", body)
 }

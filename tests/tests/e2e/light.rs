@@ -1,24 +1,18 @@
-//! `millrace light` against an honest node and against one that lies.
+//! `millrace light` against nodes that are processes. What liars can do is tried in `engine/follower`.
 //!
-//! What the light client prints is held against the honest node, at the height that the light client itself names: a
-//! node may keep new blocks back, so an older height is an honest answer; another value is not.
+//! What the light client prints is held against the node, at the height that the light client itself names.
 
-use std::collections::BTreeMap;
-use std::process::{Command, Output};
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use millrace_tests::program;
 use millrace_types::Address;
-use rand::seq::IndexedRandom as _;
-use rand::{Rng as _, SeedableRng as _};
-use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
 use crate::chain::Chain;
-use crate::liar::{Exchange, Liar, Lie};
-use crate::lies;
 use crate::rpc::{Rpc, from_hex, to_hex};
 use crate::wallet::example;
-use crate::{is_long, seed};
 
 /// Tokens of the deployer at first, and what each transfer moves.
 const SUPPLY: u128 = 1_000_000;
@@ -200,148 +194,233 @@ fn a_node_of_another_chain_is_refused_by_its_genesis() {
     assert!(output.stdout.is_empty());
 }
 
-/// Honest answers to questions that were not asked: another height, contract, key, account, transaction, chain.
-struct Replays(BTreeMap<String, Vec<Value>>);
-
-impl Replays {
-    fn gather(world: &TokenChain, other: &Chain) -> Self {
-        let (mut rpc, wallets) = (world.chain.rpc(), &world.chain.wallets);
-        let settled = rpc.call("status", json!([]))["heights"]["settled"]
-            .as_u64()
-            .unwrap();
-        let token = world.token;
-        let hashes: Vec<Value> = (1..=settled)
-            .flat_map(|height| {
-                let block = rpc.call("getBlock", json!([height]));
-                block["transactions"].as_array().unwrap().clone()
-            })
-            .collect();
-        let mut questions = Vec::new();
-        for height in 0..=settled {
-            questions.push(("getHeaders", json!([height, 256])));
-            questions.push(("getHeaders", json!([height, 1])));
-            questions.push(("getSettlement", json!([height])));
-            for wallet in &wallets[..3] {
-                let key = to_hex(&balance_key(&wallet.address));
-                questions.push(("getStorage", json!([token, key, height, true])));
-                questions.push(("getStorage", json!([wallet.address, key, height, true])));
-                questions.push(("getAccount", json!([wallet.address, height, true])));
-            }
-            questions.push((
-                "getStorage",
-                json!([token, to_hex(b"total_supply"), height, true]),
-            ));
-            questions.push(("getAccount", json!([token, height, true])));
-            questions.push(("getAccount", json!([Address::default(), height, true])));
-        }
-        for hash in &hashes {
-            questions.push(("getTransactionReceipt", json!([hash, true])));
-            questions.push(("getTransactionReceipt", json!([hash, false])));
-            questions.push(("getTransactionStatus", json!([hash])));
-        }
-        let mut all: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-        for (method, params) in questions {
-            let answer = rpc.call(method, params);
-            all.entry(format!("millrace_{method}")).or_default().push(answer);
-        }
-        let foreign = other.rpc().call("chainSpec", json!([]));
-        all.insert("millrace_chainSpec".to_owned(), vec![foreign]);
-        Self(all)
-    }
+/// `millrace light` with whatever arguments.
+fn light_with(arguments: &[&str]) -> Output {
+    let mut command = Command::new(program::millrace());
+    command
+        .arg("light")
+        .args(arguments)
+        .env_remove("MILLRACE_LOG")
+        .output()
+        .unwrap()
 }
 
-/// One lie about the exchange at `place`, drawn by seed; `told` gets its description.
-fn draw_lie(
-    place: usize,
-    replays: &Replays,
-    random: &mut ChaCha8Rng,
-) -> (Lie, std::sync::mpsc::Receiver<String>) {
-    let (sender, told) = std::sync::mpsc::channel();
-    let mut own = ChaCha8Rng::seed_from_u64(random.random());
-    let kind = random.random_range(0..10);
-    let replays = replays.0.clone();
-    let lie: Lie = Box::new(move |at, exchange: &Exchange, _| {
-        if at != place {
-            return None;
-        }
-        let mut answer = exchange.answer.clone();
-        let (what, bytes) = match kind {
-            0 => {
-                let mut text = answer.to_string();
-                text.truncate(own.random_range(0..text.len()));
-                ("a cut message".to_owned(), text.into_bytes())
-            }
-            1 => {
-                let error =
-                    json!({ "code": -32603, "message": "this node failed", "data": { "name": "Internal" } });
-                let answer = json!({ "jsonrpc": "2.0", "id": answer["id"], "error": error });
-                ("an error".to_owned(), answer.to_string().into_bytes())
-            }
-            2..=4 => {
-                let replay = replays.get(&exchange.method)?.choose(&mut own)?;
-                answer["result"] = replay.clone();
-                (format!("replayed: {replay}"), answer.to_string().into_bytes())
-            }
-            _ => {
-                let what = lies::change(&mut answer["result"], &mut own);
-                (what, answer.to_string().into_bytes())
-            }
-        };
-        // Nobody may be listening any more when the client asks again.
-        let _ = sender.send(format!("{} {}: {what}", exchange.method, exchange.params));
-        Some(bytes)
+/// A chain with this seed that never pauses.
+fn load(seed: &str) -> [&str; 8] {
+    [
+        "--seed",
+        seed,
+        "--block-interval-ms",
+        "10",
+        "--load",
+        "transfer",
+        "--rate",
+        "50",
+    ]
+}
+
+fn wait_for_blocks(chain: &Chain, height: u64) {
+    chain.rpc().wait("some blocks", |rpc| {
+        let status = rpc.call("status", json!([]));
+        (status["heights"]["finalized"].as_u64() > Some(height)).then_some(())
     });
-    (lie, told)
 }
 
-fn never_believes_a_lie(commitment: &str) {
-    let rounds = if is_long() { 400 } else { 24 };
-    let mut random = ChaCha8Rng::seed_from_u64(seed(&format!("lies, option {commitment}")));
-    let world = TokenChain::start(commitment);
-    let other = Chain::start(&["--seed", "32", "--commitment", commitment]);
-    let replays = Replays::gather(&world, &other);
-    let (genesis, mut rpc) = (&world.chain.genesis, world.chain.rpc());
-    let liar = Liar::new(&world.chain.url);
-    let (mut refused, mut told_lies) = (0, 0);
-    for question in &world.questions {
-        liar.be_honest();
-        let honest = question.ask(&liar.url, genesis);
-        assert!(honest.status.success(), "{question:?}: {}", said(&honest));
-        let exchanges = liar.exchanges().len();
-        for _ in 0..rounds {
-            let (lie, told) = draw_lie(random.random_range(0..exchanges), &replays, &mut random);
-            liar.tell(lie);
-            let output = question.ask(&liar.url, genesis);
-            let told: Vec<String> = told.try_iter().collect();
-            told_lies += told.len();
-            if output.status.success() {
-                question.judge(&mut rpc, &output, &format!("{told:?}"));
-                continue;
-            }
-            assert_eq!(
-                output.status.code(),
-                Some(1),
-                "an error, not a crash, after {told:?}: {}",
-                said(&output)
-            );
-            assert!(output.stdout.is_empty(), "nothing is shown after {told:?}");
-            refused += 1;
-        }
-        liar.be_honest();
-        let honest_again = question.ask(&liar.url, genesis);
-        assert!(honest_again.status.success(), "{}", said(&honest_again));
-        question.judge(&mut rpc, &honest_again, "honest again");
+fn json_of(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", said(output));
+    serde_json::from_slice(&output.stdout).expect("one JSON object")
+}
+
+#[test]
+fn several_nodes_are_named_and_those_without_the_chain_are_left() {
+    let (ours, other) = (Chain::start(&load("3")), Chain::start(&load("4")));
+    wait_for_blocks(&ours, 3);
+    let nodes = ["--rpc", &other.url, "--rpc", &ours.url];
+    let output = light_with(&[&["sync", "--json", "--genesis", &ours.genesis][..], &nodes[..]].concat());
+    let synced = json_of(&output);
+    assert_eq!(synced["nodes"][0]["rpc"], json!(other.url));
+    assert!(
+        synced["nodes"][0]["fault"]
+            .as_str()
+            .unwrap()
+            .contains(&other.genesis),
+        "{synced}"
+    );
+    assert_eq!(synced["nodes"][1]["leads"], true, "{synced}");
+    assert!(
+        said(&output).contains(&format!("left {}", other.url)),
+        "{}",
+        said(&output)
+    );
+    let joined = format!("{},{}", ours.url, other.url);
+    let joined = json_of(&light_with(&[
+        "sync",
+        "--json",
+        "--genesis",
+        &ours.genesis,
+        "--rpc",
+        &joined,
+    ]));
+    assert_eq!(joined["nodes"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_checkpoint_is_gone_on_from_and_refused_when_it_is_not_whole() {
+    let chain = Chain::start(&load("5"));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("checkpoint");
+    let path = file.to_str().unwrap();
+    let sync = |more: &[&str]| {
+        let arguments = ["sync", "--json", "--genesis", &chain.genesis, "--rpc", &chain.url];
+        light_with(&[&arguments[..], &["--checkpoint", path], more].concat())
+    };
+    let height = |value: &Value| value["finalized_height"].as_u64().unwrap();
+    wait_for_blocks(&chain, 10);
+    let first = json_of(&sync(&[]));
+    let kept = std::fs::read(&file).unwrap();
+    let second = json_of(&sync(&[]));
+    assert!(height(&second) >= height(&first));
+    // The checkpoint counts, not the block that is named beside it for the first time.
+    json_of(&sync(&["--trust", &format!("1:0x{}", "ab".repeat(32))]));
+
+    let mut damaged = kept.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    std::fs::write(&file, &damaged).unwrap();
+    let refused = sync(&[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        said(&refused).contains("damaged") && said(&refused).contains(path),
+        "{}",
+        said(&refused)
+    );
+    assert_eq!(std::fs::read(&file).unwrap(), damaged, "it is not written over");
+
+    let finalized = first["finalized_hash"].as_str().unwrap();
+    let trusted = format!("{}:{finalized}", height(&first));
+    let arguments = [
+        "sync",
+        "--json",
+        "--genesis",
+        &chain.genesis,
+        "--rpc",
+        &chain.url,
+        "--trust",
+        &trusted,
+    ];
+    assert!(height(&json_of(&light_with(&arguments))) >= height(&first));
+    let wrong = format!("{}:0x{}", height(&first), "ab".repeat(32));
+    let arguments = [
+        "sync",
+        "--genesis",
+        &chain.genesis,
+        "--rpc",
+        &chain.url,
+        "--trust",
+        &wrong,
+    ];
+    assert_eq!(light_with(&arguments).status.code(), Some(1));
+}
+
+#[test]
+fn two_chains_of_one_sequencer_are_evidence_that_anybody_can_check() {
+    let (first, second) = (Chain::start(&load("6")), Chain::start(&load("6")));
+    assert_eq!(first.genesis, second.genesis);
+    wait_for_blocks(&second, 3);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("evidence.json");
+    let path = file.to_str().unwrap();
+    // The shorter one first, so that the other is asked for blocks that it has.
+    let nodes = ["--rpc", &second.url, "--rpc", &first.url];
+    let arguments = ["sync", "--genesis", &first.genesis, "--evidence", path];
+    let output = light_with(&[&arguments[..], &nodes[..]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        output.stdout.is_empty() && said(&output).contains(path),
+        "{}",
+        said(&output)
+    );
+
+    let genesis = first.genesis.clone();
+    drop((first, second));
+    let checked = json_of(&light_with(&[
+        "evidence",
+        "check",
+        path,
+        "--json",
+        "--genesis",
+        &genesis,
+    ]));
+    assert_eq!(checked["contradiction"]["kind"], "blocks", "{checked}");
+    let other = format!("0x{}", "00".repeat(32));
+    let refused = light_with(&["evidence", "check", path, "--genesis", &other]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains(&genesis), "{}", said(&refused));
+}
+
+/// A chain at a fixed port, so that it can be stopped and come back.
+fn at_port(port: u16, directory: &Path) -> Chain {
+    let (listen, directory) = (format!("127.0.0.1:{port}"), directory.to_str().unwrap());
+    let arguments = [
+        "--seed",
+        "7",
+        "--data-dir",
+        directory,
+        "--block-interval-ms",
+        "20",
+    ];
+    Chain::start(
+        &[
+            &arguments[..],
+            &["--load", "transfer", "--rate", "50", "--rpc-listen", &listen],
+        ]
+        .concat(),
+    )
+}
+
+#[test]
+fn following_goes_on_over_a_restart_of_the_node() {
+    let directory = tempfile::tempdir().unwrap();
+    let chain = at_port(0, directory.path());
+    let (url, genesis) = (chain.url.clone(), chain.genesis.clone());
+    let port: u16 = url.rsplit_once(':').unwrap().1.parse().unwrap();
+    wait_for_blocks(&chain, 1);
+    let mut following = Command::new(program::millrace())
+        .args([
+            "light",
+            "follow",
+            "--json",
+            "--poll-ms",
+            "20",
+            "--rpc",
+            &url,
+            "--genesis",
+            &genesis,
+        ])
+        .env_remove("MILLRACE_LOG")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    let mut newest = 0;
+    while newest < 5 {
+        let event = next();
+        assert_eq!(event["event"], "heights", "{event}");
+        let height = event["finalized_height"].as_u64().unwrap();
+        assert!(
+            height > newest && event["executed_height"].as_u64() < Some(height),
+            "{event}"
+        );
+        newest = height;
     }
-    println!("option {commitment}: {told_lies} lies, {refused} answers refused, none believed");
-    assert!(refused * 2 > told_lies, "most lies show");
-}
-
-#[test]
-fn a_light_client_never_believes_a_lying_node_under_option_b() {
-    never_believes_a_lie("b");
-}
-
-#[test]
-fn a_light_client_never_believes_a_lying_node_under_option_a() {
-    never_believes_a_lie("a");
+    chain.kill();
+    while next()["event"] != "waiting" {}
+    let chain = at_port(port, directory.path());
+    assert_eq!(chain.url, url);
+    while next()["finalized_height"].as_u64() <= Some(newest + 5) {}
+    Command::new("kill")
+        .args(["-TERM", &following.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(following.wait().unwrap().success(), "a signal ends it in order");
 }

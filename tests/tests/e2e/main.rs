@@ -13,8 +13,6 @@ mod wallet;
 mod contract;
 mod determinism;
 mod kill;
-mod liar;
-mod lies;
 mod light;
 mod recorded;
 mod state;

@@ -34,6 +34,7 @@ const PROVEN: &[&str] = &[
     "height",
     "settled_by",
     "settling_hash",
+    "nodes",
 ];
 
 #[test]
@@ -90,7 +91,7 @@ fn commands_print_the_documented_fields() {
     let synced = proven(&["sync"]);
     has_fields(
         &synced,
-        &["finalized_height", "executed_height", "finalized_hash"],
+        &["finalized_height", "executed_height", "finalized_hash", "nodes"],
     );
     let account = proven(&["get", "account", &bob]);
     has_fields(&account, PROVEN);

@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used)]
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod rotating;
+
 use millrace_light_client::client::Certificate;
 use millrace_light_client::verify::Bytes;
 use millrace_light_client::{
     AccountAnswer, CertifiedHeader, CodeAnswer, InclusionAnswer, LightClient, ReceiptAnswer, StorageAnswer,
-    Verifiers,
 };
 use millrace_state::{Changes, Config, Genesis, Proof, Store, VersionId};
 use millrace_types::certificate::SOLO_CONSENSUS_ID;
@@ -59,6 +60,17 @@ pub fn spec(commitment: Commitment) -> ChainSpec {
         commitment,
         ..ChainSpec::development(7, 1_000, accounts, consensus)
     }
+}
+
+/// The same chain under a consensus whose validators change.
+pub fn rotating_spec(commitment: Commitment) -> ChainSpec {
+    let first = rotating::set_hash(&rotating::set(0, 0));
+    let mut spec = spec(commitment);
+    spec.consensus = ConsensusSpec {
+        id: rotating::ROTATING.into(),
+        parameters: first.0.to_vec(),
+    };
+    spec
 }
 
 /// A block with everything that its execution left behind.
@@ -136,7 +148,12 @@ impl Chain {
 
     /// A chain of `length` blocks above genesis that settles none, one or two heights at a time.
     pub fn new(commitment: Commitment, length: u64) -> Self {
-        let mut chain = Self::genesis(commitment);
+        Self::of(spec(commitment), length)
+    }
+
+    /// The same, of another chain spec.
+    pub fn of(spec: ChainSpec, length: u64) -> Self {
+        let mut chain = Self::genesis_of(spec);
         for height in 1..=length {
             let settled = chain.newest().header.settled_height;
             let settles = if height % 3 == 1 {
@@ -151,7 +168,7 @@ impl Chain {
 
     /// The first `length` blocks of this chain, to go on from in another way.
     pub fn fork(&self, length: usize) -> Self {
-        let mut fork = Self::genesis(self.spec.commitment);
+        let mut fork = Self::genesis_of(self.spec.clone());
         for built in &self.blocks[1..=length] {
             fork.execute(built.header.parent_hash, &built.header);
             fork.blocks.push(built.clone());
@@ -186,7 +203,7 @@ impl Chain {
             settled_height,
             settlement_hash: settlement_hash(&settles),
             delayed_state_root: (self.spec.commitment == Commitment::DelayedRoot).then_some(delayed),
-            consensus_data: vec![salt],
+            consensus_data: self.consensus_data(height, salt),
             ..parent
         };
         let post_state_root = self.execute(header.parent_hash, &header);
@@ -210,6 +227,27 @@ impl Chain {
             receipt,
             settles,
         });
+    }
+
+    fn consensus_data(&self, height: u64, salt: u8) -> Vec<u8> {
+        let rotates = self.spec.consensus.id == rotating::ROTATING;
+        let announced = rotates.then(|| rotating::announcement(height, salt)).flatten();
+        announced.map_or_else(|| vec![salt], |hash| hash.0.to_vec())
+    }
+
+    /// Who certifies the block at `height`: those whom its own branch announced.
+    pub fn validators(&self, height: u64) -> Vec<SecretKey> {
+        let epoch = rotating::epoch_of(height);
+        let announced = match epoch {
+            0 => self.spec.consensus.parameters.clone(),
+            _ => self.blocks[(epoch * rotating::EPOCH) as usize]
+                .header
+                .consensus_data
+                .clone(),
+        };
+        let mut sets = (0..4).map(|salt| rotating::set(epoch, salt));
+        sets.find(|set| rotating::set_hash(set).0[..] == announced)
+            .unwrap()
     }
 
     fn execute(&self, parent: Hash, header: &Header) -> Hash {
@@ -241,11 +279,21 @@ impl Chain {
     pub fn certified(&self, height: u64) -> CertifiedHeader {
         let header = self.blocks[height as usize].header.clone();
         let (consensus_id, chain_id) = (&self.spec.consensus.id, self.spec.chain_id);
-        let certificate =
-            SoloCertificate::sign_under(consensus_id, chain_id, height, header.hash(), &self.key);
+        let certificate = if consensus_id == rotating::ROTATING {
+            rotating::certify(chain_id, header.hash(), &self.validators(height))
+        } else {
+            let hash = header.hash();
+            encode(&SoloCertificate::sign_under(
+                consensus_id,
+                chain_id,
+                height,
+                hash,
+                &self.key,
+            ))
+        };
         CertifiedHeader {
             header,
-            certificate: Some(Certificate(encode(&certificate))),
+            certificate: Some(Certificate(certificate)),
         }
     }
 
@@ -254,7 +302,7 @@ impl Chain {
     }
 
     pub fn client(&self) -> LightClient {
-        LightClient::new(self.spec.clone(), &Verifiers::built_in()).unwrap()
+        LightClient::new(self.spec.clone(), &rotating::verifiers()).unwrap()
     }
 
     /// A client that has followed the chain and taken all receipts.

@@ -1,33 +1,28 @@
-//! `millrace light`: ask a node, believe proofs.
+//! `millrace light`: ask nodes, believe proofs.
+//!
+//! [`session`] is what every command shares: whom to trust and ask, the checkpoint, what to say about nodes that were
+//! left. [`follow`] goes on as blocks come, [`evidence`] checks what a contradiction left behind.
+
+mod evidence;
+mod follow;
+mod session;
 
 use millrace_light_client::Verified;
 use millrace_types::{Address, Hash};
 use serde_json::{Value, json};
 
+use self::session::{LightArgs, Session};
 use super::contract::Input;
-use super::tx::{NodeArgs, show_output};
-use crate::client::Client;
+use super::tx::show_output;
 use crate::commands::{print_json, run_async};
 use crate::failure::Failure;
-use crate::follower::Follower;
 
-/// What a light client trusts, and whom it asks.
-#[derive(clap::Args, Debug, Clone)]
-pub struct LightArgs {
-    /// Hash of the genesis header: all that is trusted. `millrace dev` and `millrace node` print it.
-    #[arg(long, env = "MILLRACE_GENESIS")]
-    genesis: Hash,
-    /// The node.
-    #[command(flatten)]
-    node: NodeArgs,
-}
-
-/// Verifies headers, state and receipts from a node that need not be trusted.
+/// Verifies headers, state and receipts from nodes that need not be trusted.
 #[derive(clap::Subcommand, Debug)]
 pub enum LightCommand {
-    /// Verifies every header and certificate from genesis, and shows the two heights.
+    /// Verifies every header and certificate from genesis, or from a checkpoint on, and shows the two heights.
     Sync {
-        /// Trust and node.
+        /// Trust and nodes.
         #[command(flatten)]
         light: LightArgs,
     },
@@ -36,6 +31,14 @@ pub enum LightCommand {
         /// Which.
         #[command(subcommand)]
         what: Question,
+    },
+    /// Shows finalized and executed heights as they come, until it is interrupted.
+    Follow(follow::FollowArgs),
+    /// Proof that those who certify blocks contradicted themselves.
+    Evidence {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: evidence::EvidenceCommand,
     },
 }
 
@@ -46,7 +49,7 @@ pub enum Question {
     Account {
         /// Its address.
         address: Address,
-        /// Trust and node.
+        /// Trust and nodes.
         #[command(flatten)]
         light: LightArgs,
     },
@@ -56,7 +59,7 @@ pub enum Question {
         contract: Address,
         /// The key, hex.
         key: Input,
-        /// Trust and node.
+        /// Trust and nodes.
         #[command(flatten)]
         light: LightArgs,
     },
@@ -64,7 +67,7 @@ pub enum Question {
     Transaction {
         /// Its hash.
         hash: Hash,
-        /// Trust and node.
+        /// Trust and nodes.
         #[command(flatten)]
         light: LightArgs,
     },
@@ -74,35 +77,45 @@ impl LightCommand {
     /// Runs the command.
     ///
     /// # Errors
-    /// When the node cannot be reached or says what does not check out.
+    /// When no node gives an answer that checks out.
     pub fn run(self) -> Result<(), Failure> {
-        run_async(async {
-            match self {
-                Self::Sync { light } => sync(&light).await,
-                Self::Get { what } => get(what).await,
-            }
-        })
+        match self {
+            Self::Sync { light } => run_async(sync(light)),
+            Self::Get { what } => run_async(get(what)),
+            Self::Follow(args) => run_async(args.run()),
+            Self::Evidence { command } => command.run(),
+        }
     }
 }
 
-async fn start(light: &LightArgs) -> Result<Follower, Failure> {
-    Follower::start(Client::new(&light.node.rpc)?, light.genesis).await
-}
-
-async fn sync(args: &LightArgs) -> Result<(), Failure> {
-    let mut follower = start(args).await?;
-    follower.sync().await?;
-    let light = follower.light();
+async fn sync(args: LightArgs) -> Result<(), Failure> {
+    let mut session = Session::start(args).await?;
+    let synced = session.follower.sync().await;
+    session.end(synced)?;
+    let light = session.follower.light();
     let (finalized, executed) = (light.finalized_height(), light.executed_height());
     let (_, hash) = light.finalized();
-    if args.node.json {
-        print_json(
-            &json!({ "finalized_height": finalized, "executed_height": executed, "finalized_hash": hash }),
-        );
+    if session.args.json {
+        print_json(&json!({
+            "finalized_height": finalized,
+            "executed_height": executed,
+            "finalized_hash": hash,
+            "nodes": session.nodes(),
+        }));
     } else {
-        println!("verified {finalized} headers and their certificates");
+        println!(
+            "verified {} headers and their certificates",
+            finalized - session.began
+        );
         println!("finalized height  {finalized} ({hash})");
         println!("executed height   {executed}");
+        for node in session.follower.standings() {
+            match node.fault {
+                None if node.leads => println!("{}  agrees, leads", node.url),
+                None => println!("{}  agrees", node.url),
+                Some(fault) => println!("{}  left: {fault}", node.url),
+            }
+        }
     }
     Ok(())
 }
@@ -110,7 +123,9 @@ async fn sync(args: &LightArgs) -> Result<(), Failure> {
 async fn get(what: Question) -> Result<(), Failure> {
     match what {
         Question::Account { address, light } => {
-            let verified = start(&light).await?.account(address).await?;
+            let mut session = Session::start(light).await?;
+            let verified = session.follower.account(address).await;
+            let verified = session.end(verified)?;
             let value = verified.value.map(|account| {
                 json!({ "nonce": account.nonce, "balance": account.balance.to_string(), "code_hash": account.code_hash })
             });
@@ -121,19 +136,21 @@ async fn get(what: Question) -> Result<(), Failure> {
                 };
                 format!("balance {} nonce {} {code}", account.balance, account.nonce)
             });
-            show(&light, &verified, value, text);
+            show(&session, &verified, value, text);
         }
         Question::Storage { contract, key, light } => {
-            let verified = start(&light).await?.storage(contract, key.0).await?;
-            let value = verified
-                .value
-                .as_ref()
-                .map(|bytes| json!(format!("0x{}", hex::encode(bytes))));
+            let mut session = Session::start(light).await?;
+            let verified = session.follower.storage(contract, key.0).await;
+            let verified = session.end(verified)?;
+            let value = verified.value.as_ref();
+            let value = value.map(|bytes| json!(format!("0x{}", hex::encode(bytes))));
             let text = verified.value.as_ref().map(|bytes| show_output(bytes));
-            show(&light, &verified, value, text);
+            show(&session, &verified, value, text);
         }
         Question::Transaction { hash, light } => {
-            let verified = start(&light).await?.transaction(hash).await?;
+            let mut session = Session::start(light).await?;
+            let verified = session.follower.transaction(hash).await;
+            let verified = session.end(verified)?;
             let receipt = &verified.value;
             let outcome = millrace_rpc::shapes::outcome_name(receipt);
             let value = json!({
@@ -148,16 +165,16 @@ async fn get(what: Question) -> Result<(), Failure> {
                 receipt.gas_used,
                 show_output(&receipt.output)
             );
-            show(&light, &verified, Some(value), Some(text));
+            show(&session, &verified, Some(value), Some(text));
         }
     }
     Ok(())
 }
 
 /// A value with where it holds and who commits to that; `None` is a proven absence.
-fn show<T>(args: &LightArgs, verified: &Verified<T>, value: Option<Value>, text: Option<String>) {
+fn show<T>(session: &Session, verified: &Verified<T>, value: Option<Value>, text: Option<String>) {
     let from = &verified.provenance;
-    if args.node.json {
+    if session.args.json {
         print_json(&json!({
             "verified": true,
             "present": value.is_some(),
@@ -165,6 +182,7 @@ fn show<T>(args: &LightArgs, verified: &Verified<T>, value: Option<Value>, text:
             "height": from.height,
             "settled_by": from.settled_by,
             "settling_hash": from.settling_hash,
+            "nodes": session.nodes(),
         }));
         return;
     }

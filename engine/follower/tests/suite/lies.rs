@@ -5,15 +5,19 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
 /// Where a value is in a JSON document.
-type Place = Vec<Step>;
+pub type Place = Vec<Step>;
 
+/// A step from a value to one in it.
 #[derive(Clone, Debug)]
-enum Step {
+pub enum Step {
+    /// To a field of an object.
     Field(String),
+    /// To an item of a list.
     Item(usize),
 }
 
-fn at<'a>(root: &'a mut Value, place: &[Step]) -> &'a mut Value {
+/// The value at a place.
+pub fn at<'a>(root: &'a mut Value, place: &[Step]) -> &'a mut Value {
     place.iter().fold(root, |value, step| match step {
         Step::Field(name) => &mut value[name],
         Step::Item(index) => &mut value[index],
@@ -21,7 +25,7 @@ fn at<'a>(root: &'a mut Value, place: &[Step]) -> &'a mut Value {
 }
 
 /// Every value in the document, the document itself first.
-fn places(value: &Value, here: &Place, found: &mut Vec<Place>) {
+pub fn places(value: &Value, here: &Place, found: &mut Vec<Place>) {
     found.push(here.clone());
     let mut visit = |step, child| {
         let mut there = here.clone();
