@@ -1,6 +1,6 @@
 //! Calls of other contracts: what the clients that `import!` makes are built on.
 //!
-//! ```ignore
+//! ```text
 //! millrace_contract::import!("../../artifacts/token.json");
 //!
 //! let client = token::Client::new(address);

@@ -3,6 +3,18 @@
 //! A frame that initialises a new contract decodes its whole input as `init`'s arguments. Every other frame takes
 //! the input's first byte as a selector and the rest as that function's arguments. Functions refuse value that
 //! comes with a call unless they are marked `payable`, so that nothing is locked up by mistake.
+//!
+//! What has no encoding does not compile as an argument:
+//!
+//! ```compile_fail,E0277
+//! #[millrace_contract::contract]
+//! mod wallet {
+//!     pub struct Secret;
+//!
+//!     #[init]
+//!     fn init(secret: Secret) {}
+//! }
+//! ```
 
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;

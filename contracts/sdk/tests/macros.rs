@@ -60,6 +60,8 @@ mod market {
     #[init(payable)]
     fn init(title: &str) {
         MARKET.title.set(title);
+        MARKET.raw.set(title.as_bytes());
+        MARKET.fees.add(1);
         MARKET.owner.set(host::caller());
     }
 

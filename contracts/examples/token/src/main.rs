@@ -23,6 +23,7 @@ extern crate alloc;
 
 use millrace_contract::contract;
 
+/// The contract.
 #[contract]
 pub mod token {
     use alloc::string::String;

@@ -105,7 +105,7 @@ pub fn read(module: ItemMod) -> syn::Result<Contract> {
     }
     found.check_selectors();
     found.check_storage();
-    if found.inits.is_empty() {
+    if !found.is_init_marked {
         found.wrong(syn::Error::new(
             module.ident.span(),
             "this contract has no initialiser: mark one function with `#[init]`, if only `#[init] fn init() {}`",
@@ -139,6 +139,8 @@ pub fn read(module: ItemMod) -> syn::Result<Contract> {
 #[derive(Default)]
 struct Found {
     inits: Vec<Entry>,
+    /// Whether a function is meant to be the initialiser, even if something is wrong with it.
+    is_init_marked: bool,
     functions: Vec<(Function, Span)>,
     events: Vec<Ident>,
     errors: Vec<Ident>,
@@ -186,6 +188,7 @@ impl Found {
         let mut kept = Vec::new();
         for attribute in std::mem::take(&mut function.attrs) {
             let is_init = attribute.path().is_ident("init");
+            self.is_init_marked |= is_init;
             if !is_init && !attribute.path().is_ident("call") {
                 kept.push(attribute);
                 continue;
