@@ -311,7 +311,7 @@ impl<T: Encode> Encode for &[T] {
         let Ok(count) = u32::try_from(self.len()) else {
             host::revert(b"a list has 2^32 elements or more");
         };
-        bytes.reserve(size_of::<u32>() + size_of_val::<[T]>(self));
+        bytes.reserve(size_of::<u32>() + size_of_val(*self));
         bytes.extend_from_slice(&count.to_le_bytes());
         T::encode_many(self, bytes);
     }
