@@ -6,7 +6,9 @@ use std::process::Command;
 use millrace_jit::Program;
 use millrace_jit::machine::machine;
 
-const EXAMPLES: [&str; 4] = ["counter", "exchange", "hash", "token"];
+const EXAMPLES: [&str; 9] = [
+    "airdrop", "auction", "counter", "exchange", "hash", "multisig", "registry", "timelock", "token",
+];
 
 /// The status of `build.sh --check` on a machine without the recorded toolchain.
 const NO_TOOLCHAIN: i32 = 3;

@@ -231,6 +231,37 @@ fn contracts_and_the_executor_number_host_calls_alike() {
     assert_eq!(guest.len(), 29, "docs/spec/host-calls.md lists 29 host calls");
 }
 
+/// Name → number of every `#define PREFIXNAME NUMBER` of the header for contracts in C.
+fn defined_in_c(prefix: &str) -> BTreeMap<String, u64> {
+    let header = fs::read_to_string(root().join("contracts/sdk/c/millrace.h")).unwrap();
+    let defines = header.lines().filter_map(|line| {
+        let (name, number) = line
+            .strip_prefix("#define ")?
+            .strip_prefix(prefix)?
+            .split_once(' ')?;
+        Some(format!("pub const {name}: u64 = {number};"))
+    });
+    constants(&defines.collect::<Vec<_>>().join("\n"))
+}
+
+#[test]
+fn contracts_in_c_and_the_specification_number_host_calls_and_statuses_alike() {
+    let host = "engine/executor/src/host/mod.rs";
+    let numbers = constants(&block(host, "pub mod number {"));
+    assert_eq!(defined_in_c("MILLRACE_NUMBER_"), numbers);
+    assert_eq!(
+        defined_in_c("MILLRACE_STATUS_"),
+        constants(&block(host, "pub mod status {"))
+    );
+    let specification = fs::read_to_string(root().join("docs/spec/host-calls.md")).unwrap();
+    let rows = specification.lines().filter_map(|line| {
+        let (number, rest) = line.strip_prefix("| 0x")?.split_once(" | `")?;
+        let (name, _) = rest.split_once('`')?;
+        Some((name.to_uppercase(), u64::from_str_radix(number, 16).unwrap()))
+    });
+    assert_eq!(rows.collect::<BTreeMap<_, _>>(), numbers);
+}
+
 #[test]
 fn contracts_and_the_executor_number_statuses_alike() {
     let body = block(

@@ -1,8 +1,20 @@
-//! From the entry point to a contract's function.
+//! From the entry point to a contract's function: what [`contract`](macro@crate::contract) makes calls of.
 //!
 //! A frame that initialises a new contract decodes its whole input as `init`'s arguments. Every other frame takes
 //! the input's first byte as a selector and the rest as that function's arguments. Functions refuse value that
 //! comes with a call unless they are marked `payable`, so that nothing is locked up by mistake.
+//!
+//! What has no encoding does not compile as an argument:
+//!
+//! ```compile_fail,E0277
+//! #[millrace_contract::contract]
+//! mod wallet {
+//!     pub struct Secret;
+//!
+//!     #[init]
+//!     fn init(secret: Secret) {}
+//! }
+//! ```
 
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
@@ -78,62 +90,7 @@ pub fn refuse_value() {
     }
 }
 
-/// Ends the frame with a function's result, whose success is a `T`.
-pub fn reply<T>(result: impl Reply<Output = T>) -> ! {
+/// Ends the frame with a function's result.
+pub fn reply(result: impl Reply) -> ! {
     result.reply()
-}
-
-/// Lists a contract's functions and makes its entry point.
-///
-/// `init => function(argument: Type, ..)` names the initialiser, and each line
-/// `SELECTOR => function(argument: Type, ..)` a function that calls reach by that first byte. `payable` before a
-/// function's name lets it take value. `-> Type` is the type of its success, `()` unless given. Arguments are
-/// [`Decode`](crate::encoding::Decode), results [`Reply`].
-///
-/// Makes `dispatch`, the function that a frame runs ([`Mock`](crate::mock) takes it as a program), and the
-/// program's entry point.
-#[macro_export]
-macro_rules! contract {
-    (
-        init => $($init:ident)+ ( $($init_argument:ident : $init_type:ty),* $(,)? );
-        $($selector:literal => $($function:ident)+ ( $($argument:ident : $type:ty),* $(,)? ) $(-> $result:ty)? ;)*
-    ) => {
-        /// Runs one frame of this contract to its end.
-        fn dispatch() -> ! {
-            let input = $crate::dispatch::Input::load();
-            let mut reader = input.reader();
-            if $crate::host::is_initialising() {
-                $crate::contract!(@enter reader () [$($init)+] $($init_argument: $init_type),*)
-            }
-            match $crate::dispatch::or_revert(reader.read::<u8>()) {
-                $($selector => {
-                    $crate::contract!(@enter reader ($($result)?) [$($function)+] $($argument: $type),*)
-                })*
-                _ => $crate::host::revert(b"unknown selector"),
-            }
-        }
-
-        #[cfg(target_os = "none")]
-        #[unsafe(no_mangle)]
-        extern "C" fn _start() -> ! {
-            dispatch()
-        }
-
-        #[cfg(not(target_os = "none"))]
-        #[allow(dead_code)]
-        fn main() {
-            $crate::mock::explain(dispatch);
-        }
-    };
-    (@enter $reader:ident ($($result:ty)?) [payable $function:ident] $($argument:ident : $type:ty),*) => {{
-        $(let $argument: $type = $crate::dispatch::or_revert($reader.read());)*
-        $crate::dispatch::or_revert($reader.finish());
-        $crate::dispatch::reply::<$crate::contract!(@type $($result)?)>($function($($argument),*))
-    }};
-    (@enter $reader:ident ($($result:ty)?) [$function:ident] $($argument:ident : $type:ty),*) => {{
-        $crate::dispatch::refuse_value();
-        $crate::contract!(@enter $reader ($($result)?) [payable $function] $($argument: $type),*)
-    }};
-    (@type) => { () };
-    (@type $result:ty) => { $result };
 }

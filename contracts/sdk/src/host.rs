@@ -48,6 +48,22 @@ pub enum Status {
     AddressCollision,
 }
 
+impl Status {
+    /// What it means, in a few words.
+    #[must_use]
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::Reverted => "it reverted",
+            Self::Trapped => "it trapped",
+            Self::InsufficientBalance => "the balance does not cover the value",
+            Self::TooDeep => "calls nest too deep",
+            Self::NoCode => "there is no code at the address",
+            Self::InvalidProgram => "the code is no valid program",
+            Self::AddressCollision => "the address has code already",
+        }
+    }
+}
+
 /// A call or create that did not succeed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CallError {

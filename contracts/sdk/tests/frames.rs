@@ -4,32 +4,24 @@
 use millrace_contract::host::{self, CallError, Status};
 use millrace_contract::mock::Mock;
 use millrace_contract::storage::{Blob, Item, Map};
-use millrace_contract::{Address, Revert};
+use millrace_contract::{Address, Revert, contract};
 
 const ALICE: Address = Address([0xa1; 32]);
 
 /// A contract that does to others what it is told.
+#[contract]
 mod agent {
     use super::*;
 
-    millrace_contract::contract! {
-        init => payable init();
-        0x01 => payable forward(to: Address, value: u128, gas: u64, input: &[u8]) -> [u8; 32];
-        0x02 => fail(topic: [u8; 32]);
-        0x03 => recurse(depth: u64) -> u64;
-        0x04 => make(code: &[u8]) -> Address;
-        0x05 => panics(divisor: u64) -> u64;
-        0x06 => pay(to: Address, value: u128) -> bool;
-    }
-
-    pub const PROGRAM: millrace_contract::mock::Program = dispatch;
     const SEEN: Item<u64> = Item::new(b"seen");
 
+    #[init(payable)]
     fn init() {
         assert!(host::is_initialising());
     }
 
     /// Calls `to`, notes that it did, and answers what came back, status first.
+    #[call(0x01, payable)]
     fn forward(to: Address, value: u128, gas: u64, input: &[u8]) -> [u8; 32] {
         let (status, length) = match host::call(&to, value, gas, input) {
             Ok(length) => (0, length),
@@ -42,6 +34,7 @@ mod agent {
         answer
     }
 
+    #[call(0x02)]
     fn fail(topic: [u8; 32]) -> Result<(), Revert> {
         SEEN.set(99);
         host::log(&[topic], b"never seen");
@@ -49,6 +42,7 @@ mod agent {
         Err(format!("failed for {}", host::caller()).into())
     }
 
+    #[call(0x03)]
     fn recurse(depth: u64) -> u64 {
         let input = [&[0x03][..], &(depth + 1).to_le_bytes()].concat();
         match host::call(&host::self_address(), 0, host::gas_left(), &input) {
@@ -60,15 +54,18 @@ mod agent {
         }
     }
 
+    #[call(0x04)]
     fn make(code: &[u8]) -> Result<Address, Revert> {
         host::create(code, 0, u64::MAX, &[]).map_err(|error| format!("{:?}", error.status).into())
     }
 
+    #[call(0x05)]
     fn panics(divisor: u64) -> u64 {
         assert!(divisor != 0, "divided by {divisor}");
         1 / divisor
     }
 
+    #[call(0x06)]
     fn pay(to: Address, value: u128) -> bool {
         host::transfer(&to, value).is_ok()
     }
@@ -90,8 +87,8 @@ fn forward(to: Address, value: u128, gas: u64, input: &[u8]) -> Vec<u8> {
 fn two_agents() -> (Mock, Address, Address) {
     let mut mock = Mock::new();
     mock.fund(ALICE, 1000);
-    let first = mock.deploy(ALICE, agent::PROGRAM, 100, &[]).unwrap();
-    let second = mock.deploy(ALICE, agent::PROGRAM, 0, &[]).unwrap();
+    let first = mock.deploy(ALICE, agent::dispatch, 100, &[]).unwrap();
+    let second = mock.deploy(ALICE, agent::dispatch, 0, &[]).unwrap();
     (mock, first, second)
 }
 
@@ -158,7 +155,7 @@ fn calls_nest_as_deep_as_the_chain_allows() {
 #[test]
 fn contracts_create_contracts_from_valid_code_each_at_its_own_address() {
     let (mut mock, first, _) = two_agents();
-    mock.register_code(b"code", agent::PROGRAM);
+    mock.register_code(b"code", agent::dispatch);
     let make = |code: &[u8; 4]| [&[0x04][..], &4_u32.to_le_bytes(), code].concat();
     let mut created = || {
         Address(
@@ -236,20 +233,24 @@ fn places_in_storage_hold_what_was_set_and_nothing_before_or_after() {
 
 #[test]
 fn transient_storage_lives_for_one_transaction() {
-    millrace_contract::contract! {
-        init => init();
-        0x01 => mark() -> bool;
-    }
-    fn init() {}
-    fn mark() -> bool {
-        let marked_before = host::transient_get(b"mark", &mut []).is_some();
-        host::transient_set(b"mark", b"1");
-        assert_eq!(host::transient_get(b"mark", &mut [0; 4]), Some(1));
-        host::transient_remove(b"gone");
-        marked_before
+    #[contract]
+    mod marker {
+        use super::*;
+
+        #[init]
+        fn init() {}
+
+        #[call(0x01)]
+        fn mark() -> bool {
+            let marked_before = host::transient_get(b"mark", &mut []).is_some();
+            host::transient_set(b"mark", b"1");
+            assert_eq!(host::transient_get(b"mark", &mut [0; 4]), Some(1));
+            host::transient_remove(b"gone");
+            marked_before
+        }
     }
     let mut mock = Mock::new();
-    let contract = mock.deploy(ALICE, dispatch, 0, &[]).unwrap();
+    let contract = mock.deploy(ALICE, marker::dispatch, 0, &[]).unwrap();
     for _ in 0..2 {
         assert_eq!(mock.call(ALICE, contract, 0, &[0x01]).unwrap(), [0]);
     }

@@ -10,56 +10,78 @@
 //! | `0x11` | `tallied()` | sum: `u128` |
 //!
 //! Storage: `count` holds the count, 8 bytes little endian. Log of both changes: topic `advanced`, data: the new
-//! count, 8 bytes little endian. Reverts with `the count would overflow`.
+//! count, 8 bytes little endian. Reverts with `Overflow`.
 //!
 //! `tally` adds to another number, which it does not read: calls of it run beside each other (gas version 2). It lies under
 //! `tally`, 16 bytes little endian.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-use millrace_contract::storage::{Counter, Item};
-use millrace_contract::{Revert, contract, host};
+use millrace_contract::contract;
 
-const COUNT: Item<u64> = Item::new(b"count");
-const TALLY: Counter = Counter::new(b"tally");
-const ADVANCED: [u8; 32] = host::topic("advanced");
+#[contract]
+mod counter {
+    use millrace_contract::storage::{Counter, Item};
+    use millrace_contract::{Error, Event, storage};
 
-contract! {
-    init => init();
-    0x01 => increment() -> u64;
-    0x02 => add(n: u64) -> u64;
-    0x03 => tally(n: u64);
-    0x10 => get() -> u64;
-    0x11 => tallied() -> u128;
-}
+    #[storage]
+    struct Storage {
+        count: Item<u64>,
+        tally: Counter,
+    }
 
-fn init() {
-    COUNT.set(0);
-}
+    /// The count changed.
+    #[derive(Event)]
+    struct Advanced {
+        count: u64,
+    }
 
-fn increment() -> Result<u64, Revert> {
-    add(1)
-}
+    #[derive(Error)]
+    enum CounterError {
+        /// The count would pass 2^64 - 1.
+        Overflow,
+    }
 
-fn add(n: u64) -> Result<u64, Revert> {
-    let count = COUNT
-        .get_or_zero()
-        .checked_add(n)
-        .ok_or("the count would overflow")?;
-    COUNT.set(count);
-    host::log(&[ADVANCED], &count.to_le_bytes());
-    Ok(count)
-}
+    #[init]
+    fn init() {
+        STORAGE.count.set(0);
+    }
 
-fn tally(n: u64) {
-    TALLY.add(n.into());
-}
+    /// Adds 1 and returns the new count.
+    #[call(0x01)]
+    fn increment() -> Result<u64, CounterError> {
+        add(1)
+    }
 
-fn tallied() -> u128 {
-    TALLY.get()
-}
+    /// Adds `n` and returns the new count.
+    #[call(0x02)]
+    fn add(n: u64) -> Result<u64, CounterError> {
+        let count = STORAGE
+            .count
+            .get_or_zero()
+            .checked_add(n)
+            .ok_or(CounterError::Overflow)?;
+        STORAGE.count.set(count);
+        Advanced { count }.emit();
+        Ok(count)
+    }
 
-fn get() -> u64 {
-    COUNT.get_or_zero()
+    /// Adds `n` to another number without reading it; needs gas version 2.
+    #[call(0x03)]
+    fn tally(n: u64) {
+        STORAGE.tally.add(n.into());
+    }
+
+    /// The count.
+    #[call(0x10)]
+    fn get() -> u64 {
+        STORAGE.count.get_or_zero()
+    }
+
+    /// What `tally` added so far.
+    #[call(0x11)]
+    fn tallied() -> u128 {
+        STORAGE.tally.get()
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use millrace_contract::Address;
 use millrace_contract::mock::{Log, Mock};
 
-use super::*;
+use super::counter::dispatch;
 
 const ALICE: Address = Address([0xa1; 32]);
 
@@ -54,7 +54,7 @@ fn an_overflow_reverts_and_leaves_the_count() {
     mock.call(ALICE, counter, 0, &add(u64::MAX)).expect("fits");
     assert_eq!(
         mock.call(ALICE, counter, 0, &[0x01]).unwrap_err().message(),
-        "the count would overflow"
+        "Overflow"
     );
     assert_eq!(
         mock.call(ALICE, counter, 0, &[0x10]),

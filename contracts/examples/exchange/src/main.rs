@@ -14,105 +14,143 @@
 //!
 //! Storage (16 bytes each, little endian): `reserve/` ‖ pool ‖ side, `balance/` ‖ owner ‖ pool ‖ side, a side being one
 //! byte, 1 for a. Log of a swap: topics `swap`, caller; data: pool, side that goes in, what goes in, what comes out. Of
-//! what goes in, 3 of 1,000 stay in the pool before the price is found. Reverts with `a pool has both tokens`, `the pool is
-//! open already`, `no such pool`, `insufficient balance`, `less than asked for`, `the amount is too large`.
+//! what goes in, 3 of 1,000 stay in the pool before the price is found. Reverts with `EmptyPool`, `PoolExists`,
+//! `NoSuchPool`, `InsufficientBalance`, `BelowLeast`, `AmountTooLarge` (2^56 or more).
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-extern crate alloc;
+use millrace_contract::contract;
 
-use millrace_contract::storage::Map;
-use millrace_contract::{Address, Revert, contract, host};
+#[contract]
+mod exchange {
+    use millrace_contract::storage::Map;
+    use millrace_contract::{Address, Error, Event, host, storage};
 
-/// Reserves and amounts stay below this, so that no product of two overflows.
-const LIMIT: u128 = 1 << 56;
+    /// Reserves and amounts stay below this, so that no product of two overflows.
+    pub const LIMIT: u128 = 1 << 56;
 
-const RESERVES: Map<(u32, bool), u128> = Map::new(b"reserve/");
-const BALANCES: Map<(Address, [u8; 5]), u128> = Map::new(b"balance/");
-
-const SWAP: [u8; 32] = host::topic("swap");
-
-contract! {
-    init => init();
-    0x01 => open(pool: u32, a: u128, b: u128);
-    0x02 => swap(pool: u32, a_for_b: bool, amount: u128, least: u128) -> u128;
-    0x03 => deposit(pool: u32, is_a: bool, amount: u128);
-    0x10 => reserve(pool: u32, is_a: bool) -> u128;
-    0x11 => balance(owner: Address, pool: u32, is_a: bool) -> u128;
-}
-
-fn init() {}
-
-fn open(pool: u32, a: u128, b: u128) -> Result<(), Revert> {
-    if a == 0 || b == 0 {
-        return Err("a pool has both tokens".into());
+    #[storage]
+    struct Storage {
+        /// By pool and whether it is token a.
+        #[key("reserve/")]
+        reserves: Map<(u32, bool), u128>,
+        /// By owner, pool and whether it is token a.
+        #[key("balance/")]
+        balances: Map<(Address, u32, bool), u128>,
     }
-    if RESERVES.get(&(pool, true)).is_some() {
-        return Err("the pool is open already".into());
+
+    /// Tokens were exchanged.
+    #[derive(Event)]
+    struct Swap {
+        #[topic]
+        caller: Address,
+        pool: u32,
+        a_for_b: bool,
+        amount: u128,
+        out: u128,
     }
-    RESERVES.set(&(pool, true), bounded(a)?);
-    RESERVES.set(&(pool, false), bounded(b)?);
-    Ok(())
-}
 
-fn deposit(pool: u32, is_a: bool, amount: u128) -> Result<(), Revert> {
-    let key = (host::caller(), token(pool, is_a));
-    let sum = BALANCES.get_or_zero(&key) + bounded(amount)?;
-    BALANCES.set(&key, bounded(sum)?);
-    Ok(())
-}
-
-fn swap(pool: u32, a_for_b: bool, amount: u128, least: u128) -> Result<u128, Revert> {
-    let amount = bounded(amount)?;
-    let from = RESERVES.get(&(pool, a_for_b)).ok_or("no such pool")?;
-    let to = RESERVES.get(&(pool, !a_for_b)).ok_or("no such pool")?;
-    let priced = amount * 997;
-    let out = priced * to / (from * 1_000 + priced);
-    if out < least {
-        return Err("less than asked for".into());
+    #[derive(Error)]
+    enum ExchangeError {
+        /// A pool has both tokens.
+        EmptyPool,
+        /// The pool is open already.
+        PoolExists,
+        /// No pool of this number is open.
+        NoSuchPool,
+        /// The caller has fewer tokens than go in.
+        InsufficientBalance,
+        /// Less would come out than asked for.
+        BelowLeast,
+        /// An amount or sum is 2^56 or more.
+        AmountTooLarge,
     }
-    let caller = host::caller();
-    let paid = (caller, token(pool, a_for_b));
-    let got = (caller, token(pool, !a_for_b));
-    let left = BALANCES
-        .get_or_zero(&paid)
-        .checked_sub(amount)
-        .ok_or("insufficient balance")?;
-    BALANCES.set(&paid, left);
-    BALANCES.set(&got, bounded(BALANCES.get_or_zero(&got) + out)?);
-    RESERVES.set(&(pool, a_for_b), bounded(from + amount)?);
-    RESERVES.set(&(pool, !a_for_b), to - out);
-    log(pool, a_for_b, amount, out, caller);
-    Ok(out)
-}
 
-fn log(pool: u32, a_for_b: bool, amount: u128, out: u128, caller: Address) {
-    let mut data = [0; 37];
-    data[..5].copy_from_slice(&token(pool, a_for_b));
-    data[5..21].copy_from_slice(&amount.to_le_bytes());
-    data[21..].copy_from_slice(&out.to_le_bytes());
-    host::log(&[SWAP, caller.0], &data);
-}
+    #[init]
+    fn init() {}
 
-fn reserve(pool: u32, is_a: bool) -> u128 {
-    RESERVES.get_or_zero(&(pool, is_a))
-}
-
-fn balance(owner: Address, pool: u32, is_a: bool) -> u128 {
-    BALANCES.get_or_zero(&(owner, token(pool, is_a)))
-}
-
-fn bounded(amount: u128) -> Result<u128, Revert> {
-    if amount < LIMIT {
-        Ok(amount)
-    } else {
-        Err("the amount is too large".into())
+    /// Opens a pool with these reserves.
+    #[call(0x01)]
+    fn open(pool: u32, a: u128, b: u128) -> Result<(), ExchangeError> {
+        if a == 0 || b == 0 {
+            return Err(ExchangeError::EmptyPool);
+        }
+        if STORAGE.reserves.get(&(pool, true)).is_some() {
+            return Err(ExchangeError::PoolExists);
+        }
+        STORAGE.reserves.set(&(pool, true), bounded(a)?);
+        STORAGE.reserves.set(&(pool, false), bounded(b)?);
+        Ok(())
     }
-}
 
-/// A pool's side in a key: a map has two parts in its keys at most.
-fn token(pool: u32, is_a: bool) -> [u8; 5] {
-    let [p0, p1, p2, p3] = pool.to_le_bytes();
-    [p0, p1, p2, p3, u8::from(is_a)]
+    /// Puts `amount` of one token in for at least `least` of the other, and returns how much comes out.
+    #[call(0x02)]
+    fn swap(pool: u32, a_for_b: bool, amount: u128, least: u128) -> Result<u128, ExchangeError> {
+        let amount = bounded(amount)?;
+        let reserve = |is_a: bool| {
+            STORAGE
+                .reserves
+                .get(&(pool, is_a))
+                .ok_or(ExchangeError::NoSuchPool)
+        };
+        let from = reserve(a_for_b)?;
+        let to = reserve(!a_for_b)?;
+        let priced = amount * 997;
+        let out = priced * to / (from * 1_000 + priced);
+        if out < least {
+            return Err(ExchangeError::BelowLeast);
+        }
+        let caller = host::caller();
+        let paid = (caller, pool, a_for_b);
+        let got = (caller, pool, !a_for_b);
+        let left = STORAGE
+            .balances
+            .get_or_zero(&paid)
+            .checked_sub(amount)
+            .ok_or(ExchangeError::InsufficientBalance)?;
+        STORAGE.balances.set(&paid, left);
+        let sum = STORAGE.balances.get_or_zero(&got) + out;
+        STORAGE.balances.set(&got, bounded(sum)?);
+        STORAGE.reserves.set(&(pool, a_for_b), bounded(from + amount)?);
+        STORAGE.reserves.set(&(pool, !a_for_b), to - out);
+        Swap {
+            caller,
+            pool,
+            a_for_b,
+            amount,
+            out,
+        }
+        .emit();
+        Ok(out)
+    }
+
+    /// Gives the caller tokens of a pool.
+    #[call(0x03)]
+    fn deposit(pool: u32, is_a: bool, amount: u128) -> Result<(), ExchangeError> {
+        let key = (host::caller(), pool, is_a);
+        let sum = STORAGE.balances.get_or_zero(&key) + bounded(amount)?;
+        STORAGE.balances.set(&key, bounded(sum)?);
+        Ok(())
+    }
+
+    /// How much of a token a pool has.
+    #[call(0x10)]
+    fn reserve(pool: u32, is_a: bool) -> u128 {
+        STORAGE.reserves.get_or_zero(&(pool, is_a))
+    }
+
+    /// How much of a pool's token an account has.
+    #[call(0x11)]
+    fn balance(owner: Address, pool: u32, is_a: bool) -> u128 {
+        STORAGE.balances.get_or_zero(&(owner, pool, is_a))
+    }
+
+    fn bounded(amount: u128) -> Result<u128, ExchangeError> {
+        if amount < LIMIT {
+            Ok(amount)
+        } else {
+            Err(ExchangeError::AmountTooLarge)
+        }
+    }
 }
 
 #[cfg(test)]

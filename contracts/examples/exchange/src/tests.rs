@@ -1,7 +1,7 @@
 use millrace_contract::Address;
 use millrace_contract::mock::{Failed, Mock};
 
-use super::*;
+use super::exchange::*;
 
 const ALICE: Address = Address([0xa1; 32]);
 
@@ -101,21 +101,21 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     exchange.open(1, 1_000, 1_000).expect("opened");
     exchange.deposit(1, true, 10).expect("given");
     for (result, message) in [
-        (exchange.swap(2, true, 1, 0), "no such pool"),
-        (exchange.swap(1, true, 11, 0), "insufficient balance"),
-        (exchange.swap(1, false, 1, 0), "insufficient balance"),
-        (exchange.swap(1, true, 10, 10), "less than asked for"),
-        (exchange.swap(1, true, LIMIT, 0), "the amount is too large"),
-        (exchange.swap(1, true, u128::MAX, 0), "the amount is too large"),
+        (exchange.swap(2, true, 1, 0), "NoSuchPool"),
+        (exchange.swap(1, true, 11, 0), "InsufficientBalance"),
+        (exchange.swap(1, false, 1, 0), "InsufficientBalance"),
+        (exchange.swap(1, true, 10, 10), "BelowLeast"),
+        (exchange.swap(1, true, LIMIT, 0), "AmountTooLarge"),
+        (exchange.swap(1, true, u128::MAX, 0), "AmountTooLarge"),
     ] {
         assert_eq!(result, Err(message.to_owned()));
     }
     for (result, message) in [
-        (exchange.open(1, 5, 5), "the pool is open already"),
-        (exchange.open(3, 0, 5), "a pool has both tokens"),
-        (exchange.open(3, LIMIT, 5), "the amount is too large"),
-        (exchange.deposit(1, true, LIMIT), "the amount is too large"),
-        (exchange.deposit(1, true, LIMIT - 1), "the amount is too large"),
+        (exchange.open(1, 5, 5), "PoolExists"),
+        (exchange.open(3, 0, 5), "EmptyPool"),
+        (exchange.open(3, LIMIT, 5), "AmountTooLarge"),
+        (exchange.deposit(1, true, LIMIT), "AmountTooLarge"),
+        (exchange.deposit(1, true, LIMIT - 1), "AmountTooLarge"),
     ] {
         assert_eq!(result.unwrap_err().message(), message);
     }

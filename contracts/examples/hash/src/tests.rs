@@ -1,7 +1,7 @@
 use millrace_contract::Address;
 use millrace_contract::mock::Mock;
 
-use super::*;
+use super::hash::dispatch;
 
 const ALICE: Address = Address([0xa1; 32]);
 

@@ -16,98 +16,153 @@
 //! zero at the same cost: the gas of a transfer does not tell whether the receiver held tokens before.
 //!
 //! Logs: topics `transfer`, from, to, and topics `approval`, owner, spender; data: the amount, 16 bytes. Reverts
-//! with `insufficient balance`, `insufficient allowance`, `a name has at most 64 bytes`.
+//! with `InsufficientBalance`, `InsufficientAllowance`, `NameTooLong`.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
 extern crate alloc;
 
-use alloc::vec::Vec;
+use millrace_contract::contract;
 
-use millrace_contract::storage::{Blob, Item, Map};
-use millrace_contract::{Address, Revert, contract, host};
+/// The contract.
+#[contract]
+pub mod token {
+    use alloc::string::String;
 
-/// The longest name, in bytes.
-const MAX_NAME_BYTES: usize = 64;
+    use millrace_contract::storage::{Item, Map, Text};
+    use millrace_contract::{Address, Error, Event, host, storage};
 
-const BALANCES: Map<Address, u128> = Map::new(b"balance/");
-const ALLOWANCES: Map<(Address, Address), u128> = Map::new(b"allowance/");
-const TOTAL_SUPPLY: Item<u128> = Item::new(b"total_supply");
-const NAME: Blob = Blob::new(b"name");
+    /// The longest name, in bytes.
+    const MAX_NAME_BYTES: usize = 64;
 
-const TRANSFER: [u8; 32] = host::topic("transfer");
-const APPROVAL: [u8; 32] = host::topic("approval");
-
-contract! {
-    init => init(total_supply: u128, name: &str);
-    0x01 => transfer(to: Address, amount: u128);
-    0x02 => approve(spender: Address, amount: u128);
-    0x03 => transfer_from(from: Address, to: Address, amount: u128);
-    0x10 => balance_of(owner: Address) -> u128;
-    0x11 => total_supply() -> u128;
-    0x12 => allowance(owner: Address, spender: Address) -> u128;
-    0x13 => name() -> Vec<u8>;
-}
-
-fn init(total_supply: u128, name: &str) -> Result<(), Revert> {
-    if name.len() > MAX_NAME_BYTES {
-        return Err("a name has at most 64 bytes".into());
+    #[storage]
+    struct Storage {
+        #[key("balance/")]
+        balances: Map<Address, u128>,
+        #[key("allowance/")]
+        allowances: Map<(Address, Address), u128>,
+        total_supply: Item<u128>,
+        name: Text,
     }
-    NAME.set(name.as_bytes());
-    TOTAL_SUPPLY.set(total_supply);
-    BALANCES.set(&host::caller(), total_supply);
-    Ok(())
-}
 
-fn transfer(to: Address, amount: u128) -> Result<(), Revert> {
-    move_tokens(&host::caller(), &to, amount)
-}
+    /// Tokens moved.
+    #[derive(Event)]
+    struct Transfer {
+        #[topic]
+        from: Address,
+        #[topic]
+        to: Address,
+        amount: u128,
+    }
 
-fn approve(spender: Address, amount: u128) {
-    let owner = host::caller();
-    ALLOWANCES.set(&(owner, spender), amount);
-    host::log(&[APPROVAL, owner.0, spender.0], &amount.to_le_bytes());
-}
+    /// An owner lets another account move tokens.
+    #[derive(Event)]
+    struct Approval {
+        #[topic]
+        owner: Address,
+        #[topic]
+        spender: Address,
+        amount: u128,
+    }
 
-fn transfer_from(from: Address, to: Address, amount: u128) -> Result<(), Revert> {
-    let pair = (from, host::caller());
-    let left = ALLOWANCES
-        .get_or_zero(&pair)
-        .checked_sub(amount)
-        .ok_or("insufficient allowance")?;
-    ALLOWANCES.set(&pair, left);
-    move_tokens(&from, &to, amount)
-}
+    #[derive(Error)]
+    enum TokenError {
+        /// The sender has fewer tokens than it sends.
+        InsufficientBalance,
+        /// The owner allowed the caller fewer tokens than it moves.
+        InsufficientAllowance,
+        /// A name has at most 64 bytes.
+        NameTooLong,
+    }
 
-/// Moves tokens. The sender's balance is written before the receiver's is read, so that they may be the same.
-fn move_tokens(from: &Address, to: &Address, amount: u128) -> Result<(), Revert> {
-    let left = BALANCES
-        .get_or_zero(from)
-        .checked_sub(amount)
-        .ok_or("insufficient balance")?;
-    BALANCES.set(from, left);
-    let total = BALANCES
-        .get_or_zero(to)
-        .checked_add(amount)
-        .expect("balances add up to the supply");
-    BALANCES.set(to, total);
-    host::log(&[TRANSFER, from.0, to.0], &amount.to_le_bytes());
-    Ok(())
-}
+    #[init]
+    fn init(total_supply: u128, name: &str) -> Result<(), TokenError> {
+        if name.len() > MAX_NAME_BYTES {
+            return Err(TokenError::NameTooLong);
+        }
+        STORAGE.name.set(name);
+        STORAGE.total_supply.set(total_supply);
+        STORAGE.balances.set(&host::caller(), total_supply);
+        Ok(())
+    }
 
-fn balance_of(owner: Address) -> u128 {
-    BALANCES.get_or_zero(&owner)
-}
+    /// Moves tokens of the caller.
+    #[call(0x01)]
+    fn transfer(to: Address, amount: u128) -> Result<(), TokenError> {
+        move_tokens(&host::caller(), &to, amount)
+    }
 
-fn total_supply() -> u128 {
-    TOTAL_SUPPLY.get_or_zero()
-}
+    /// Lets `spender` move so many of the caller's tokens, whatever it was allowed before.
+    #[call(0x02)]
+    fn approve(spender: Address, amount: u128) {
+        let owner = host::caller();
+        STORAGE.allowances.set(&(owner, spender), amount);
+        Approval {
+            owner,
+            spender,
+            amount,
+        }
+        .emit();
+    }
 
-fn allowance(owner: Address, spender: Address) -> u128 {
-    ALLOWANCES.get_or_zero(&(owner, spender))
-}
+    /// Moves tokens of `from` that it lets the caller move.
+    #[call(0x03)]
+    fn transfer_from(from: Address, to: Address, amount: u128) -> Result<(), TokenError> {
+        let pair = (from, host::caller());
+        let left = STORAGE
+            .allowances
+            .get_or_zero(&pair)
+            .checked_sub(amount)
+            .ok_or(TokenError::InsufficientAllowance)?;
+        STORAGE.allowances.set(&pair, left);
+        move_tokens(&from, &to, amount)
+    }
 
-fn name() -> Vec<u8> {
-    NAME.get().unwrap_or_default()
+    /// Moves tokens. The sender's balance is written before the receiver's is read, so that they may be the same.
+    fn move_tokens(from: &Address, to: &Address, amount: u128) -> Result<(), TokenError> {
+        let left = STORAGE
+            .balances
+            .get_or_zero(from)
+            .checked_sub(amount)
+            .ok_or(TokenError::InsufficientBalance)?;
+        STORAGE.balances.set(from, left);
+        let total = STORAGE
+            .balances
+            .get_or_zero(to)
+            .checked_add(amount)
+            .expect("balances add up to the supply");
+        STORAGE.balances.set(to, total);
+        Transfer {
+            from: *from,
+            to: *to,
+            amount,
+        }
+        .emit();
+        Ok(())
+    }
+
+    /// How many tokens an account has.
+    #[call(0x10)]
+    fn balance_of(owner: Address) -> u128 {
+        STORAGE.balances.get_or_zero(&owner)
+    }
+
+    /// How many tokens there are.
+    #[call(0x11)]
+    fn total_supply() -> u128 {
+        STORAGE.total_supply.get_or_zero()
+    }
+
+    /// How many tokens of `owner` `spender` may still move.
+    #[call(0x12)]
+    fn allowance(owner: Address, spender: Address) -> u128 {
+        STORAGE.allowances.get_or_zero(&(owner, spender))
+    }
+
+    /// The token's name.
+    #[call(0x13)]
+    fn name() -> String {
+        STORAGE.name.get().unwrap_or_default()
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use millrace_contract::Address;
 use millrace_contract::mock::{Failed, Log, Mock};
 
-use super::*;
+use super::token::dispatch;
 
 const ALICE: Address = Address([0xa1; 32]);
 const BOB: Address = Address([0xb0; 32]);
@@ -102,7 +102,7 @@ fn a_transfer_beyond_the_balance_reverts_and_leaves_no_trace() {
     for (sender, amount) in [(ALICE, SUPPLY + 1), (BOB, 1), (ALICE, u128::MAX)] {
         assert_eq!(
             token.transfer(sender, CAROL, amount).unwrap_err().message(),
-            "insufficient balance"
+            "InsufficientBalance"
         );
     }
     assert_eq!(token.balance(ALICE), SUPPLY);
@@ -122,7 +122,7 @@ fn an_allowance_is_used_up_by_transfers_from_it() {
     assert_eq!((token.balance(ALICE), token.balance(CAROL)), (SUPPLY - 60, 60));
     assert_eq!(
         spend(&mut token, 41).unwrap_err().message(),
-        "insufficient allowance"
+        "InsufficientAllowance"
     );
     assert_eq!(token.allowance(ALICE, BOB), 40);
     assert_eq!(token.allowance(BOB, ALICE), 0);
@@ -135,7 +135,7 @@ fn a_failed_transfer_from_gives_the_allowance_back() {
         .call(BOB, 0x02, &[&CAROL.0, &50_u128.to_le_bytes()])
         .expect("approved");
     let spent = token.call(CAROL, 0x03, &[&BOB.0, &CAROL.0, &50_u128.to_le_bytes()]);
-    assert_eq!(spent.unwrap_err().message(), "insufficient balance");
+    assert_eq!(spent.unwrap_err().message(), "InsufficientBalance");
     assert_eq!(token.allowance(BOB, CAROL), 50);
 }
 
@@ -149,7 +149,7 @@ fn a_name_is_text_of_at_most_64_bytes() {
             .map_err(|failed| failed.message())
     };
     assert!(init(&[b'a'; 64]).is_ok());
-    assert_eq!(init(&[b'a'; 65]), Err("a name has at most 64 bytes".into()));
+    assert_eq!(init(&[b'a'; 65]), Err("NameTooLong".into()));
     assert_eq!(init(&[0xff]), Err("a text argument is not UTF-8".into()));
 }
 

@@ -1,13 +1,22 @@
 //! The host in memory: runs contracts in a test's own process.
 //!
 //! ```
-//! # use millrace_contract::{Address, contract, mock::Mock};
-//! # contract! { init => init(); 0x01 => double(n: u64) -> u64; }
-//! # fn init() {}
-//! # fn double(n: u64) -> u64 { 2 * n }
+//! use millrace_contract::{Address, contract, mock::Mock};
+//!
+//! #[contract]
+//! mod calculator {
+//!     #[init]
+//!     fn init() {}
+//!
+//!     #[call(0x01)]
+//!     fn double(n: u64) -> u64 {
+//!         2 * n
+//!     }
+//! }
+//!
 //! let alice = Address([1; 32]);
 //! let mut mock = Mock::new();
-//! let contract = mock.deploy(alice, dispatch, 0, &[]).expect("initialised");
+//! let contract = mock.deploy(alice, calculator::dispatch, 0, &[]).expect("initialised");
 //! let output = mock.call(alice, contract, 0, &[0x01, 21, 0, 0, 0, 0, 0, 0, 0]).expect("a success");
 //! assert_eq!(output, 42_u64.to_le_bytes());
 //! ```
@@ -172,12 +181,4 @@ fn finish(end: End) -> Result<Vec<u8>, Failed> {
             output: Vec::new(),
         }),
     }
-}
-
-/// What running a contract's program as a process of this machine says.
-pub fn explain(_program: Program) {
-    eprintln!(
-        "This is a contract for a chain, not for this machine: contracts/build.sh builds its ELF file."
-    );
-    std::process::exit(2);
 }

@@ -60,7 +60,7 @@ fn tokens_move_and_say_so() {
     let poor = world.execute(&[transaction]).receipts.remove(0);
     assert_eq!(
         (poor.outcome, &poor.output[..]),
-        (Outcome::Reverted, &b"insufficient balance"[..])
+        (Outcome::Reverted, &b"InsufficientBalance"[..])
     );
 }
 

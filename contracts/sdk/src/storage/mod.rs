@@ -1,18 +1,51 @@
 //! Typed places in a contract's storage.
 //!
-//! Keys are bytes. An [`Item`] or [`Blob`] lies under its name, an entry of a [`Map`] under the map's prefix
-//! followed by the encoded key (parts of a tuple one after the other); values are encoded by
-//! [`encoding`](crate::encoding). Light clients prove a value by the same key, so the layout is part of a
-//! contract's interface. Places stay apart if prefixes end with `/`, names contain none, and no two are equal.
+//! A structure with `#[storage]` declares them, and makes a constant of the same name in capitals:
+//!
+//! ```
+//! use millrace_contract::storage::{Blob, Item, Map, Vector};
+//! use millrace_contract::{Address, storage};
+//!
+//! #[storage]
+//! struct Storage {
+//!     /// Lies under `total_supply`.
+//!     total_supply: Item<u128>,
+//!     /// Entries lie under `balance/` and the owner's 32 bytes; without `#[key]`, under `balances/`.
+//!     #[key("balance/")]
+//!     balances: Map<Address, u128>,
+//!     /// Its length lies under `holders`, elements under `holders/` and the index.
+//!     holders: Vector<Address>,
+//!     name: Blob,
+//! }
+//! # fn transfer(to: Address) -> u128 {
+//! STORAGE.balances.get_or_zero(&to)
+//! # }
+//! ```
+//!
+//! | place | key | value |
+//! |---|---|---|
+//! | [`Item<T>`] | name | T's encoding |
+//! | [`Counter`] | name | u128, 16 bytes little endian |
+//! | [`Blob`], [`Text`] | name | the bytes, without a length |
+//! | [`Map<K, V>`] | prefix ‖ K's encoding (parts of a tuple one after the other) | V's encoding |
+//! | [`Vector<T>`] | name | length: u32, 4 bytes little endian; absent while it was never pushed to |
+//! | | name ‖ `/` ‖ index, u32, 4 bytes little endian | T's encoding |
+//!
+//! Light clients prove a value by the same key, so the layout is part of a contract's interface. `#[storage]` refuses
+//! names in which places could meet.
 
+mod key;
+mod vector;
+
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
 use crate::encoding::Fixed;
 use crate::host;
 
-/// The longest key of a [`Map`] entry, prefix included, in bytes.
-pub const MAX_MAP_KEY_BYTES: usize = 128;
+pub use key::{KeyBytes, MAX_MAP_KEY_BYTES, MapKey};
+pub use vector::Vector;
 
 fn get<T: Fixed>(key: &[u8]) -> Option<T> {
     let mut bytes = T::ZERO;
@@ -128,46 +161,38 @@ impl Blob {
     }
 }
 
-/// A key of a [`Map`]: a fixed-size value, or two of them.
-pub trait MapKey {
-    /// Appends the key's encoding.
-    fn append_to(&self, key: &mut KeyBytes);
+/// One text of any length.
+pub struct Text {
+    bytes: Blob,
 }
 
-impl<K: Fixed> MapKey for K {
-    fn append_to(&self, key: &mut KeyBytes) {
-        key.append(self.to_bytes().as_ref());
+impl Text {
+    /// The text stored under the key `name`, in UTF-8 as it is.
+    #[must_use]
+    pub const fn new(name: &'static [u8]) -> Self {
+        Self {
+            bytes: Blob::new(name),
+        }
     }
-}
 
-impl<A: Fixed, B: Fixed> MapKey for (A, B) {
-    fn append_to(&self, key: &mut KeyBytes) {
-        key.append(self.0.to_bytes().as_ref());
-        key.append(self.1.to_bytes().as_ref());
-    }
-}
-
-/// A key under construction.
-pub struct KeyBytes {
-    bytes: [u8; MAX_MAP_KEY_BYTES],
-    length: usize,
-}
-
-impl KeyBytes {
-    /// Appends `part`.
+    /// The text, if it was ever set.
     ///
     /// # Panics
-    /// If the key gets longer than [`MAX_MAP_KEY_BYTES`].
-    pub fn append(&mut self, part: &[u8]) {
-        let end = self.length + part.len();
-        self.bytes[self.length..end].copy_from_slice(part);
-        self.length = end;
+    /// If something else than a text was stored under the name.
+    #[must_use]
+    pub fn get(&self) -> Option<String> {
+        let text = String::from_utf8(self.bytes.get()?).ok();
+        Some(text.expect("a stored text is UTF-8"))
     }
 
-    /// The key so far.
-    #[must_use]
-    pub fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.length]
+    /// Sets the text.
+    pub fn set(&self, text: &str) {
+        self.bytes.set(text.as_bytes());
+    }
+
+    /// Removes the text.
+    pub fn remove(&self) {
+        self.bytes.remove();
     }
 }
 
@@ -190,10 +215,7 @@ impl<K: MapKey, V: Fixed> Map<K, V> {
     /// The storage key of an entry.
     #[must_use]
     pub fn key(&self, key: &K) -> KeyBytes {
-        let mut bytes = KeyBytes {
-            bytes: [0; MAX_MAP_KEY_BYTES],
-            length: 0,
-        };
+        let mut bytes = KeyBytes::new();
         bytes.append(self.prefix);
         key.append_to(&mut bytes);
         bytes
