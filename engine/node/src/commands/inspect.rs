@@ -27,18 +27,20 @@ pub struct Args {
 }
 
 /// One line of disassembly.
-struct Line {
-    pc: u32,
+pub(super) struct Line {
+    pub(super) pc: u32,
     len: u8,
-    word: u32,
+    pub(super) word: u32,
     text: String,
+    /// Whether the machine has such an instruction.
+    pub(super) is_instruction: bool,
 }
 
 /// A run of text that begins at a function, or at the start of text before the first one.
-struct Block {
+pub(super) struct Block {
     name: Option<String>,
     address: u32,
-    lines: Vec<Line>,
+    pub(super) lines: Vec<Line>,
 }
 
 /// Inspects the program. Status 2 when it is refused.
@@ -171,7 +173,7 @@ fn as_json(program: &Program, functions: &[Function], blocks: &[Block]) -> Value
     })
 }
 
-fn permissions(permissions: Permissions) -> &'static str {
+pub(super) fn permissions(permissions: Permissions) -> &'static str {
     match permissions {
         Permissions::Read => "R",
         Permissions::ReadWrite => "RW",
@@ -180,7 +182,7 @@ fn permissions(permissions: Permissions) -> &'static str {
 }
 
 /// Sweeps text from its start and anew from each function: data between functions cannot shift what follows.
-fn disassemble(program: &Program, functions: &[Function]) -> Vec<Block> {
+pub(super) fn disassemble(program: &Program, functions: &[Function]) -> Vec<Block> {
     let (start, text) = program.text();
     let inside = |function: &&Function| (start..start + program.text_len()).contains(&function.address);
     let mut heads: Vec<_> = functions
@@ -225,12 +227,14 @@ fn sweep(machine: &Machine, mut pc: u32, mut bytes: &[u8]) -> Vec<Line> {
                 len: instruction.length(),
                 word,
                 text: instruction.at(u64::from(pc)).to_string(),
+                is_instruction: true,
             },
             _ => Line {
                 pc,
                 len: 2,
                 word: u32::from(low),
                 text: format!(".half {low:#06x}"),
+                is_instruction: false,
             },
         };
         pc += u32::from(line.len);
