@@ -83,7 +83,7 @@ fn usage_cases() -> Vec<Case> {
         command(
             "command: calls by name without an interface",
             &["contract", "read", ZERO, "balance_of", ZERO],
-            "status 2: error: the following required arguments were not provided:\n  --interface <FILE>\n\nUsage: millrace contract read --interface <FILE> <CONTRACT> <FUNCTION> [ARGUMENTS]...\n\nFor more information, try '--help'.",
+            "status 2: error: the following required arguments were not provided:\n  --interface <FILE>\n\nUsage: millrace contract read --interface <FILE> <CONTRACT> <FUNCTION> <ARGUMENTS>...\n\nFor more information, try '--help'.",
         ),
         command(
             "command: an interface that is text",

@@ -197,13 +197,23 @@ fn a_folder_with_one_c_file_is_a_contract_too() {
     }
     assert!(output.status.success(), "{errors}");
     let built: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
-    assert_eq!((&built["check"]["accepted"], &built["interface"]), (&true.into(), &Value::Null));
+    assert_eq!(
+        (&built["check"]["accepted"], &built["interface"]),
+        (&true.into(), &Value::Null)
+    );
     let bytes = fs::metadata(folder.path().join("out/nothing.elf")).unwrap().len();
     assert!(bytes < 1024, "{bytes} bytes of headers and text");
 
-    fs::write(folder.path().join("nothing.c"), "void _start(void) { nothing(); }").unwrap();
+    fs::write(
+        folder.path().join("nothing.c"),
+        "void _start(void) { nothing(); }",
+    )
+    .unwrap();
     let refused = refused(&["contract", "build", at]);
-    assert!(refused.contains("refuses") && refused.contains("nothing.c"), "{refused}");
+    assert!(
+        refused.contains("refuses") && refused.contains("nothing.c"),
+        "{refused}"
+    );
 }
 
 /// The interface of `contracts/examples/token`, as far as this test calls it.

@@ -68,7 +68,7 @@ fn limits_of_the_chain_refuse_code_by_their_names() {
     for (name, change) in [
         (
             "transaction_bytes",
-            (|spec| spec.limits.transaction_bytes = 1000) as fn(&mut millrace_types::ChainSpec),
+            (|spec| spec.limits.transaction_bytes = 100) as fn(&mut millrace_types::ChainSpec),
         ),
         ("transaction_gas", |spec| spec.limits.transaction_gas = 100_000),
         ("transaction_pages", |spec| spec.limits.transaction_pages = 66),

@@ -27,20 +27,18 @@ pub struct Args {
 }
 
 /// One line of disassembly.
-pub(super) struct Line {
-    pub(super) pc: u32,
+struct Line {
+    pc: u32,
     len: u8,
-    pub(super) word: u32,
+    word: u32,
     text: String,
-    /// Whether the machine has such an instruction.
-    pub(super) is_instruction: bool,
 }
 
 /// A run of text that begins at a function, or at the start of text before the first one.
-pub(super) struct Block {
+struct Block {
     name: Option<String>,
     address: u32,
-    pub(super) lines: Vec<Line>,
+    lines: Vec<Line>,
 }
 
 /// Inspects the program. Status 2 when it is refused.
@@ -182,7 +180,7 @@ pub(super) fn permissions(permissions: Permissions) -> &'static str {
 }
 
 /// Sweeps text from its start and anew from each function: data between functions cannot shift what follows.
-pub(super) fn disassemble(program: &Program, functions: &[Function]) -> Vec<Block> {
+fn disassemble(program: &Program, functions: &[Function]) -> Vec<Block> {
     let (start, text) = program.text();
     let inside = |function: &&Function| (start..start + program.text_len()).contains(&function.address);
     let mut heads: Vec<_> = functions
@@ -227,14 +225,12 @@ fn sweep(machine: &Machine, mut pc: u32, mut bytes: &[u8]) -> Vec<Line> {
                 len: instruction.length(),
                 word,
                 text: instruction.at(u64::from(pc)).to_string(),
-                is_instruction: true,
             },
             _ => Line {
                 pc,
                 len: 2,
                 word: u32::from(low),
                 text: format!(".half {low:#06x}"),
-                is_instruction: false,
             },
         };
         pc += u32::from(line.len);

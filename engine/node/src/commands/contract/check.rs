@@ -3,11 +3,13 @@
 //! The judgement is the executor's ([`Executor::examine_code`]); this file adds where in the file each reason lies, and
 //! what in an accepted program would trap.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millrace_executor::{CodeFault, CodeReport, EntryGas, Executor};
 use millrace_jit::image::Debug;
+use millrace_jit::isa::is_compressed;
 use millrace_jit::machine::{NEWEST, machine};
 use millrace_jit::{ImageError, Machine, Program};
 use millrace_types::chain_spec::ConsensusSpec;
@@ -15,7 +17,7 @@ use millrace_types::{ChainSpec, Height};
 use serde_json::{Value, json};
 
 use super::sections::Sections;
-use crate::commands::inspect::{disassemble, permissions};
+use crate::commands::inspect::permissions;
 use crate::commands::{print_json, program};
 use crate::failure::Failure;
 use crate::node::settings::read_chain_spec;
@@ -116,8 +118,8 @@ struct Warning {
     word: u32,
     function: Option<String>,
     line: Option<String>,
-    /// The first version of the machine that has it.
-    since: Option<u16>,
+    /// The first version of the machine that has it, and what it is there.
+    since: Option<(u16, String)>,
 }
 
 impl Check {
@@ -223,7 +225,8 @@ impl Check {
                 "word": warning.word,
                 "function": warning.function,
                 "line": warning.line,
-                "machine_version": warning.since,
+                "instruction": warning.since.as_ref().map(|(_, text)| text),
+                "machine_version": warning.since.as_ref().map(|(version, _)| version),
             })
         });
         let program = self.report.program.as_deref();
@@ -312,61 +315,62 @@ fn segment_of(error: &ImageError) -> Option<usize> {
     }
 }
 
-/// The first places in text that are no instructions and not meant to be none, and how many there are.
+/// The first places in text that are no instructions and not meant to be none, and how many there are. It is read
+/// instruction after instruction, and anew from each function: data between functions cannot shift what follows.
 fn warnings(program: &Program, debug: &Debug<'_>) -> (Vec<Warning>, usize) {
-    let functions: Vec<_> = debug.functions().collect();
-    let newer = |word: u32| {
-        (program.machine().version + 1..=NEWEST)
-            .find(|version| machine(*version).is_some_and(|machine| machine.decode(word).is_some()))
-    };
-    let text = program.text();
-    let whole = |pc: u32, half: u32| {
-        let at = (pc - text.0) as usize;
-        let bytes = text.1.get(at..at + 4).and_then(|bytes| bytes.first_chunk());
-        bytes
-            .map(|bytes| u32::from_le_bytes(*bytes))
-            .filter(|_| half & 3 == 3)
-            .unwrap_or(half)
-    };
+    let heads: BTreeSet<u32> = debug.functions().map(|function| function.address & !1).collect();
+    let (start, text) = program.text();
     let (mut found, mut count) = (Vec::new(), 0);
-    let mut skip_until = 0;
-    for line in disassemble(program, &functions)
-        .iter()
-        .flat_map(|block| &block.lines)
-    {
-        if line.is_instruction || line.pc < skip_until {
-            continue;
-        }
-        let word = whole(line.pc, line.word);
-        // The second half of a long encoding is no place of its own.
-        skip_until = line.pc + if word & 3 == 3 { 4 } else { 2 };
-        if UNIMPLEMENTED.contains(&word) {
+    let mut pc = start.next_multiple_of(2);
+    while let Some((word, length)) = text.get((pc - start) as usize..).and_then(encoding) {
+        let at = pc;
+        pc = heads
+            .range(at + 1..at + length)
+            .next()
+            .copied()
+            .unwrap_or(at + length);
+        if UNIMPLEMENTED.contains(&word) || program.machine().decode(word).is_some() {
             continue;
         }
         count += 1;
-        if found.len() == MOST_WARNINGS {
-            continue;
+        if found.len() < MOST_WARNINGS {
+            found.push(Warning::at(at, word, program.machine(), debug));
         }
-        let since = newer(word);
-        let frame = debug.frames_at(u64::from(line.pc)).into_iter().next();
-        let (function, line_of) = frame.map_or((None, None), |frame| {
+    }
+    (found, count)
+}
+
+/// The encoding that bytes begin with, and its length, which are 2 or 4 bytes; cut where the bytes end.
+fn encoding(bytes: &[u8]) -> Option<(u32, u32)> {
+    let low = u16::from_le_bytes(*bytes.first_chunk()?);
+    match bytes.first_chunk().copied().map(u32::from_le_bytes) {
+        Some(word) if !is_compressed(low) => Some((word, 4)),
+        _ => Some((u32::from(low), 2)),
+    }
+}
+
+impl Warning {
+    fn at(pc: u32, word: u32, of: &Machine, debug: &Debug<'_>) -> Self {
+        let there = |version: u16| {
+            let instruction = machine(version)?.decode(word)?;
+            Some((version, instruction.at(u64::from(pc)).to_string()))
+        };
+        let frame = debug.frames_at(u64::from(pc)).into_iter().next();
+        let (function, line) = frame.map_or((None, None), |frame| {
             let line = frame
                 .location
                 .map(|location| format!("{}:{}", location.file, location.line));
             (frame.function, line)
         });
-        found.push(Warning {
-            pc: line.pc,
+        Self {
+            pc,
             word,
             function,
-            line: line_of,
-            since,
-        });
+            line,
+            since: (of.version + 1..=NEWEST).find_map(there),
+        }
     }
-    (found, count)
-}
 
-impl Warning {
     fn as_text(&self) -> String {
         let function = self
             .function
@@ -378,16 +382,16 @@ impl Warning {
             .as_ref()
             .map(|line| format!(" at {line}"))
             .unwrap_or_default();
-        let mend = match self.since {
-            Some(version) => {
-                format!("machine version {version} has it; build without it, or for such a chain")
+        let mend = match &self.since {
+            Some((version, text)) => {
+                format!("{text}, which machine version {version} has; build without it, or for such a chain")
             }
             None => {
                 "build for rv64imac with Zba, Zbb, Zbc, Zbs and Zicond at most, and keep data out of text"
                     .to_owned()
             }
         };
-        format!("{:#x}{function}{line}: {:#010x}; {mend}", self.pc, self.word)
+        format!("{:#x}{function}{line}: {:#010x}: {mend}", self.pc, self.word)
     }
 }
 

@@ -187,13 +187,17 @@ fn any_difference_between_the_tiers_is_found() {
         for (name, change) in [
             (
                 "outcome",
-                &(|run: &mut UnsignedOutput| run.outcome = Outcome::Trapped) as &dyn Fn(&mut _),
+                &(|run: &mut UnsignedOutput| run.outcome = Outcome::Trapped) as &dyn Fn(&mut UnsignedOutput),
             ),
-            ("gas", &|run| run.gas_used += 1),
-            ("output", &|run| run.output.push(0)),
-            ("created", &|run| run.created = None),
-            ("changes", &|run| drop(run.changes.pop_first())),
-            ("the accounts", &|run| drop(run.accounts.pop_first())),
+            ("gas", &|run: &mut UnsignedOutput| run.gas_used += 1),
+            ("output", &|run: &mut UnsignedOutput| run.output.push(0)),
+            ("created", &|run: &mut UnsignedOutput| run.created = None),
+            ("changes", &|run: &mut UnsignedOutput| {
+                drop(run.changes.pop_first())
+            }),
+            ("the accounts", &|run: &mut UnsignedOutput| {
+                drop(run.accounts.pop_first())
+            }),
         ] {
             let found = differs(change).expect(name);
             assert!(found.starts_with(name), "{name}: {found}");
