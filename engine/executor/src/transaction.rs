@@ -68,7 +68,7 @@ pub(crate) struct End {
     /// Beyond the intrinsic gas.
     pub(crate) gas_used: Gas,
     pub(crate) output: Vec<u8>,
-    pub(crate) created: Option<Address>,
+    created: Option<Address>,
     pub(crate) image_error: Option<ImageError>,
 }
 
@@ -91,13 +91,9 @@ pub(crate) fn execute_transaction(
             reason,
         }
     })?;
-    let end = run_payload(
-        &mut execution,
-        &sender,
-        transaction.nonce,
-        &transaction.payload,
-        transaction.gas_limit - intrinsic,
-    )?;
+    let gas = transaction.gas_limit - intrinsic;
+    let (nonce, payload) = (transaction.nonce, &transaction.payload);
+    let end = run_payload(&mut execution, &sender, nonce, payload, gas)?;
     let gas = (intrinsic + end.gas_used, transaction.gas_limit);
     settle(execution, index, hash, &sender, transaction, gas, end)
 }
@@ -179,7 +175,7 @@ pub fn most_cost(transaction: &Transaction) -> Option<Amount> {
     fee.checked_add(transaction.payload.value())
 }
 
-/// Does what a transaction is for. Its value has been taken from the sender already.
+/// Does what a transaction is for, with the gas that is left when its intrinsic gas is paid.
 pub(crate) fn run_payload(
     execution: &mut Execution<'_>,
     sender: &Address,

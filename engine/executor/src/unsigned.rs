@@ -69,11 +69,17 @@ impl Executor {
                 },
             });
         }
+        let created = match payload {
+            Payload::Deploy { .. } => Some(Address::of_deploy(sender, nonce)),
+            Payload::Transfer { .. } | Payload::Call { .. } => None,
+        };
         execution.journal.pay_in_advance(sender, value)?;
         let end = run_payload(&mut execution, sender, nonce, payload, gas.min(MAX_GAS))?;
-        if end.outcome != Outcome::Success {
+        let is_success = end.outcome == Outcome::Success;
+        if !is_success {
             execution.journal.credit(sender, value)?;
         }
+        let created = created.filter(|_| is_success);
         let diagnostics = Diagnostics {
             traps: execution.traps,
             image_error: end.image_error,
@@ -86,7 +92,7 @@ impl Executor {
             outcome: end.outcome,
             output: end.output,
             gas_used: end.gas_used,
-            created: end.created,
+            created,
             logs: journal.logs,
             changes: overlay.into_changes(),
             accounts,

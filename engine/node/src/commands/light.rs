@@ -4,7 +4,7 @@ use millrace_light_client::Verified;
 use millrace_types::{Address, Hash};
 use serde_json::{Value, json};
 
-use super::contract::send::Input;
+use super::contract::Input;
 use super::tx::{NodeArgs, show_output};
 use crate::client::Client;
 use crate::commands::{print_json, run_async};

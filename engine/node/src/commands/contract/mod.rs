@@ -9,10 +9,11 @@ mod interface;
 pub mod names;
 mod new;
 mod sections;
-pub mod send;
+mod send;
 mod test;
 pub mod values;
 
+pub use self::send::Input;
 use crate::commands::run_async;
 use crate::failure::Failure;
 
