@@ -18,6 +18,7 @@ use millrace_types::{Address, Amount, Gas};
 
 use crate::error::ExecutionError;
 use crate::execution::{Execution, FrameTrap};
+use crate::gas::GasSchedule;
 use crate::journal::Checkpoint;
 use crate::program_cache::Code;
 
@@ -190,27 +191,32 @@ fn enter(execution: &mut Execution<'_>, request: FrameRequest) -> Result<(End, V
     Ok((outcome.end, output, entry + outcome.gas_used))
 }
 
-/// What a frame pays before its first instruction: its pages, and its text when the program is new to the
-/// transaction; an initialiser also for the validation of its text.
+/// What a frame pays before its first instruction.
 fn entry_price(execution: &Execution<'_>, request: &FrameRequest) -> Gas {
-    let schedule = execution.rules.schedule;
-    let program = &request.code.program;
+    let is_first = !execution.journal.has_run(&request.code.hash);
+    price_of_entry(execution.rules.schedule, &request.code, request.kind, is_first)
+}
+
+/// What a frame of `code` pays before its first instruction: its pages, and its text when the program is new to the
+/// transaction; an initialiser also for the validation of its text.
+pub(crate) fn price_of_entry(schedule: &GasSchedule, code: &Code, kind: CallKind, is_first: bool) -> Gas {
+    let program = &code.program;
     let weights = &program.machine().weights;
     let text = u64::from(program.text_len());
     let mut price = u64::from(program.entry_pages()) * u64::from(weights.entry_page);
-    price += u64::from(request.code.read_only_pages) * schedule.entry_read_only_page;
-    if !execution.journal.has_run(&request.code.hash) {
+    price += u64::from(code.read_only_pages) * schedule.entry_read_only_page;
+    if is_first {
         price += text * u64::from(weights.first_call_text_byte);
-        price += schedule.first_run.of(request.code.len);
+        price += schedule.first_run.of(code.len);
     }
-    if request.kind == CallKind::Initialise {
+    if kind == CallKind::Initialise {
         price += text * u64::from(weights.deploy_text_byte);
     }
     price
 }
 
 /// Pages that a frame holds from its start: stack, image, and its copy of the input.
-fn live_pages(code: &Code, input: &[u8]) -> u32 {
+pub(crate) fn live_pages(code: &Code, input: &[u8]) -> u32 {
     let input = u32::try_from(input.len().div_ceil(PAGE_BYTES as usize)).unwrap_or(u32::MAX);
     (code.program.entry_pages() + code.read_only_pages).saturating_add(input)
 }

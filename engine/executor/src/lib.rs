@@ -11,7 +11,7 @@
 //!
 //! Reading order: [`executor`] (what can be asked), [`transaction`] (fees and outcomes), `frame` (one run
 //! of a contract), [`host`] (what an `ecall` means), `journal` (effects and how they are undone),
-//! [`gas`] (prices), [`parallel`] (a block on many workers), [`warming`] (programs loaded ahead of a block).
+//! [`gas`] (prices), [`examine`] (code before it is sent), [`unsigned`] (runs without a signature or fees), [`parallel`] (a block on many workers), [`warming`] (programs loaded ahead of a block).
 //!
 //! Invariants:
 //! - An execution is a function of the block and of the state before it. Nothing here reads a clock, chance, a hash
@@ -28,6 +28,7 @@
 pub mod context;
 mod create;
 pub mod error;
+pub mod examine;
 mod execution;
 pub mod executor;
 mod frame;
@@ -42,10 +43,12 @@ pub mod reader;
 pub mod spec_check;
 pub mod stack;
 pub mod transaction;
+pub mod unsigned;
 pub mod warming;
 
 pub use context::BlockContext;
 pub use error::{ExecutionError, NotAdmissible, ReadError};
+pub use examine::{CodeFault, CodeReport, EntryGas};
 pub use execution::{FrameTrap, MAX_KEPT_TRAPS};
 pub use executor::{BlockOutput, Executor};
 pub use gas::{GasSchedule, charged_gas, intrinsic_gas, schedule};
@@ -57,4 +60,5 @@ pub use reader::{Changes, StateReader};
 pub use spec_check::{MAX_CALL_DEPTH, SpecError, check_spec};
 pub use stack::{on_large_stack, required_stack_bytes};
 pub use transaction::{Diagnostics, TransactionOutput, most_cost};
+pub use unsigned::UnsignedOutput;
 pub use warming::{Warmed, Warming};

@@ -5,6 +5,7 @@
 //! program headers, which is bounded before the first one is read.
 
 use super::error::ImageError;
+use super::report::Report;
 
 const HEADER_LEN: usize = 64;
 const PROGRAM_HEADER_LEN: usize = 56;
@@ -35,11 +36,15 @@ pub(super) struct Load<'a> {
 }
 
 /// Reads the entry address and the loadable segments of `elf`, at most `max_headers` program headers.
-pub(super) fn parse(elf: &[u8], max_headers: u32) -> Result<(u64, Vec<Load<'_>>), ImageError> {
+pub(super) fn parse<'a>(
+    elf: &'a [u8],
+    max_headers: u32,
+    report: &mut Report,
+) -> Result<(u64, Vec<Load<'a>>), ImageError> {
     let Some(header) = elf.first_chunk::<HEADER_LEN>() else {
         return Err(ImageError::TooShort { len: elf.len() });
     };
-    check_header(header)?;
+    check_header(header, report)?;
     let count = u16_at(header, 56);
     if count == 0 || u32::from(count) > max_headers {
         return Err(ImageError::HeaderCount {
@@ -58,8 +63,9 @@ pub(super) fn parse(elf: &[u8], max_headers: u32) -> Result<(u64, Vec<Load<'_>>)
     let mut loads = Vec::with_capacity(usize::from(count));
     let mut file_bytes = 0;
     for (index, bytes) in table.chunks_exact(PROGRAM_HEADER_LEN).enumerate() {
-        if is_load(index, u32_at(bytes, 0))? {
-            let load = load(elf, index, bytes)?;
+        if is_load(index, u32_at(bytes, 0), report)?
+            && let Some(load) = load(elf, index, bytes, report)?
+        {
             // Without this, sixteen segments could each copy the whole file.
             file_bytes += load.data.len() as u64;
             if file_bytes > elf.len() as u64 {
@@ -75,7 +81,7 @@ pub(super) fn parse(elf: &[u8], max_headers: u32) -> Result<(u64, Vec<Load<'_>>)
     Ok((u64_at(header, 24), loads))
 }
 
-fn check_header(header: &[u8; HEADER_LEN]) -> Result<(), ImageError> {
+fn check_header(header: &[u8; HEADER_LEN], report: &mut Report) -> Result<(), ImageError> {
     let magic = [header[0], header[1], header[2], header[3]];
     if magic != *b"\x7fELF" {
         return Err(ImageError::NotElf { found: magic });
@@ -112,19 +118,24 @@ fn check_header(header: &[u8; HEADER_LEN]) -> Result<(), ImageError> {
     ];
     for (field, offset, found, value, required, mend) in rules {
         if found != value {
-            return Err(ImageError::Header {
+            let error = ImageError::Header {
                 field,
                 offset,
                 found,
                 required,
                 mend,
-            });
+            };
+            // By these, every field behind them lies elsewhere or means something else.
+            if ["EI_CLASS", "EI_DATA", "e_phentsize"].contains(&field) {
+                return Err(error);
+            }
+            report.broken(error)?;
         }
     }
-    check_flags(u32_at(header, 48))
+    check_flags(u32_at(header, 48), report)
 }
 
-fn check_flags(flags: u32) -> Result<(), ImageError> {
+fn check_flags(flags: u32, report: &mut Report) -> Result<(), ImageError> {
     let refused = [
         (
             EF_RISCV_RVE,
@@ -135,18 +146,18 @@ fn check_flags(flags: u32) -> Result<(), ImageError> {
     ];
     for (bit, name, mend) in refused {
         if flags & bit != 0 {
-            return Err(ImageError::Flags {
+            report.broken(ImageError::Flags {
                 flags,
                 bit,
                 name,
                 mend,
-            });
+            })?;
         }
     }
     Ok(())
 }
 
-fn is_load(segment: usize, kind: u32) -> Result<bool, ImageError> {
+fn is_load(segment: usize, kind: u32, report: &mut Report) -> Result<bool, ImageError> {
     let dynamic = "link statically (`-static -no-pie`), without shared libraries";
     let (name, mend) = match kind {
         PT_LOAD => return Ok(true),
@@ -158,34 +169,44 @@ fn is_load(segment: usize, kind: u32) -> Result<bool, ImageError> {
         ),
         _ => return Ok(false),
     };
-    Err(ImageError::Kind { segment, name, mend })
+    report.broken(ImageError::Kind { segment, name, mend })?;
+    Ok(false)
 }
 
-fn load<'a>(elf: &'a [u8], index: usize, header: &[u8]) -> Result<Load<'a>, ImageError> {
+/// A loadable segment; none where its bytes are not in the file and the report goes on.
+fn load<'a>(
+    elf: &'a [u8],
+    index: usize,
+    header: &[u8],
+    report: &mut Report,
+) -> Result<Option<Load<'a>>, ImageError> {
     let (offset, address) = (u64_at(header, 8), u64_at(header, 16));
     let (filesz, memsz, align) = (u64_at(header, 32), u64_at(header, 40), u64_at(header, 48));
-    let data = slice(elf, offset, filesz).ok_or(ImageError::OutsideFile {
-        segment: index,
-        offset,
-        filesz,
-        len: elf.len(),
-    })?;
+    let Some(data) = slice(elf, offset, filesz) else {
+        report.lost_segment(ImageError::OutsideFile {
+            segment: index,
+            offset,
+            filesz,
+            len: elf.len(),
+        })?;
+        return Ok(None);
+    };
     let congruent = align <= 1 || (align.is_power_of_two() && (address ^ offset) & (align - 1) == 0);
     if !congruent {
-        return Err(ImageError::Alignment {
+        report.broken(ImageError::Alignment {
             segment: index,
             address,
             offset,
             align,
-        });
+        })?;
     }
-    Ok(Load {
+    Ok(Some(Load {
         index,
         flags: u32_at(header, 4),
         address,
         memory_len: memsz,
         data,
-    })
+    }))
 }
 
 fn slice(bytes: &[u8], offset: u64, len: u64) -> Option<&[u8]> {

@@ -5,6 +5,8 @@
 //! bytes. [`struct@Debug`] is for people: it reads sections, symbols and DWARF through libraries, from bytes that nobody
 //! vouches for, and can at worst find nothing. Nothing that [`struct@Debug`] sees changes validity, gas or results.
 //!
+//! [`Program::broken_rules`] is the same consensus reader, which goes on after the first broken rule (`report.rs`).
+//!
 //! Invariants of a [`Program`]: segments ascend, lie on pages of their own, inside the range that leaves room for
 //! guards, the largest heap and the stack; one of them is text; the entry is an even address of text.
 //!
@@ -16,6 +18,7 @@ mod debug;
 mod error;
 mod header;
 mod program;
+mod report;
 
 pub use debug::{Debug, Frame, Function, Location, Symbol};
 pub use error::ImageError;

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use super::debug::Debug as Names;
 use super::error::ImageError;
 use super::header::{self, Load};
+use super::report::Report;
 use crate::compiler::{self, CompileError, CompileOptions, Survey};
 use crate::interpreter::{self, Code};
 use crate::machine::{Machine, PAGE_BYTES};
@@ -88,8 +89,7 @@ impl Program {
     /// # Errors
     /// The first rule that the file breaks.
     pub fn load(elf: &[u8], machine: &'static Machine) -> Result<Self, ImageError> {
-        let (entry, loads) = header::parse(elf, machine.limits.max_program_headers)?;
-        let mut program = Self::validate(&loads, entry, machine)?;
+        let mut program = Self::read(elf, machine, &mut Report::first())?;
         let hints = Names::new(elf, machine)
             .function_addresses()
             .filter(|pc| pc.is_multiple_of(2))
@@ -98,6 +98,21 @@ impl Program {
         let (start, text) = program.text();
         program.guest = Guest::of(elf, start, text, machine);
         Ok(program)
+    }
+
+    /// Every rule of `machine` that an ELF file breaks, for people: none exactly where [`Self::load`] gives a program, and
+    /// the first is otherwise the error that it gives. What cannot be read because of a broken rule is not judged.
+    /// At most a few for each program header; cost is linear in `elf.len()`.
+    #[must_use]
+    pub fn broken_rules(elf: &[u8], machine: &'static Machine) -> Vec<ImageError> {
+        let mut report = Report::all();
+        let last = Self::read(elf, machine, &mut report).err();
+        report.with(last)
+    }
+
+    fn read(elf: &[u8], machine: &'static Machine, report: &mut Report) -> Result<Self, ImageError> {
+        let (entry, loads) = header::parse(elf, machine.limits.max_program_headers, report)?;
+        Self::validate(&loads, entry, machine, report)
     }
 
     /// The same validation for segments that do not come from a file; program headers are their indices.
@@ -124,7 +139,7 @@ impl Program {
                 data: &segment.data,
             })
             .collect();
-        let mut program = Self::validate(&loads, u64::from(entry), machine)?;
+        let mut program = Self::validate(&loads, u64::from(entry), machine, &mut Report::first())?;
         let (start, text) = program.text();
         program.guest = Guest::of(&[], start, text, machine);
         Ok(program)
@@ -167,12 +182,17 @@ impl Program {
         self.kept.as_ref()
     }
 
-    fn validate(loads: &[Load<'_>], entry: u64, machine: &'static Machine) -> Result<Self, ImageError> {
+    fn validate(
+        loads: &[Load<'_>],
+        entry: u64,
+        machine: &'static Machine,
+        report: &mut Report,
+    ) -> Result<Self, ImageError> {
         let mut builder = Builder::new(machine);
         for load in loads {
-            builder.add(load)?;
+            builder.add(load, report)?;
         }
-        builder.finish(entry)
+        builder.finish(entry, report)
     }
 
     /// All segments, ascending by address, each on pages of its own.
@@ -335,6 +355,8 @@ struct Builder {
     text: Option<(usize, usize, u32, u32)>,
     memory: u64,
     writable: u64,
+    /// Whether a segment was one too many.
+    is_full: bool,
 }
 
 impl Builder {
@@ -346,10 +368,11 @@ impl Builder {
             text: None,
             memory: 0,
             writable: 0,
+            is_full: false,
         }
     }
 
-    fn add(&mut self, load: &Load<'_>) -> Result<(), ImageError> {
+    fn add(&mut self, load: &Load<'_>, report: &mut Report) -> Result<(), ImageError> {
         let Load {
             index,
             flags,
@@ -359,34 +382,47 @@ impl Builder {
         } = *load;
         let filesz = data.len() as u64;
         if filesz > memory_len {
-            return Err(ImageError::FileExceedsMemory {
+            return report.lost_segment(ImageError::FileExceedsMemory {
                 segment: index,
                 filesz,
                 memsz: memory_len,
             });
         }
-        let permissions = permissions(index, flags)?;
+        let permissions = match permissions(index, flags) {
+            Ok(permissions) => permissions,
+            Err(error) => return report.lost_segment(error),
+        };
         if memory_len == 0 {
             return Ok(());
         }
         let limit = self.machine.limits.max_segments;
         if self.segments.len() >= limit as usize {
-            return Err(ImageError::SegmentCount {
-                segment: index,
-                limit,
-            });
+            // One says it for all that follow.
+            return match std::mem::replace(&mut self.is_full, true) {
+                true => Ok(()),
+                false => report.lost_segment(ImageError::SegmentCount {
+                    segment: index,
+                    limit,
+                }),
+            };
         }
-        let (start, end) = self.place(index, address, memory_len)?;
-        self.memory += end - start;
+        let (start, end) = match self.place(index, address, memory_len) {
+            Ok(place) => place,
+            Err(error) => return report.lost_segment(error),
+        };
         let limit = u64::from(self.machine.limits.max_image_bytes);
         if self.memory > limit {
-            return Err(ImageError::TooLarge {
+            return Ok(());
+        }
+        self.memory += end - start;
+        if self.memory > limit {
+            return report.lost_segment(ImageError::TooLarge {
                 needed: self.memory,
                 limit,
             });
         }
         match permissions {
-            Permissions::ReadExecute => self.set_text(index, address, filesz)?,
+            Permissions::ReadExecute => self.set_text(index, address, filesz, report)?,
             Permissions::ReadWrite => self.writable += end - start,
             Permissions::Read => {}
         }
@@ -444,24 +480,35 @@ impl Builder {
         Ok((start, end))
     }
 
-    fn set_text(&mut self, segment: usize, address: u64, len: u64) -> Result<(), ImageError> {
+    fn set_text(
+        &mut self,
+        segment: usize,
+        address: u64,
+        len: u64,
+        report: &mut Report,
+    ) -> Result<(), ImageError> {
         if let Some((_, first, ..)) = self.text {
-            return Err(ImageError::SecondText { first, segment });
+            return report.broken(ImageError::SecondText { first, segment });
         }
         let limit = u64::from(self.machine.limits.max_text_bytes);
         if len > limit {
-            return Err(ImageError::TextTooLarge { segment, len, limit });
+            report.broken(ImageError::TextTooLarge { segment, len, limit })?;
         }
         self.text = Some((self.segments.len(), segment, narrow(address), narrow(len)));
         Ok(())
     }
 
-    fn finish(self, entry: u64) -> Result<Program, ImageError> {
+    fn finish(self, entry: u64, report: &mut Report) -> Result<Program, ImageError> {
+        if report.has_lost() {
+            // The text, or the one that the entry is in, may be among what was left out.
+            report.settle()?;
+        }
         let (index, _, address, len) = self.text.ok_or(ImageError::NoText)?;
         let (start, end) = (u64::from(address), u64::from(address) + u64::from(len));
         if !entry.is_multiple_of(2) || !(start..end).contains(&entry) {
             return Err(ImageError::Entry { entry, start, end });
         }
+        report.settle()?;
         let (_, _, image_end) = self.last.expect("text is a segment");
         let stack_bytes = u64::from(self.machine.layout.stack_bytes);
         let pages = |bytes: u64| narrow(bytes.div_ceil(u64::from(PAGE_BYTES)));

@@ -61,6 +61,44 @@ fn usage_cases() -> Vec<Case> {
             "status 2: error: unrecognized subcommand 'grow'\n\nUsage: millrace [OPTIONS] <COMMAND>\n\nFor more information, try '--help'.",
         ),
         command(
+            "command: a contract's name that is a path",
+            &["contract", "new", "../up"],
+            "contract new: \"../up\" is no name: letters, digits, `-` and `_`, a letter first",
+        ),
+        command(
+            "command: a contract's name that Rust has",
+            &["contract", "new", "std"],
+            "contract new: \"std\" is taken; choose another name",
+        ),
+        command(
+            "command: an SDK that is none",
+            &["contract", "new", "mine", "--sdk", "."],
+            "contract new: --sdk .: holds no package millrace-contract: give the folder contracts/sdk",
+        ),
+        command(
+            "command: checks a file that is not there",
+            &["contract", "check", "none.elf"],
+            "cannot read none.elf: No such file or directory (os error 2)",
+        ),
+        command(
+            "command: calls by name without an interface",
+            &["contract", "read", ZERO, "balance_of", ZERO],
+            "status 2: error: the following required arguments were not provided:\n  --interface <FILE>\n\nUsage: millrace contract read --interface <FILE> <CONTRACT> <FUNCTION> <ARGUMENTS>...\n\nFor more information, try '--help'.",
+        ),
+        command(
+            "command: an interface that is text",
+            &[
+                "contract",
+                "read",
+                ZERO,
+                "balance_of",
+                ZERO,
+                "--interface",
+                "text.txt",
+            ],
+            "interface text.txt: not the JSON of a contract's interface: expected ident at line 1 column 2; `millrace contract build` writes one",
+        ),
+        command(
             "command: K = 0",
             &["dev", "--max-receipt-lag", "0"],
             "status 2: error: invalid value '0' for '--max-receipt-lag <MAX_RECEIPT_LAG>': 0 is not in 1..=1000\n\nFor more information, try '--help'.",

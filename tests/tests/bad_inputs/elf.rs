@@ -1,9 +1,16 @@
-//! ELF files that are no programs.
+//! ELF files that are no programs. Whatever refuses one, `millrace contract check` says the same of it first.
 
+use std::sync::{Arc, LazyLock};
+
+use millrace_executor::{CodeFault, Executor};
 use millrace_jit::machine::machine;
 use millrace_jit::{ImageError, Program};
 use millrace_tests::elf::HeaderField::{Address, Align, FileLen, Flags, Kind, MemoryLen, Offset};
 use millrace_tests::elf::{HeaderField, R, RW, RX, Segment, file, header_field};
+use millrace_types::ChainSpec;
+use millrace_types::chain_spec::ConsensusSpec;
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 
 use super::{Case, case, check};
 
@@ -12,7 +19,35 @@ const TEXT: u64 = 0x1_0000;
 const EXIT: [u8; 8] = [0x93, 0x08, 0xd0, 0x05, 0x73, 0x00, 0x00, 0x00];
 
 fn load(bytes: &[u8]) -> Result<Program, ImageError> {
-    Program::load(bytes, machine(1).expect("version 1 is part of every build"))
+    let loaded = Program::load(bytes, machine(1).expect("version 1 is part of every build"));
+    assert_eq!(
+        examined(bytes).first(),
+        loaded.as_ref().err(),
+        "what check says first"
+    );
+    loaded
+}
+
+/// Everything that the executor of a chain finds wrong with a file as a program.
+fn examined(bytes: &[u8]) -> Vec<ImageError> {
+    static EXECUTOR: LazyLock<Executor> = LazyLock::new(|| {
+        let consensus = ConsensusSpec {
+            id: "none/1".into(),
+            parameters: Vec::new(),
+        };
+        let spec = ChainSpec::development(1, 0, Vec::new(), consensus);
+        Executor::new(Arc::new(spec)).expect("the development chain")
+    });
+    let report = EXECUTOR.examine_code(0, bytes);
+    assert_eq!(report.program.is_some(), report.deploy.is_some());
+    let faults = report.faults.into_iter().filter_map(|fault| match fault {
+        CodeFault::Image(error) => Some(error),
+        // The corpus has programs that are valid and too large for a transaction.
+        _ => None,
+    });
+    let faults: Vec<_> = faults.collect();
+    assert_eq!(report.program.is_some(), faults.is_empty());
+    faults
 }
 
 /// Text, constants, data with bss.
@@ -466,6 +501,62 @@ pub fn cases() -> Vec<Case> {
         .chain(segment_cases())
         .chain(layout_cases())
         .collect()
+}
+
+#[test]
+fn every_broken_rule_is_said_once_and_in_order() {
+    let mut bytes = valid();
+    bytes[16] = 3;
+    bytes[48] = 0x19;
+    for (segment, field, value) in [(0, Flags, 7_u64), (1, Kind, 3), (2, Address, 0x1000)] {
+        let (at, len) = (
+            header_field(segment, field),
+            if (field as usize) < 8 { 4 } else { 8 },
+        );
+        bytes[at..at + len].copy_from_slice(&value.to_le_bytes()[..len]);
+    }
+    let said: Vec<_> = examined(&bytes).iter().map(ToString::to_string).collect();
+    let begins = [
+        "e_type",
+        "e_flags",
+        "e_flags",
+        "program header 1 is PT_INTERP",
+        "segment 0: p_flags",
+        "segment 2: pages",
+    ];
+    assert_eq!(said.len(), begins.len(), "{said:#?}");
+    for (said, begin) in said.iter().zip(begins) {
+        assert!(said.starts_with(begin), "{said}");
+    }
+}
+
+#[test]
+fn check_and_the_chain_agree_on_damaged_contracts() {
+    const ARTIFACTS: [&[u8]; 4] = [
+        include_bytes!("../../../contracts/artifacts/counter.elf"),
+        include_bytes!("../../../contracts/artifacts/exchange.elf"),
+        include_bytes!("../../../contracts/artifacts/hash.elf"),
+        include_bytes!("../../../contracts/artifacts/token.elf"),
+    ];
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let (mut refused, mut several) = (0, 0);
+    for artifact in ARTIFACTS {
+        load(artifact).expect("the examples are valid");
+        for _ in 0..2_000 {
+            let mut bytes = artifact.to_vec();
+            for _ in 0..random.random_range(1..6) {
+                // The headers, where the rules are.
+                let at = random.random_range(0..64 + 6 * 56);
+                bytes[at] = random.random();
+            }
+            refused += usize::from(load(&bytes).is_err());
+            several += usize::from(examined(&bytes).len() > 1);
+        }
+    }
+    assert!(
+        refused > 1_000 && several > 100,
+        "{refused} were refused, {several} for several reasons"
+    );
 }
 
 #[test]

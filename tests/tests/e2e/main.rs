@@ -10,6 +10,7 @@ mod http;
 mod rpc;
 mod wallet;
 
+mod author;
 mod contract;
 mod determinism;
 mod kill;

@@ -32,6 +32,13 @@ impl Wallet {
         self.address.to_string()
     }
 
+    /// Its key as the command line takes it.
+    pub fn secret_text(&self) -> String {
+        let seed = self.key.to_seed();
+        let digits: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("0x{digits}")
+    }
+
     /// Signs a transaction at the lowest price.
     pub fn sign(&self, nonce: u64, gas_limit: Gas, payload: Payload) -> SignedTransaction {
         let unsigned = Transaction {

@@ -24,8 +24,12 @@
 //! Frames nest, revert and move value as on the chain, and hashes and signatures are real. Gas is not metered:
 //! a frame's gas is what it was given. A panic reverts with its message, without the place that the chain adds.
 //! Each test thread has its own world; `Mock::new` starts it afresh.
+//!
+//! Under `millrace contract test` the same tests run on the executor of a chain, as interpreted and as native code, where
+//! gas is metered and a trap is one (`remote.rs`).
 
 pub(crate) mod calls;
+mod remote;
 mod world;
 
 use std::marker::PhantomData;
@@ -69,6 +73,7 @@ impl Mock {
     #[must_use]
     pub fn new() -> Self {
         with_world(|world| *world = World::default());
+        remote::connect();
         Self {
             this_thread: PhantomData,
         }
@@ -85,6 +90,9 @@ impl Mock {
         value: u128,
         input: &[u8],
     ) -> Result<Address, Failed> {
+        if let Some(ended) = remote::with(|remote| remote.deploy(sender, program, value, input)) {
+            return ended;
+        }
         let address = with_world(|world| world.next_address(&sender));
         world::begin_transaction(sender);
         finish(world::run(
@@ -111,6 +119,9 @@ impl Mock {
         value: u128,
         input: &[u8],
     ) -> Result<Vec<u8>, Failed> {
+        if let Some(ended) = remote::with(|remote| remote.call(sender, contract, value, input)) {
+            return ended;
+        }
         world::begin_transaction(sender);
         finish(world::run(
             Receiver {
@@ -124,48 +135,62 @@ impl Mock {
         ))
     }
 
-    /// Makes `code` a valid program for the contracts that [`create`](crate::host::create) it.
+    /// Makes `code` a valid program for the contracts that [`create`](crate::host::create) it. On the executor it must be
+    /// that program's ELF file.
     pub fn register_code(&mut self, code: &[u8], program: Program) {
-        with_world(|world| world.programs.insert(code.to_vec(), program));
+        if remote::with(|remote| remote.register_code(code, program)).is_none() {
+            with_world(|world| world.programs.insert(code.to_vec(), program));
+        }
     }
 
     /// Gives `units` of the native token to `account`.
     pub fn fund(&mut self, account: Address, units: u128) {
-        with_world(|world| *world.state.balances.entry(account).or_default() += units);
+        if remote::with(|remote| remote.fund(account, units)).is_none() {
+            with_world(|world| *world.state.balances.entry(account).or_default() += units);
+        }
     }
 
     /// Units of the native token that `account` holds.
     #[must_use]
     pub fn balance(&self, account: &Address) -> u128 {
-        with_world(|world| world.state.balance(account))
+        remote::with(|remote| remote.balance(account))
+            .unwrap_or_else(|| with_world(|world| world.state.balance(account)))
     }
 
     /// Sets what the following transactions see of their block.
     pub fn set_block(&mut self, block: BlockContext) {
-        with_world(|world| world.block = block);
+        if remote::with(|remote| remote.set_block(block)).is_none() {
+            with_world(|world| world.block = block);
+        }
     }
 
     /// Allows frames to nest this deep; 64 unless set.
     pub fn set_call_depth(&mut self, depth: usize) {
-        with_world(|world| world.call_depth = depth);
+        if remote::with(|remote| remote.set_call_depth(depth)).is_none() {
+            with_world(|world| world.call_depth = depth);
+        }
     }
 
     /// What `contract` stored under `key`.
     #[must_use]
     pub fn storage(&self, contract: &Address, key: &[u8]) -> Option<Vec<u8>> {
-        with_world(|world| world.state.storage.get(&(*contract, key.to_vec())).cloned())
+        remote::with(|remote| remote.storage(contract, key)).unwrap_or_else(|| {
+            with_world(|world| world.state.storage.get(&(*contract, key.to_vec())).cloned())
+        })
     }
 
     /// How many keys all contracts store.
     #[must_use]
     pub fn storage_entries(&self) -> usize {
-        with_world(|world| world.state.storage.len())
+        remote::with(|remote| remote.storage_entries())
+            .unwrap_or_else(|| with_world(|world| world.state.storage.len()))
     }
 
     /// Takes the logs of all transactions since the last time.
     #[must_use]
     pub fn take_logs(&mut self) -> Vec<Log> {
-        with_world(|world| std::mem::take(&mut world.state.logs))
+        remote::with(|remote| remote.take_logs())
+            .unwrap_or_else(|| with_world(|world| std::mem::take(&mut world.state.logs)))
     }
 }
 

@@ -9,6 +9,7 @@ mod conservation;
 mod context;
 mod creation;
 mod documents;
+mod examine;
 mod fees;
 mod gas;
 mod hashes;

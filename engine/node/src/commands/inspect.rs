@@ -171,7 +171,7 @@ fn as_json(program: &Program, functions: &[Function], blocks: &[Block]) -> Value
     })
 }
 
-fn permissions(permissions: Permissions) -> &'static str {
+pub(super) fn permissions(permissions: Permissions) -> &'static str {
     match permissions {
         Permissions::Read => "R",
         Permissions::ReadWrite => "RW",

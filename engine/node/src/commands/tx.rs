@@ -7,6 +7,8 @@ use millrace_rpc::MillraceClient as _;
 use millrace_rpc::shapes::TransactionReceiptView;
 use millrace_types::{Address, Amount, Gas, GasPrice, Hash, Payload};
 
+use super::contract::names::Names;
+use super::contract::values::shown;
 use crate::client::{Client, Terms, WaitFor, read_key, sign};
 use crate::commands::{amount, print_json, run_async};
 use crate::failure::Failure;
@@ -100,7 +102,7 @@ impl TxCommand {
                     node,
                 } => {
                     let payload = Payload::Transfer { to, value };
-                    send_and_show(&send, &node, TRANSFER_GAS, payload).await
+                    send_and_show(&send, &node, TRANSFER_GAS, payload, &Names::default()).await
                 }
                 Self::Status { hash, node } => {
                     let client = Client::new(&node.rpc)?;
@@ -115,7 +117,7 @@ impl TxCommand {
                 Self::Receipt { hash, node } => {
                     let client = Client::new(&node.rpc)?;
                     match receipt(&client, hash).await? {
-                        Some(receipt) => show_receipt(&receipt, node.json),
+                        Some(receipt) => show_receipt(&receipt, &Names::default(), node.json),
                         None => Err(Failure::new(format!(
                             "transaction {hash} is not executed at {}; `millrace tx status {hash}` tells where it is",
                             node.rpc
@@ -127,12 +129,14 @@ impl TxCommand {
     }
 }
 
-/// Signs `payload`, sends it, waits as asked and shows the receipt. Ends with an error unless it succeeded.
+/// Signs `payload`, sends it, waits as asked and shows the receipt, with what `names` makes of it. Ends with an error
+/// unless it succeeded.
 pub async fn send_and_show(
     send: &SendArgs,
     node: &NodeArgs,
     default_gas: Gas,
     payload: Payload,
+    names: &Names,
 ) -> Result<(), Failure> {
     let client = Client::new(&node.rpc)?;
     let key = read_key(&send.key)?;
@@ -167,7 +171,7 @@ pub async fn send_and_show(
     let receipt = receipt(&client, hash).await?;
     let receipt =
         receipt.ok_or_else(|| Failure::new(format!("transaction {hash} lost its receipt; ask again")))?;
-    show_receipt(&receipt, node.json)
+    show_receipt(&receipt, names, node.json)
 }
 
 async fn receipt(client: &Client, hash: Hash) -> Result<Option<TransactionReceiptView>, Failure> {
@@ -178,9 +182,15 @@ async fn receipt(client: &Client, hash: Hash) -> Result<Option<TransactionReceip
         .map_err(|error| client.failed(error))?)
 }
 
-fn show_receipt(receipt: &TransactionReceiptView, as_json: bool) -> Result<(), Failure> {
+fn show_receipt(receipt: &TransactionReceiptView, names: &Names, as_json: bool) -> Result<(), Failure> {
+    let (is_success, output) = (receipt.outcome == "success", &receipt.output.0);
     if as_json {
-        print_json(&serde_json::to_value(receipt)?);
+        let mut value = serde_json::to_value(receipt)?;
+        let named = names.as_json(is_success, output, &receipt.logs);
+        if let (Some(named), Some(fields)) = (named, value.as_object_mut()) {
+            fields.insert("named".to_owned(), named);
+        }
+        print_json(&value);
     } else {
         println!("transaction  {}", receipt.transaction_hash);
         println!("outcome      {}", receipt.outcome);
@@ -195,10 +205,16 @@ fn show_receipt(receipt: &TransactionReceiptView, as_json: bool) -> Result<(), F
         if let Some(contract) = &receipt.created {
             println!("contract     {contract}");
         }
-        if !receipt.output.0.is_empty() {
-            println!("output       {}", show_output(&receipt.output.0));
+        match names.output(output).filter(|_| is_success) {
+            Some(value) => println!("output       {}", shown(&value)),
+            None if output.is_empty() => {}
+            None => println!("output       {}", show_output(output)),
         }
         for log in &receipt.logs {
+            if let Some(event) = names.event(log) {
+                println!("event        {} {event}", log.address);
+                continue;
+            }
             println!(
                 "log          {} topics {:?} data 0x{}",
                 log.address,
@@ -211,11 +227,15 @@ fn show_receipt(receipt: &TransactionReceiptView, as_json: bool) -> Result<(), F
             None => println!("settled by   no finalized block yet"),
         }
     }
-    if receipt.outcome == "success" {
+    if is_success {
         return Ok(());
     }
+    let why = names
+        .error(output)
+        .map(|name| format!(": {name}"))
+        .unwrap_or_default();
     Err(Failure::new(format!(
-        "the transaction ended as {}",
+        "the transaction ended as {}{why}",
         receipt.outcome
     )))
 }

@@ -1,0 +1,330 @@
+//! A contract author's first hour, as commands: new, test, edit, test, build, check, deploy, call, read.
+//!
+//! The project lies in a fixed folder and shares the contracts' target directory, so that little is compiled twice.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use millrace_tests::program;
+use serde_json::Value;
+
+use crate::chain::Chain;
+
+/// What `contract build` says where no toolchain is installed.
+const NO_TOOLCHAIN: &str = "no toolchain for riscv64imac-unknown-none-elf is installed";
+/// The first account of `millrace dev --seed 21`, and one that owns nothing.
+const STRANGER: &str = "0xb2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn millrace(arguments: &[&str]) -> Output {
+    Command::new(program::millrace())
+        .args(arguments)
+        .env("CARGO_TARGET_DIR", root().join("contracts/target"))
+        .env_remove("MILLRACE_LOG")
+        .env_remove("MILLRACE_RPC")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs a command that must succeed; answers what it printed.
+fn said(arguments: &[&str]) -> String {
+    let output = millrace(arguments);
+    let (printed, errors) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{arguments:?}: {errors}\n{printed}");
+    printed
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let printed = said(arguments);
+    serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {printed}"))
+}
+
+/// Runs a command that must fail; answers what it said about it.
+fn refused(arguments: &[&str]) -> String {
+    let output = millrace(arguments);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    text(&output.stderr) + &text(&output.stdout)
+}
+
+/// A function more, its test, and a test that holds in memory and not on a chain.
+fn edit(project: &Path) {
+    let replace = |name: &str, from: &str, to: &str| {
+        let path = project.join(name);
+        let source = fs::read_to_string(&path).unwrap();
+        assert!(source.contains(from), "{name} has {from:?}");
+        fs::write(path, source.replacen(from, to, 1)).unwrap();
+    };
+    replace(
+        "src/main.rs",
+        "    /// The count.\n",
+        "    #[call(0x11)]\n    fn owner() -> Address {\n        STORAGE.owner.get().unwrap_or_default()\n    }\n\n    \
+         #[call(0x12)]\n    fn gas() -> u64 {\n        host::gas_left()\n    }\n\n    /// The count.\n",
+    );
+    let tests = project.join("src/tests.rs");
+    let mut source = fs::read_to_string(&tests).unwrap();
+    source += "
+#[test]
+fn the_deployer_owns_it() {
+    let (mut mock, contract) = deployed(0);
+    assert_eq!(mock.call(STRANGER, contract, 0, &[0x11]), Ok(OWNER.0.to_vec()));
+}
+
+#[test]
+fn gas_is_not_metered() {
+    let (mut mock, contract) = deployed(0);
+    let left = mock.call(STRANGER, contract, 0, &[0x12]).expect(\"a number\");
+    assert_eq!(left, (1_u64 << 40).to_le_bytes(), \"true in memory alone\");
+}
+";
+    fs::write(tests, source).unwrap();
+}
+
+/// A project in a folder of its own, made anew.
+fn fresh(name: &str) -> PathBuf {
+    let project = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("first-hour")
+        .join(name);
+    if project.exists() {
+        fs::remove_dir_all(&project).unwrap();
+    }
+    project
+}
+
+#[test]
+fn an_authors_first_hour_goes_as_the_documents_say() {
+    let project = fresh("tally");
+    let at = project.to_str().unwrap();
+    said(&["contract", "new", "tally", "--dir", at]);
+    let again = refused(&["contract", "new", "tally", "--dir", at]);
+    assert!(again.contains("the folder holds something"), "{again}");
+
+    let tested = millrace(&["contract", "test", at, "--json"]);
+    let errors = text(&tested.stderr);
+    if errors.contains(NO_TOOLCHAIN) {
+        println!("skipped: {errors}");
+        return;
+    }
+    assert!(tested.status.success(), "{errors}");
+    let tested: Value = serde_json::from_str(&text(&tested.stdout)).unwrap();
+    assert_eq!(
+        (&tested["passed"], &tested["differences"]),
+        (&true.into(), &0.into())
+    );
+    assert_eq!(tested["worlds"], 3, "each test has its own: {tested}");
+    let gas = tested["gas"].as_array().unwrap();
+    assert!(
+        gas.iter()
+            .any(|of| of["function"] == "init" && of["successes"] == 3),
+        "{tested}"
+    );
+
+    edit(&project);
+    let failed = refused(&["contract", "test", at]);
+    assert!(
+        failed.contains("true in memory alone"),
+        "gas is real on the executor: {failed}"
+    );
+    let some = said(&["contract", "test", at, "--", "the_deployer_owns_it"]);
+    assert!(some.contains("1 passed") && some.contains("owner"), "{some}");
+
+    let built = json(&["contract", "build", at, "--json"]);
+    let elf = built["elf"].as_str().unwrap();
+    assert_eq!(built["check"]["accepted"], true, "{built}");
+    let bytes = fs::metadata(elf).unwrap().len();
+    assert!(bytes < 16 << 10 && built["check"]["bytes"] == bytes, "{built}");
+    let symbols = fs::metadata(built["symbols"].as_str().unwrap()).unwrap().len();
+    assert!(symbols > bytes, "{symbols} with symbols");
+    let checked = json(&["contract", "check", elf, "--json"]);
+    assert_eq!(checked["gas"], built["check"]["gas"]);
+
+    let chain = Chain::start(&["--seed", "21", "--block-interval-ms", "30"]);
+    let key = chain.wallets[0].secret_text();
+    let node = ["--rpc", chain.url.as_str(), "--json"];
+    let on_chain = |arguments: &[&str]| json(&[arguments, &node].concat());
+    let seven = format!("0x{}", hex(&7_u64.to_le_bytes()));
+    let deployed = on_chain(&["contract", "deploy", elf, "--input", &seven, "--key", &key]);
+    let contract = deployed["created"].as_str().unwrap();
+    let least = checked["gas"]["deploy"]["total"].as_u64().unwrap();
+    let used = deployed["gas_used"].as_u64().unwrap();
+    assert!(
+        used > least && used < least + 100_000,
+        "{used} gas, check said {least}"
+    );
+    let add = format!("0x01{}", hex(&35_u64.to_le_bytes()));
+    let called = on_chain(&["contract", "call", contract, "--input", &add, "--key", &key]);
+    assert_eq!(called["output"], format!("0x{}", hex(&42_u64.to_le_bytes())));
+    let read = on_chain(&[
+        "contract", "read", contract, "--input", "0x10", "--from", STRANGER,
+    ]);
+    assert_eq!(read["output"], called["output"]);
+}
+
+/// Does nothing and says so by ending: the return of a frame without output.
+const C_SOURCE: &str = r#"
+static char data[8000];
+void _start(void) {
+    register long a0 __asm__("a0") = (long)data, a1 __asm__("a1") = 0, a7 __asm__("a7") = RETURN;
+    __asm__ volatile("ecall" : : "r"(a0), "r"(a1), "r"(a7));
+    __builtin_trap();
+}
+"#;
+
+#[test]
+fn a_folder_with_one_c_file_is_a_contract_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = C_SOURCE.replace("RETURN", &millrace_executor::host::number::RETURN.to_string());
+    fs::write(folder.path().join("nothing.c"), source).unwrap();
+    let at = folder.path().to_str().unwrap();
+    let output = millrace(&["contract", "build", at, "--json"]);
+    let errors = text(&output.stderr);
+    if errors.contains("no clang is in the PATH") {
+        println!("skipped: {errors}");
+        return;
+    }
+    assert!(output.status.success(), "{errors}");
+    let built: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    assert_eq!(
+        (&built["check"]["accepted"], &built["interface"]),
+        (&true.into(), &Value::Null)
+    );
+    let bytes = fs::metadata(folder.path().join("out/nothing.elf")).unwrap().len();
+    assert!(bytes < 1024, "{bytes} bytes of headers and text");
+
+    fs::write(
+        folder.path().join("nothing.c"),
+        "void _start(void) { nothing(); }",
+    )
+    .unwrap();
+    let refused = refused(&["contract", "build", at]);
+    assert!(
+        refused.contains("refuses") && refused.contains("nothing.c"),
+        "{refused}"
+    );
+}
+
+/// The interface of `contracts/examples/token`, as far as this test calls it.
+const TOKEN: &str = r#"{
+    "format": 1, "name": "token", "version": "0.1.0", "sdk": "0.1.0",
+    "init": {"payable": false, "arguments": [{"name": "total_supply", "type": "u128"}, {"name": "name", "type": "str"}]},
+    "functions": [
+        {"name": "transfer", "selector": 1, "payable": false, "returns": null,
+         "arguments": [{"name": "to", "type": "address"}, {"name": "amount", "type": "u128"}]},
+        {"name": "balance_of", "selector": 16, "payable": false, "returns": "u128",
+         "arguments": [{"name": "owner", "type": "address"}]},
+        {"name": "odd", "selector": 99, "payable": false, "returns": "option<u8>",
+         "arguments": [{"name": "what", "type": "vec<u8>"}]}
+    ],
+    "events": [{"name": "transfer", "topics": [{"name": "from", "type": "address"}, {"name": "to", "type": "address"}],
+                "data": [{"name": "amount", "type": "u128"}]}],
+    "errors": [{"name": "InsufficientBalance", "message": "insufficient balance"}], "storage": []
+}"#;
+
+#[test]
+fn contracts_are_deployed_called_and_read_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let elf = folder.path().join("token.elf");
+    fs::copy(root().join("contracts/artifacts/token.elf"), &elf).unwrap();
+    let interface = elf.with_extension("json");
+    fs::write(&interface, TOKEN).unwrap();
+    let (elf, interface) = (elf.to_str().unwrap(), interface.to_str().unwrap());
+
+    let chain = Chain::start(&["--seed", "22", "--block-interval-ms", "30"]);
+    let key = chain.wallets[0].secret_text();
+    let node = ["--rpc", chain.url.as_str()];
+    let signed = ["--key", &key, "--rpc", chain.url.as_str()];
+    // The interface lies beside the program.
+    let deployed = json(
+        &[
+            &["contract", "deploy", elf, "1_000_000", "Mill", "--json"],
+            &signed[..],
+        ]
+        .concat(),
+    );
+    let token = deployed["created"].as_str().unwrap();
+    let to = [
+        "contract",
+        "call",
+        token,
+        "transfer",
+        STRANGER,
+        "300",
+        "--interface",
+        interface,
+    ];
+    let shown = said(&[&to, &signed[..]].concat());
+    let event = format!(
+        "transfer(from: {}, to: {STRANGER}, amount: 300)",
+        chain.wallets[0].address_text()
+    );
+    assert!(shown.contains(&event), "{shown}");
+    let balance = [
+        "contract",
+        "read",
+        token,
+        "balance_of",
+        STRANGER,
+        "--interface",
+        interface,
+    ];
+    assert!(said(&[&balance, &node[..]].concat()).starts_with("output   300\n"));
+    let as_json = json(&[&balance[..], &node, &["--json"]].concat());
+    assert_eq!(as_json["named"]["output"], 300, "{as_json}");
+
+    let fails = |arguments: &[&str]| {
+        refused(
+            &[
+                &["contract", "read", token],
+                arguments,
+                &["--interface", interface],
+                &node,
+            ]
+            .concat(),
+        )
+    };
+    let reverted = fails(&["transfer", STRANGER, "300"]);
+    assert!(reverted.contains("reverted: InsufficientBalance"), "{reverted}");
+    for (arguments, why) in [
+        (
+            &["transfer", STRANGER][..],
+            "transfer(to: address, amount: u128) takes 2 arguments, 1 are given",
+        ),
+        (
+            &["transfer", STRANGER, "-1"],
+            "amount: \"-1\" is no u128: 0 to 340282366920938463463374607431768211455",
+        ),
+        (&["transfer", "0x12", "1"], "to: address:"),
+        (
+            &["mint", "1"],
+            "token has no function mint; it has transfer(to: address, amount: u128), balance_of(owner: address)",
+        ),
+        (&["odd", "1"], "no values of type vec<u8>"),
+    ] {
+        let said = fails(arguments);
+        assert!(said.contains(why), "{arguments:?}: {said}");
+    }
+    for (text, why) in [
+        ("{", "not the JSON of a contract's interface"),
+        (
+            r#"{"format": 2}"#,
+            "interface format 2: this build reads format 1",
+        ),
+        (r#"{"name": "x"}"#, "it has no number `format`"),
+    ] {
+        fs::write(interface, text).unwrap();
+        let said = fails(&["transfer"]);
+        assert!(said.contains(why), "{text}: {said}");
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
