@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 
 use jsonrpsee::types::ErrorObjectOwned;
 use millrace_types::{Address, Hash, Height};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use crate::encoding::Bytes;
 use crate::error::{ErrorName, error};
+use crate::openrpc::DISCOVER;
 use crate::reference::BlockReference;
 use crate::shapes::{CallRequest, Topic, TransactionDetail};
 
@@ -23,25 +25,38 @@ pub(crate) struct Parameter {
     form: &'static str,
     is_optional: bool,
     read: fn(&str) -> serde_json::Result<()>,
+    schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
 impl Parameter {
-    const fn required<T: DeserializeOwned>(name: &'static str, form: &'static str) -> Self {
+    const fn required<T: DeserializeOwned + JsonSchema>(name: &'static str, form: &'static str) -> Self {
         Self {
             name,
             form,
             is_optional: false,
             read: read::<T>,
+            schema: SchemaGenerator::subschema_for::<T>,
         }
     }
 
-    const fn optional<T: DeserializeOwned>(name: &'static str, form: &'static str) -> Self {
+    const fn optional<T: DeserializeOwned + JsonSchema>(name: &'static str, form: &'static str) -> Self {
         Self {
             name,
             form,
             is_optional: true,
             read: read::<Option<T>>,
+            schema: SchemaGenerator::subschema_for::<Option<T>>,
         }
+    }
+
+    /// As OpenRPC describes it.
+    pub(crate) fn described(&self, generator: &mut SchemaGenerator) -> Value {
+        json!({
+            "name": self.name,
+            "description": self.form,
+            "required": !self.is_optional,
+            "schema": (self.schema)(generator),
+        })
     }
 }
 
@@ -135,12 +150,35 @@ pub(crate) const METHODS: &[(&str, &[Parameter])] = &[
             "what subscribing answered",
         )],
     ),
+    (DISCOVER, NO_PARAMETERS),
 ];
 
 /// What `method` takes, in order; `None` for no method of this node.
 pub(crate) fn parameters_of(method: &str) -> Option<&'static [Parameter]> {
     let (_, parameters) = METHODS.iter().find(|(name, _)| *name == method)?;
     Some(parameters)
+}
+
+/// Every method by name.
+pub fn method_names() -> impl Iterator<Item = &'static str> {
+    METHODS.iter().map(|(name, _)| *name)
+}
+
+/// Judges the parameters of a call of `method`, a JSON text, as the server does.
+///
+/// # Errors
+/// What the server answers if they are not what the method takes, or if there is no such method.
+pub fn judge_parameters(method: &str, params: &str) -> Result<(), ErrorObjectOwned> {
+    let parameters = parameters_of(method).ok_or_else(|| no_method(method))?;
+    let given = Given::of(method, parameters, Some(params))?;
+    given.culprit().map_or(Ok(()), Err)
+}
+
+/// There is no such method.
+pub(crate) fn no_method(method: &str) -> ErrorObjectOwned {
+    let name: String = method.chars().take(80).collect();
+    let message = format!("there is no method {name:?}; docs/spec/rpc.md lists them all");
+    error(ErrorName::MethodNotFound, &message, json!({ "method": name }))
 }
 
 /// The method's name as a label of metrics. All names that are none share one, so that no caller can make labels
