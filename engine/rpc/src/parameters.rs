@@ -3,12 +3,14 @@
 //! The generated server decodes parameters by itself and says only that one is wrong. [`Given::of`] counts them before
 //! a call, and [`Given::culprit`] looks for the wrong one after it.
 
-use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use jsonrpsee::types::ErrorObjectOwned;
 use millrace_types::{Address, Hash, Height};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -278,10 +280,10 @@ fn by_name<'a>(
     parameters: &'static [Parameter],
     params: &'a str,
 ) -> Result<Values<'a>, ErrorObjectOwned> {
-    let given: BTreeMap<String, &RawValue> = serde_json::from_str(params)
+    let Named(given) = serde_json::from_str(params)
         .map_err(|fault| invalid(&format!("{method}: params: {}", reason(&fault)), method, None))?;
-    let is_unknown = |name: &&String| parameters.iter().all(|parameter| parameter.name != name.as_str());
-    if let Some(name) = given.keys().find(is_unknown) {
+    let is_unknown = |(name, _): &&(String, _)| parameters.iter().all(|parameter| parameter.name != name);
+    if let Some((name, _)) = given.iter().find(is_unknown) {
         let message = format!(
             "{method}: there is no parameter `{}`; {}",
             shortened(name),
@@ -289,11 +291,45 @@ fn by_name<'a>(
         );
         return Err(invalid(&message, method, None));
     }
-    let value = |parameter: &Parameter| given.get(parameter.name).map(|value| value.get());
-    Ok(parameters
-        .iter()
-        .map(|parameter| (parameter, value(parameter)))
-        .collect())
+    let value = |parameter: &'static Parameter| {
+        let mut values = given.iter().filter(|(name, _)| name == parameter.name);
+        let value = values.next().map(|(_, value)| value.get());
+        match values.next() {
+            None => Ok((parameter, value)),
+            Some(_) => {
+                let message = format!("{method}: parameter `{}` is given twice", parameter.name);
+                Err(invalid(&message, method, Some(parameter)))
+            }
+        }
+    };
+    parameters.iter().map(value).collect()
+}
+
+/// The fields of an object as they stand there, those with the same name too.
+struct Named<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Named<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<'a>(PhantomData<&'a ()>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for Fields<'a> {
+            type Value = Named<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Named<'a>, M::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Named(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
 }
 
 /// For people: what a method takes.
@@ -365,6 +401,13 @@ mod tests {
         ] {
             assert_eq!(answer(method, params), None, "{method} {params}");
         }
+    }
+
+    #[test]
+    fn a_parameter_that_is_given_twice_is_named() {
+        let params = "{\"block\": 7, \"block\": 7}";
+        let message = answer("millrace_getBlock", params).expect("which of them is meant?");
+        assert_eq!(message, "millrace_getBlock: parameter `block` is given twice");
     }
 
     #[test]

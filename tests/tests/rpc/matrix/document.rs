@@ -53,8 +53,11 @@ pub fn text() -> String {
         );
         head(&mut text, titles("reference"));
         for (reference, cells) in group.rows {
-            let named = [reference_words(*reference)].into_iter();
-            row(&mut text, named.chain(cells.map(cell_words)));
+            let cells = SITUATIONS.iter().zip(cells).map(|(situation, cell)| match cell {
+                Cell::Block(name) if situation.lost.contains(name) => format!("{name}, lost"),
+                cell => cell_words(*cell),
+            });
+            row(&mut text, [reference_words(*reference)].into_iter().chain(cells));
         }
     }
     without(&mut text);
