@@ -25,6 +25,7 @@ mod dev;
 mod documents;
 mod health;
 mod lagging;
+mod load;
 mod matrix;
 mod openrpc;
 mod rates;
