@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use crate::reference::BlockReference;
 
 macro_rules! error_names {
-    ($($(#[$meaning:meta])* $name:ident = $code:literal,)*) => {
+    ($(#[doc = $meaning:literal] $name:ident = $code:literal,)*) => {
         /// Every name that an error of the surface can have in `data.name`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum ErrorName {
-            $($(#[$meaning])* $name,)*
+            $(#[doc = $meaning] $name,)*
         }
 
         impl ErrorName {
@@ -25,6 +25,14 @@ macro_rules! error_names {
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            /// What it means, in a sentence.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => $meaning.trim_ascii(),)*
                 }
             }
 

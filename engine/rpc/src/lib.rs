@@ -2,8 +2,9 @@
 //!
 //! `docs/spec/rpc.md` is the contract: method names, shapes, errors, block references. Reading order: [`api`] (the
 //! methods as one trait, from which server and client are generated), [`reference`](mod@reference) (which block a request means),
-//! [`shapes`] and [`encoding`] (the JSON), [`error`] (names and codes), [`methods`] (answers from the engine),
-//! [`server`], [`http`], `dashboard` and `origin` (listening, limits, plain pages, whose pages may ask), `parameters`, `service` and
+//! [`shapes`] and [`encoding`] (the JSON), [`error`] (names and codes), [`openrpc`] (all of it for machines), [`methods`]
+//! (answers from the engine), [`server`], [`http`], `dashboard` and `origin` (listening, limits, plain pages, whose pages may
+//! ask), `parameters`, `service` and
 //! `refusals` (every refusal in the contract's words, also where the library would answer by itself), `answer` (what
 //! plain HTTP is answered with).
 //!
@@ -18,6 +19,7 @@ pub mod encoding;
 pub mod error;
 pub mod http;
 pub mod methods;
+pub mod openrpc;
 mod origin;
 mod parameters;
 pub mod reference;
@@ -30,5 +32,6 @@ pub use api::{MillraceClient, MillraceServer};
 pub use encoding::{Bytes, Units};
 pub use http::Pages;
 pub use methods::{Methods, NodeFacts};
+pub use parameters::{judge_parameters, method_names};
 pub use reference::BlockReference;
 pub use server::{RpcConfig, RpcServer, StartError};

@@ -3,16 +3,20 @@
 //! The generated server decodes parameters by itself and says only that one is wrong. [`Given::of`] counts them before
 //! a call, and [`Given::culprit`] looks for the wrong one after it.
 
-use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use jsonrpsee::types::ErrorObjectOwned;
 use millrace_types::{Address, Hash, Height};
-use serde::de::DeserializeOwned;
-use serde_json::json;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use crate::encoding::Bytes;
 use crate::error::{ErrorName, error};
+use crate::openrpc::DISCOVER;
 use crate::reference::BlockReference;
 use crate::shapes::{CallRequest, Topic, TransactionDetail};
 
@@ -23,25 +27,38 @@ pub(crate) struct Parameter {
     form: &'static str,
     is_optional: bool,
     read: fn(&str) -> serde_json::Result<()>,
+    schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
 impl Parameter {
-    const fn required<T: DeserializeOwned>(name: &'static str, form: &'static str) -> Self {
+    const fn required<T: DeserializeOwned + JsonSchema>(name: &'static str, form: &'static str) -> Self {
         Self {
             name,
             form,
             is_optional: false,
             read: read::<T>,
+            schema: SchemaGenerator::subschema_for::<T>,
         }
     }
 
-    const fn optional<T: DeserializeOwned>(name: &'static str, form: &'static str) -> Self {
+    const fn optional<T: DeserializeOwned + JsonSchema>(name: &'static str, form: &'static str) -> Self {
         Self {
             name,
             form,
             is_optional: true,
             read: read::<Option<T>>,
+            schema: SchemaGenerator::subschema_for::<Option<T>>,
         }
+    }
+
+    /// As OpenRPC describes it.
+    pub(crate) fn described(&self, generator: &mut SchemaGenerator) -> Value {
+        json!({
+            "name": self.name,
+            "description": self.form,
+            "required": !self.is_optional,
+            "schema": (self.schema)(generator),
+        })
     }
 }
 
@@ -135,12 +152,35 @@ pub(crate) const METHODS: &[(&str, &[Parameter])] = &[
             "what subscribing answered",
         )],
     ),
+    (DISCOVER, NO_PARAMETERS),
 ];
 
 /// What `method` takes, in order; `None` for no method of this node.
 pub(crate) fn parameters_of(method: &str) -> Option<&'static [Parameter]> {
     let (_, parameters) = METHODS.iter().find(|(name, _)| *name == method)?;
     Some(parameters)
+}
+
+/// Every method by name.
+pub fn method_names() -> impl Iterator<Item = &'static str> {
+    METHODS.iter().map(|(name, _)| *name)
+}
+
+/// Judges the parameters of a call of `method`, a JSON text, as the server does.
+///
+/// # Errors
+/// What the server answers if they are not what the method takes, or if there is no such method.
+pub fn judge_parameters(method: &str, params: &str) -> Result<(), ErrorObjectOwned> {
+    let parameters = parameters_of(method).ok_or_else(|| no_method(method))?;
+    let given = Given::of(method, parameters, Some(params))?;
+    given.culprit().map_or(Ok(()), Err)
+}
+
+/// There is no such method.
+pub(crate) fn no_method(method: &str) -> ErrorObjectOwned {
+    let name: String = method.chars().take(80).collect();
+    let message = format!("there is no method {name:?}; docs/spec/rpc.md lists them all");
+    error(ErrorName::MethodNotFound, &message, json!({ "method": name }))
 }
 
 /// The method's name as a label of metrics. All names that are none share one, so that no caller can make labels
@@ -240,10 +280,10 @@ fn by_name<'a>(
     parameters: &'static [Parameter],
     params: &'a str,
 ) -> Result<Values<'a>, ErrorObjectOwned> {
-    let given: BTreeMap<String, &RawValue> = serde_json::from_str(params)
+    let Named(given) = serde_json::from_str(params)
         .map_err(|fault| invalid(&format!("{method}: params: {}", reason(&fault)), method, None))?;
-    let is_unknown = |name: &&String| parameters.iter().all(|parameter| parameter.name != name.as_str());
-    if let Some(name) = given.keys().find(is_unknown) {
+    let is_unknown = |(name, _): &&(String, _)| parameters.iter().all(|parameter| parameter.name != name);
+    if let Some((name, _)) = given.iter().find(is_unknown) {
         let message = format!(
             "{method}: there is no parameter `{}`; {}",
             shortened(name),
@@ -251,11 +291,45 @@ fn by_name<'a>(
         );
         return Err(invalid(&message, method, None));
     }
-    let value = |parameter: &Parameter| given.get(parameter.name).map(|value| value.get());
-    Ok(parameters
-        .iter()
-        .map(|parameter| (parameter, value(parameter)))
-        .collect())
+    let value = |parameter: &'static Parameter| {
+        let mut values = given.iter().filter(|(name, _)| name == parameter.name);
+        let value = values.next().map(|(_, value)| value.get());
+        match values.next() {
+            None => Ok((parameter, value)),
+            Some(_) => {
+                let message = format!("{method}: parameter `{}` is given twice", parameter.name);
+                Err(invalid(&message, method, Some(parameter)))
+            }
+        }
+    };
+    parameters.iter().map(value).collect()
+}
+
+/// The fields of an object as they stand there, those with the same name too.
+struct Named<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Named<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<'a>(PhantomData<&'a ()>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for Fields<'a> {
+            type Value = Named<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Named<'a>, M::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Named(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
 }
 
 /// For people: what a method takes.
@@ -327,6 +401,13 @@ mod tests {
         ] {
             assert_eq!(answer(method, params), None, "{method} {params}");
         }
+    }
+
+    #[test]
+    fn a_parameter_that_is_given_twice_is_named() {
+        let params = "{\"block\": 7, \"block\": 7}";
+        let message = answer("millrace_getBlock", params).expect("which of them is meant?");
+        assert_eq!(message, "millrace_getBlock: parameter `block` is given twice");
     }
 
     #[test]

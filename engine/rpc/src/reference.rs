@@ -1,7 +1,10 @@
 //! Block references: a tag, a height or a hash.
 
+use std::borrow::Cow;
+
 use millrace_pipeline::{BlockId, Tag};
 use millrace_types::{Hash, Height};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Which block a request means; `executed` by default.
@@ -93,6 +96,24 @@ impl<'de> Deserialize<'de> for BlockReference {
             Raw::Height(height) => Ok(Self(BlockId::Height(height))),
             Raw::Text(text) => text.parse().map_err(serde::de::Error::custom),
         }
+    }
+}
+
+impl JsonSchema for BlockReference {
+    fn schema_name() -> Cow<'static, str> {
+        "BlockReference".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let tags = TAGS.map(|(name, _)| name);
+        json_schema!({
+            "description": "A block: a tag, a height, or a block's hash.",
+            "oneOf": [
+                { "enum": tags },
+                { "type": "integer", "minimum": 0, "format": "uint64" },
+                { "type": "string", "pattern": "^([0-9]+|0x[0-9a-f]{64})$" },
+            ],
+        })
     }
 }
 

@@ -10,7 +10,6 @@ use jsonrpsee::server::{BatchRequestConfig, PingConfig, Server, ServerConfig, Se
 use millrace_types::chain_spec::Limits;
 use tokio::net::TcpListener;
 
-use crate::api::MillraceServer as _;
 use crate::http::{Pages, PagesLayer};
 use crate::methods::Methods;
 use crate::origin::OriginLayer;
@@ -155,7 +154,7 @@ impl RpcServer {
             .build_from_tcp(listener)
             .map_err(listen)?;
         let address = server.local_addr().map_err(listen)?;
-        let handle = server.start(methods.into_rpc());
+        let handle = server.start(methods.into_module());
         Ok(Self { address, handle })
     }
 

@@ -16,7 +16,7 @@ use jsonrpsee::types::{ErrorObjectOwned, Id};
 use serde_json::json;
 
 use crate::error::{ErrorName, error};
-use crate::parameters::{Given, metric_name, parameters_of};
+use crate::parameters::{Given, metric_name, no_method, parameters_of};
 use crate::server::RpcConfig;
 
 /// Marks a response that [`Service`] has seen.
@@ -183,15 +183,7 @@ fn answered(mut response: MethodResponse) -> MethodResponse {
 /// What can be said before the method runs.
 fn check(request: &Request<'_>) -> Result<(), ErrorObjectOwned> {
     let method = request.method_name();
-    let Some(parameters) = parameters_of(method) else {
-        let name: String = method.chars().take(80).collect();
-        let message = format!("there is no method {name:?}; docs/spec/rpc.md lists them all");
-        return Err(error(
-            ErrorName::MethodNotFound,
-            &message,
-            json!({ "method": name }),
-        ));
-    };
+    let parameters = parameters_of(method).ok_or_else(|| no_method(method))?;
     let params = request.params.as_ref().map(|params| params.get());
     let given = Given::of(method, parameters, params)?;
     if !matches!(method, "millrace_subscribe" | "millrace_unsubscribe") {

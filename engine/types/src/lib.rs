@@ -26,6 +26,8 @@ pub mod json;
 pub mod keys;
 pub mod merkle;
 pub mod receipt;
+#[cfg(feature = "json-schema")]
+mod schema;
 pub mod settlement;
 pub mod state;
 pub mod transaction;

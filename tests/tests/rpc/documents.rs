@@ -62,7 +62,7 @@ fn every_error_is_documented_with_its_code_and_no_other() {
 }
 
 /// What a method takes, in its own words: it refuses a parameter that nobody has.
-fn parameters(node: &Node, method: &str) -> String {
+pub fn parameters(node: &Node, method: &str) -> String {
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": { "?": 0 } });
     let answer = socket::post(&node.address, &body.to_string());
     let answer: Value = serde_json::from_str(&answer.body).unwrap();

@@ -4,12 +4,16 @@
 //! [`node`] puts a real engine and a real server together, in memory, with a consensus that does nothing until it is
 //! told to (`sequencer`, shared with the pipeline's own tests). [`contracts`] has the transactions, [`socket`] speaks
 //! HTTP and WebSocket without a library, for what a well-behaved client never does, [`process`] runs the built
-//! program, and [`browser`] a browser. Then one module for each part of the surface; [`documents`] compares code and
+//! program, and [`browser`] a browser. Then one module for each part of the surface; [`matrix`] asks every method for every
+//! block in every situation, [`openrpc`] holds answers to their published schemas, [`documents`] compares code and
 //! documents, [`rates`] prints how many calls are answered.
 #![allow(clippy::unwrap_used)]
 
+mod blessed;
 mod browser;
 mod contracts;
+#[path = "../../../engine/pipeline/tests/common/model.rs"]
+mod model;
 mod node;
 mod process;
 #[path = "../../../engine/pipeline/tests/common/mod.rs"]
@@ -26,6 +30,9 @@ mod doctor;
 mod documents;
 mod health;
 mod lagging;
+mod load;
+mod matrix;
+mod openrpc;
 mod operator;
 mod packaging;
 mod rates;
@@ -34,3 +41,6 @@ mod stopped;
 mod subscriptions;
 mod transactions;
 mod transport;
+
+// The model knows its neighbour by that name.
+use sequencer as common;

@@ -15,7 +15,7 @@ use millrace_ledger::Ledger;
 use millrace_pipeline::{BlockId, EngineConfig, Event, NotNow, Tag};
 use millrace_rpc::server::RpcConfig;
 use millrace_rpc::shapes::{Notification, PluginView};
-use millrace_rpc::{BlockReference, Methods, MillraceServer as _, NodeFacts, Pages, RpcServer};
+use millrace_rpc::{BlockReference, Methods, NodeFacts, Pages, RpcServer};
 use millrace_types::{Block, ChainSpec};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -49,7 +49,11 @@ impl Node {
     /// A node.
     pub fn start(spec: ChainSpec, engine: EngineConfig, rpc: RpcConfig) -> Self {
         let ledger = Ledger::in_memory(&spec).unwrap();
-        let chain = Chain::open(spec, ledger, engine);
+        Self::over(Chain::open(spec, ledger, engine), rpc)
+    }
+
+    /// A server on an engine that is there already.
+    pub fn over(chain: Chain, rpc: RpcConfig) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -67,7 +71,7 @@ impl Node {
         };
         let methods = Methods::new(chain.engine.clone(), Arc::new(Plugin), &config).unwrap();
         let names = Methods::new(chain.engine.clone(), Arc::new(Plugin), &config).unwrap();
-        let names = names.into_rpc();
+        let names = names.into_module();
         let server = runtime
             .block_on(RpcServer::start(&config, methods, pages))
             .unwrap();

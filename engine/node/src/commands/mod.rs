@@ -102,7 +102,7 @@ impl Cli {
     }
 }
 
-fn ended(result: Result<(), Failure>) -> ExitCode {
+pub(crate) fn ended(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

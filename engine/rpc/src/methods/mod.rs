@@ -9,8 +9,8 @@ mod transactions;
 
 use std::sync::Arc;
 
-use jsonrpsee::PendingSubscriptionSink;
 use jsonrpsee::core::{RpcResult, SubscriptionResult, async_trait};
+use jsonrpsee::{PendingSubscriptionSink, RpcModule};
 use millrace_pipeline::{Engine, EngineStatus};
 use millrace_types::{Address, Hash, Height};
 
@@ -22,6 +22,7 @@ use subscriptions::Announcer;
 
 use crate::api::MillraceServer;
 use crate::encoding::Bytes;
+use crate::openrpc::{DISCOVER, served};
 use crate::reference::BlockReference;
 use crate::server::RpcConfig;
 use crate::shapes::{
@@ -73,6 +74,16 @@ impl Methods {
             intake,
             spec,
         })
+    }
+
+    /// All methods, the one that describes them included.
+    #[must_use]
+    pub fn into_module(self) -> RpcModule<Self> {
+        let mut module = self.into_rpc();
+        module
+            .register_method(DISCOVER, |_, _, _| RpcResult::Ok(served()))
+            .expect("no other method has that name");
+        module
     }
 }
 

@@ -1,13 +1,14 @@
 //! Blocks, what certifies them, and what executing them came to.
 
 use millrace_types::{Address, ExecutionReceipt, Gas, Hash, Header, Height, TimestampMs};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::TransactionsView;
 use crate::encoding::Bytes;
 
 /// A block.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BlockView {
     /// Its hash.
     pub hash: Hash,
@@ -26,7 +27,7 @@ pub struct BlockView {
 }
 
 /// A header's fields.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeaderView {
     /// Format.
     pub version: u16,
@@ -77,7 +78,7 @@ impl From<Header> for HeaderView {
 }
 
 /// An execution receipt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReceiptView {
     /// The block's height.
     pub height: Height,
@@ -110,7 +111,7 @@ impl From<&ExecutionReceipt> for ReceiptView {
 }
 
 /// An execution receipt and what became of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExecutionReceiptView {
     /// The receipt; its fields stand beside the others.
     #[serde(flatten)]
@@ -122,7 +123,7 @@ pub struct ExecutionReceiptView {
 }
 
 /// A header and what certifies it, as canonical bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SealedHeader {
     /// Canonical bytes of the header.
     pub header: Bytes,
@@ -131,7 +132,7 @@ pub struct SealedHeader {
 }
 
 /// How a height was settled.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Settlement {
     /// The height asked for.
     pub height: Height,

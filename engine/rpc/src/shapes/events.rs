@@ -2,12 +2,13 @@
 
 use millrace_pipeline::BlockRef;
 use millrace_types::{Hash, Height};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ReceiptView;
 
 /// What to subscribe to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Topic {
     /// Finalized blocks.
@@ -21,7 +22,7 @@ pub enum Topic {
 }
 
 /// One notification.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Notification {
     /// Counts this subscription's notifications from 0.
     pub sequence: u64,
@@ -30,7 +31,7 @@ pub struct Notification {
 }
 
 /// A block's place and name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BlockRefView {
     /// Its height.
     pub height: Height,
@@ -48,7 +49,7 @@ impl From<&BlockRef> for BlockRefView {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum EventView {
     /// A block is finalized, body and certificate durable.

@@ -2,13 +2,14 @@
 
 use millrace_executor::FrameTrap;
 use millrace_types::{Address, Gas, Hash, Height};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::LogView;
 use crate::encoding::{Bytes, Units};
 
 /// The state that an answer was read from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StateOrigin {
     /// The block's height.
     pub height: Height,
@@ -19,7 +20,7 @@ pub struct StateOrigin {
 }
 
 /// Answer of `millrace_getAccount`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountView {
     /// Where it was read; null for `pending`.
     pub origin: Option<StateOrigin>,
@@ -38,7 +39,7 @@ pub struct AccountView {
 }
 
 /// Answer of `millrace_getStorage`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StorageView {
     /// Where it was read.
     pub origin: StateOrigin,
@@ -53,7 +54,7 @@ pub struct StorageView {
 }
 
 /// Answer of `millrace_getCode`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CodeView {
     /// Where it was read.
     pub origin: StateOrigin,
@@ -70,7 +71,7 @@ pub struct CodeView {
 }
 
 /// Parameter of `millrace_call`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CallRequest {
     /// The contract.
@@ -90,7 +91,7 @@ pub struct CallRequest {
 }
 
 /// Answer of `millrace_call`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CallResult {
     /// The state it ran on.
     pub origin: StateOrigin,
@@ -109,7 +110,7 @@ pub struct CallResult {
 }
 
 /// A trap of one frame. Diagnostics: receipts know only that there was one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrapView {
     /// The contract whose frame it was.
     pub contract: Address,

@@ -1,12 +1,13 @@
 //! The node and its chain.
 
 use millrace_types::{Gas, Hash, Height};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::encoding::Bytes;
 
 /// Answer of `millrace_status`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// The node's version.
     pub version: String,
@@ -37,7 +38,7 @@ pub struct Status {
 }
 
 /// Heights by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeightsView {
     /// Highest finalized block.
     pub finalized: Height,
@@ -52,7 +53,7 @@ pub struct HeightsView {
 }
 
 /// The pressure record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PressureView {
     /// Rung of the soft ladder by name.
     pub rung: String,
@@ -69,7 +70,7 @@ pub struct PressureView {
 }
 
 /// The pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PoolView {
     /// Transactions in it.
     pub transactions: u64,
@@ -78,7 +79,7 @@ pub struct PoolView {
 }
 
 /// The plugin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PluginView {
     /// Its name and version, as it gives them.
     pub name: String,
@@ -87,7 +88,7 @@ pub struct PluginView {
 }
 
 /// Counters since the node started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CountersView {
     /// Blocks finalized.
     pub blocks_finalized: u64,
@@ -106,7 +107,7 @@ pub struct CountersView {
 }
 
 /// Answer of `millrace_chainSpec`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChainSpecView {
     /// Its hash.
     pub hash: Hash,

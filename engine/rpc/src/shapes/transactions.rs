@@ -5,12 +5,13 @@ use millrace_types::receipt::{Failure, Outcome};
 use millrace_types::{
     Address, Gas, GasPrice, Hash, Height, Log, Payload, SignedTransaction, TransactionReceipt,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::encoding::{Bytes, Units};
 
 /// How much of a block's transactions to show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TransactionDetail {
     /// Their hashes.
@@ -21,7 +22,7 @@ pub enum TransactionDetail {
 }
 
 /// A block's transactions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum TransactionsView {
     /// By hash.
@@ -31,7 +32,7 @@ pub enum TransactionsView {
 }
 
 /// A transaction.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TransactionView {
     /// Its hash.
     pub hash: Hash,
@@ -85,7 +86,7 @@ impl From<&SignedTransaction> for TransactionView {
 }
 
 /// A transaction and its place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LocatedTransactionView {
     /// The transaction.
     pub transaction: TransactionView,
@@ -100,7 +101,7 @@ pub struct LocatedTransactionView {
 }
 
 /// A log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogView {
     /// The contract.
     pub address: Address,
@@ -121,7 +122,7 @@ impl From<&Log> for LogView {
 }
 
 /// A transaction's receipt and its place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TransactionReceiptView {
     /// The transaction.
     pub transaction_hash: Hash,
@@ -152,7 +153,7 @@ pub struct TransactionReceiptView {
 }
 
 /// What ties a transaction's receipt to its block's execution receipt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReceiptProofView {
     /// Canonical bytes of the transaction receipt.
     pub receipt: Bytes,
@@ -161,7 +162,7 @@ pub struct ReceiptProofView {
 }
 
 /// Where a transaction is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum TransactionStatusView {
     /// Nowhere here.
@@ -213,7 +214,7 @@ pub enum TransactionStatusView {
 }
 
 /// Why a pooled transaction is not ready. Each passes by itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name")]
 pub enum HeldView {
     /// What is settled does not cover what comes before it and itself.

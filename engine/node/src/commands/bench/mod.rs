@@ -2,6 +2,7 @@
 
 mod measure;
 mod pipeline;
+mod rpc;
 mod table;
 
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ use measure::{Guest, Measured, measure};
 pub enum BenchCommand {
     Jit(JitArgs),
     Pipeline(pipeline::PipelineArgs),
+    Rpc(rpc::RpcArgs),
 }
 
 /// Time a program in every tier: the interpreter, tier 0 with what becomes hot compiled beside it, native code.
@@ -93,6 +95,7 @@ impl BenchCommand {
         let args = match self {
             Self::Jit(args) => args,
             Self::Pipeline(args) => return args.run(),
+            Self::Rpc(args) => return args.run(),
         };
         match args.measure() {
             Ok(rows) => args.show(&rows),

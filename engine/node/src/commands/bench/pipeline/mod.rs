@@ -6,13 +6,13 @@
 
 mod burst;
 mod chain;
-mod clock;
+pub(super) mod clock;
 mod end_to_end;
 mod html;
 mod overlap;
 mod parallel;
 mod plot;
-mod report;
+pub(super) mod report;
 mod world;
 
 use std::io::{self, Write as _};
