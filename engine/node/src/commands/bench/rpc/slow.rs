@@ -4,8 +4,10 @@
 //! what the kernels keep for a connection and then leaves them there, so that nothing behind them gets through.
 
 use std::collections::BTreeMap;
-use std::io::{BufReader, Read, Write as _};
+use std::io::{BufReader, Chain, Cursor, Read, Write as _};
 use std::net::TcpStream;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use jsonrpsee_ws_client::WsClientBuilder;
@@ -13,7 +15,6 @@ use millrace_rpc::openrpc::DISCOVER;
 use millrace_rpc::shapes::{EventView, Topic};
 use millrace_rpc::{BlockReference, MillraceClient as _, RpcConfig};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 
 use crate::client::Client;
 use crate::failure::Failure;
@@ -28,6 +29,8 @@ const BATCHES: u64 = 4;
 const CALLS: usize = 64;
 /// A peer that neither sends nor answers pings is let go after a minute.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
+/// And one that takes nothing of what waits for it, too. There are megabytes.
+const ALIVE_BYTES: usize = 128 << 10;
 const TEXT: u8 = 0x81;
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
@@ -41,8 +44,8 @@ pub struct Slow {
     ids: Vec<Value>,
     /// What came between the answers to its subscriptions.
     early: Vec<Value>,
-    /// Says that it is alive, as a peer does that reads pings only.
-    alive: Option<JoinHandle<()>>,
+    /// Keeps the connection for as long as the load goes on, and keeps what it read for that.
+    alive: Option<Alive>,
 }
 
 /// What became of it.
@@ -73,18 +76,8 @@ impl Slow {
     pub async fn start(url: &str) -> Result<Self, Failure> {
         let url = url.to_owned();
         let mut slow = blocking(move || Self::open(url)).await?;
-        let mut stream = slow
-            .socket
-            .stream
-            .get_ref()
-            .try_clone()
-            .map_err(|error| lost(&error))?;
-        // A pong that nobody asked for is as good as an answer.
-        slow.alive = Some(tokio::spawn(async move {
-            while stream.write_all(&[PONG, 0x80, 0, 0, 0, 0]).is_ok() {
-                tokio::time::sleep(ALIVE_EVERY).await;
-            }
-        }));
+        let alive = Alive::start(&slow.socket.writer);
+        slow.alive = Some(alive.map_err(|error| lost(&error))?);
         Ok(slow)
     }
 
@@ -128,11 +121,12 @@ impl Slow {
     ///
     /// # Errors
     /// When it was told anything but every block in its turn up to an end that says why.
-    pub async fn resume(self, client: &Client) -> Result<Outcome, Failure> {
-        if let Some(alive) = &self.alive {
-            alive.abort();
-        }
+    pub async fn resume(mut self, client: &Client) -> Result<Outcome, Failure> {
         let url = self.url.replace("http://", "ws://");
+        if let Some(alive) = self.alive.take() {
+            let taken = blocking(move || alive.end()).await?;
+            self.socket.put_back(&taken).map_err(|error| lost(&error))?;
+        }
         let told = blocking(move || self.read_to_the_end()).await?;
         let least = told.iter().min_by_key(|told| told.height);
         let least = least.ok_or_else(|| lost(&"no subscription"))?;
@@ -232,31 +226,80 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|error| lost(&error))?
 }
 
+/// What keeps the connection of a peer that hardly reads: a pong now and then, which is as good as an answer to a ping, and a
+/// few bytes read, without which it would be closed after a minute.
+struct Alive {
+    stop: mpsc::Sender<()>,
+    thread: thread::JoinHandle<std::io::Result<Vec<u8>>>,
+}
+
+impl Alive {
+    fn start(stream: &TcpStream) -> std::io::Result<Self> {
+        let mut stream = stream.try_clone()?;
+        let (stop, stopped) = mpsc::channel();
+        let keep = move || {
+            let mut taken = Vec::new();
+            while stopped.recv_timeout(ALIVE_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
+                stream.write_all(&[PONG, 0x80, 0, 0, 0, 0])?;
+                let mut some = vec![0; ALIVE_BYTES];
+                match stream.read(&mut some) {
+                    Ok(length) => taken.extend(&some[..length]),
+                    // Everything has been read.
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(taken)
+        };
+        let thread = thread::Builder::new().name("slow".to_owned()).spawn(keep)?;
+        Ok(Self { stop, thread })
+    }
+
+    /// What was read meanwhile.
+    fn end(self) -> Result<Vec<u8>, Failure> {
+        drop(self.stop);
+        let taken = self.thread.join().map_err(|_| lost(&"its thread panicked"))?;
+        taken.map_err(|error| lost(&error))
+    }
+}
+
 /// A WebSocket by the byte.
 struct Socket {
-    stream: BufReader<TcpStream>,
+    writer: TcpStream,
+    reader: BufReader<Chain<Cursor<Vec<u8>>, TcpStream>>,
 }
 
 impl Socket {
     fn open(address: &str) -> std::io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut stream = BufReader::new(stream);
+        let reader = BufReader::new(Cursor::new(Vec::new()).chain(stream.try_clone()?));
+        let mut socket = Self {
+            writer: stream,
+            reader,
+        };
         let head = format!(
             "GET / HTTP/1.1\r\nhost: {address}\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: \
              13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
-        stream.get_mut().write_all(head.as_bytes())?;
+        socket.writer.write_all(head.as_bytes())?;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
-            stream.read_exact(&mut byte)?;
+            socket.reader.read_exact(&mut byte)?;
             head.push(byte[0]);
         }
         if head.starts_with(b"HTTP/1.1 101") {
-            return Ok(Self { stream });
+            return Ok(socket);
         }
         Err(std::io::Error::other(String::from_utf8_lossy(&head).into_owned()))
+    }
+
+    /// Reads this next, behind what has been read already and not been looked at.
+    fn put_back(&mut self, taken: &[u8]) -> std::io::Result<()> {
+        let bytes = [self.reader.buffer(), taken].concat();
+        self.reader = BufReader::new(Cursor::new(bytes).chain(self.writer.try_clone()?));
+        Ok(())
     }
 
     fn call(&mut self, id: u64, method: &str, params: &Value) -> std::io::Result<()> {
@@ -282,29 +325,29 @@ impl Socket {
         }
         frame.extend([0; 4]);
         frame.extend(payload);
-        self.stream.get_mut().write_all(&frame)
+        self.writer.write_all(&frame)
     }
 
     /// The next message; pings are answered.
     fn read(&mut self) -> std::io::Result<Value> {
         loop {
             let mut head = [0; 2];
-            self.stream.read_exact(&mut head)?;
+            self.reader.read_exact(&mut head)?;
             let length = match head[1] {
                 126 => {
                     let mut length = [0; 2];
-                    self.stream.read_exact(&mut length)?;
+                    self.reader.read_exact(&mut length)?;
                     u64::from(u16::from_be_bytes(length))
                 }
                 127 => {
                     let mut length = [0; 8];
-                    self.stream.read_exact(&mut length)?;
+                    self.reader.read_exact(&mut length)?;
                     u64::from_be_bytes(length)
                 }
                 length => u64::from(length),
             };
             let mut payload = Vec::new();
-            (&mut self.stream).take(length).read_to_end(&mut payload)?;
+            (&mut self.reader).take(length).read_to_end(&mut payload)?;
             match head[0] {
                 TEXT => return Ok(serde_json::from_slice(&payload)?),
                 PING => self.frame(PONG, &payload)?,
