@@ -63,13 +63,13 @@ pub struct Diagnostics {
 }
 
 /// How the payload ended.
-struct End {
-    outcome: Outcome,
+pub(crate) struct End {
+    pub(crate) outcome: Outcome,
     /// Beyond the intrinsic gas.
-    gas_used: Gas,
-    output: Vec<u8>,
+    pub(crate) gas_used: Gas,
+    pub(crate) output: Vec<u8>,
     created: Option<Address>,
-    image_error: Option<ImageError>,
+    pub(crate) image_error: Option<ImageError>,
 }
 
 /// Executes a transaction on the state behind `reader`.
@@ -91,12 +91,9 @@ pub(crate) fn execute_transaction(
             reason,
         }
     })?;
-    let end = run_payload(
-        &mut execution,
-        &sender,
-        transaction,
-        transaction.gas_limit - intrinsic,
-    )?;
+    let gas = transaction.gas_limit - intrinsic;
+    let (nonce, payload) = (transaction.nonce, &transaction.payload);
+    let end = run_payload(&mut execution, &sender, nonce, payload, gas)?;
     let gas = (intrinsic + end.gas_used, transaction.gas_limit);
     settle(execution, index, hash, &sender, transaction, gas, end)
 }
@@ -178,21 +175,23 @@ pub fn most_cost(transaction: &Transaction) -> Option<Amount> {
     fee.checked_add(transaction.payload.value())
 }
 
-fn run_payload(
+/// Does what a transaction is for, with the gas that is left when its intrinsic gas is paid.
+pub(crate) fn run_payload(
     execution: &mut Execution<'_>,
     sender: &Address,
-    transaction: &Transaction,
+    nonce: u64,
+    payload: &Payload,
     gas: Gas,
 ) -> Result<End, ExecutionError> {
     execution.journal.warm_account(sender);
-    match &transaction.payload {
+    match payload {
         Payload::Transfer { to, value } => {
             execution.journal.credit(to, *value)?;
             Ok(End::without_code(Outcome::Success))
         }
         Payload::Call { to, value, input } => run_call(execution, sender, to, *value, input, gas),
         Payload::Deploy { code, value, input } => {
-            let address = Address::of_deploy(sender, transaction.nonce);
+            let address = Address::of_deploy(sender, nonce);
             run_deploy(execution, sender, &address, code, *value, input, gas)
         }
     }

@@ -3,7 +3,7 @@
 //! `docs/spec/rpc.md` is the contract: method names, shapes, errors, block references. Reading order: [`api`] (the
 //! methods as one trait, from which server and client are generated), [`reference`](mod@reference) (which block a request means),
 //! [`shapes`] and [`encoding`] (the JSON), [`error`] (names and codes), [`methods`] (answers from the engine),
-//! [`server`], [`http`] and `origin` (listening, limits, plain pages, whose pages may ask), `parameters`, `service` and
+//! [`server`], [`http`], `origin` and `callers` (listening, limits, plain pages, whose pages may ask, how often who may), `parameters`, `service` and
 //! `refusals` (every refusal in the contract's words, also where the library would answer by itself), `answer` (what
 //! plain HTTP is answered with).
 //!
@@ -13,6 +13,7 @@
 
 mod answer;
 pub mod api;
+mod callers;
 pub mod encoding;
 pub mod error;
 pub mod http;
@@ -26,6 +27,7 @@ mod service;
 pub mod shapes;
 
 pub use api::{MillraceClient, MillraceServer};
+pub use callers::RateLimit;
 pub use encoding::{Bytes, Units};
 pub use http::Pages;
 pub use methods::{Methods, NodeFacts};

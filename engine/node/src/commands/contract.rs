@@ -79,7 +79,7 @@ pub enum ContractCommand {
     },
 }
 
-/// Gas limits unless told otherwise: enough for the examples many times over.
+/// Gas limits where the node has no estimate: enough for the examples many times over.
 const DEPLOY_GAS: Gas = 100_000_000;
 const CALL_GAS: Gas = 20_000_000;
 
