@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use millrace_jit::machine::machine;
 use millrace_jit::{CodeCache, Machine, Tier};
-use millrace_types::{Address, Amount, ChainSpec, Gas, Height, SignedTransaction, TransactionReceipt};
+use millrace_types::{
+    Address, Amount, ChainSpec, Gas, Height, Payload, SignedTransaction, TransactionReceipt,
+};
 
 use crate::context::{BlockContext, Rules};
 use crate::error::ExecutionError;
@@ -146,12 +148,31 @@ impl Executor {
         call: &ReadOnlyCall,
         state: &dyn StateReader,
     ) -> Result<ReadOnlyOutcome, ExecutionError> {
-        let rules = Rules {
-            // Somebody waits for the reason.
+        crate::read_only::call_read_only(self.diagnosing_rules(block), call, state)
+    }
+
+    /// Tries a transaction of `from` with `gas` beyond its intrinsic gas, as if it came in `block`, and discards what it did to
+    /// the state. It needs no signature, nonce or balance; its value seems to come along.
+    ///
+    /// # Errors
+    /// Faults of this node; what the transaction came to is in the outcome.
+    pub fn try_payload(
+        &self,
+        block: &BlockContext,
+        from: &Address,
+        payload: &Payload,
+        gas: Gas,
+        state: &dyn StateReader,
+    ) -> Result<ReadOnlyOutcome, ExecutionError> {
+        crate::read_only::try_payload(self.diagnosing_rules(block), from, payload, gas, state)
+    }
+
+    /// Somebody waits for the reason of a trap.
+    fn diagnosing_rules<'a>(&'a self, block: &'a BlockContext) -> Rules<'a> {
+        Rules {
             diagnoses_traps: true,
             ..self.rules(block)
-        };
-        crate::read_only::call_read_only(rules, call, state)
+        }
     }
 
     /// The machine and the prices in force at a height.

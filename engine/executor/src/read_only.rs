@@ -1,16 +1,14 @@
 //! Calls that change nothing: what RPC answers reads and gas estimates with.
 
 use millrace_jit::ImageError;
-use millrace_types::receipt::Failure;
-use millrace_types::{Address, Amount, Gas, Log, Outcome};
+use millrace_types::{Address, Amount, Gas, Log, Outcome, Payload};
 
 use crate::context::Rules;
 use crate::error::ExecutionError;
-use crate::execution::{Execution, FrameTrap, NoProgram};
-use crate::frame::{CallKind, FrameEnd, FrameRequest, FrameResult, run_frame, unpaid_frame};
+use crate::execution::{Execution, FrameTrap};
 use crate::gas::MAX_GAS;
-use crate::program_cache::Code;
 use crate::reader::StateReader;
+use crate::transaction::run_payload;
 
 /// The most value that a read-only call may bring: as much as no supply reaches.
 const MAX_VALUE: Amount = 1 << 127;
@@ -53,76 +51,36 @@ pub(crate) fn call_read_only(
     call: &ReadOnlyCall,
     state: &dyn StateReader,
 ) -> Result<ReadOnlyOutcome, ExecutionError> {
-    // With the supply, which is less, it fits an amount: no credit of this run overflows.
-    if call.value > MAX_VALUE {
-        return Err(ExecutionError::TooMuchValue { value: call.value });
-    }
-    let mut execution = Execution::new(rules, call.from, state);
-    let Some(code_hash) = execution.journal.code_hash(&call.to)? else {
-        return Ok(ReadOnlyOutcome::failed(Failure::NoCode, None));
-    };
-    let gas = call.gas_limit.min(MAX_GAS);
-    let result = match execution.program(&code_hash, gas)? {
-        Ok(code) => run(&mut execution, call, code, gas)?,
-        Err(NoProgram::Unpaid) => unpaid_frame(&mut execution, call.to, 1, gas),
-        Err(NoProgram::Invalid(error)) => {
-            return Ok(ReadOnlyOutcome::failed(Failure::InvalidProgram, Some(error)));
-        }
-    };
-    let FrameResult {
-        end,
-        output,
-        gas_used,
-    } = result;
-    let outcome = match end {
-        FrameEnd::Returned => Outcome::Success,
-        FrameEnd::Reverted => Outcome::Reverted,
-        FrameEnd::Trapped => Outcome::Trapped,
-    };
-    let traps = execution.traps;
-    let logs = execution.journal.finish().logs;
-    Ok(ReadOnlyOutcome {
-        outcome,
-        output,
-        gas_used,
-        logs,
-        traps,
-        image_error: None,
-    })
-}
-
-fn run(
-    execution: &mut Execution<'_>,
-    call: &ReadOnlyCall,
-    code: Code,
-    gas: Gas,
-) -> Result<FrameResult, ExecutionError> {
-    execution.journal.warm_account(&call.from);
-    execution.journal.warm_account(&call.to);
-    let checkpoint = execution.journal.checkpoint();
-    execution.journal.credit(&call.to, call.value)?;
-    let request = FrameRequest {
-        kind: CallKind::Call,
-        code,
-        contract: call.to,
-        caller: call.from,
+    let payload = Payload::Call {
+        to: call.to,
         value: call.value,
         input: call.input.clone(),
-        gas,
-        depth: 1,
     };
-    run_frame(execution, checkpoint, request)
+    try_payload(rules, &call.from, &payload, call.gas_limit, state)
 }
 
-impl ReadOnlyOutcome {
-    fn failed(failure: Failure, image_error: Option<ImageError>) -> Self {
-        Self {
-            outcome: Outcome::Failed(failure),
-            output: Vec::new(),
-            gas_used: 0,
-            logs: Vec::new(),
-            traps: Vec::new(),
-            image_error,
-        }
+/// What a transaction of `from` would come to with so much gas beyond its intrinsic gas. Its value seems to come along.
+pub(crate) fn try_payload(
+    rules: Rules<'_>,
+    from: &Address,
+    payload: &Payload,
+    gas: Gas,
+    state: &dyn StateReader,
+) -> Result<ReadOnlyOutcome, ExecutionError> {
+    let value = payload.value();
+    // With the supply, which is less, it fits an amount: no credit of this run overflows.
+    if value > MAX_VALUE {
+        return Err(ExecutionError::TooMuchValue { value });
     }
+    let mut execution = Execution::new(rules, *from, state);
+    let nonce = execution.journal.nonce(from)?;
+    let end = run_payload(&mut execution, from, nonce, payload, gas.min(MAX_GAS))?;
+    Ok(ReadOnlyOutcome {
+        outcome: end.outcome,
+        output: end.output,
+        gas_used: end.gas_used,
+        logs: execution.journal.finish().logs,
+        traps: execution.traps,
+        image_error: end.image_error,
+    })
 }

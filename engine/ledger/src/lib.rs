@@ -4,7 +4,8 @@
 //! execution; [`Batch`] names every kind of record, [`Ledger::commit`] makes a batch durable at once or not at
 //! all. When `commit` has returned, the batch survives a power loss.
 //!
-//! Reading order: [`Batch`] (what can be written), [`Ledger`] (open, commit, look up), [`LedgerError`].
+//! Reading order: [`Batch`] (what can be written), [`Ledger`] (open, commit, look up), [`LogSummary`] (which blocks a search for
+//! logs can pass by), [`LedgerError`].
 //!
 //! Invariants:
 //! - a receipt is a function of its block's hash: a second, different one is refused ([`LedgerError::ReceiptConflict`]);
@@ -19,6 +20,7 @@ mod error;
 mod open;
 mod read;
 mod seal;
+mod summary;
 mod tables;
 mod write;
 
@@ -26,3 +28,4 @@ pub use batch::Batch;
 pub use error::{LedgerError, OpenError};
 pub use open::{FORMAT_VERSION, Ledger};
 pub use read::{Finalized, Inclusion};
+pub use summary::{LogKey, LogSummary};

@@ -217,6 +217,7 @@ fn create_tables(database: &Database, spec_hash: Hash) -> Result<(), redb::Error
         transaction.open_table(tables::FINALIZED)?;
         transaction.open_table(tables::RECEIPTS)?;
         transaction.open_table(tables::TRANSACTION_RECEIPTS)?;
+        transaction.open_table(tables::LOG_SUMMARIES)?;
         transaction.open_table(tables::TRANSACTIONS)?;
         transaction.open_table(tables::SETTLED_BY)?;
         transaction.open_table(tables::PLUGIN)?;

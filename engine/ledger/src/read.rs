@@ -2,11 +2,11 @@
 
 use borsh::BorshDeserialize;
 use millrace_types::{Block, Body, ExecutionReceipt, Hash, Header, Height, TransactionReceipt};
-use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
+use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableError, TableHandle};
 
 use crate::seal::{self, guarded};
 use crate::tables::{self, Key};
-use crate::{Ledger, LedgerError};
+use crate::{Ledger, LedgerError, LogSummary};
 
 /// A finalized block's place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,13 +64,8 @@ impl Ledger {
             let Some(guard) = table.get(&block.0)? else {
                 return Ok(None);
             };
-            let bytes = seal::open(tables::CERTIFICATES.name(), block, guard.value()).ok_or_else(|| {
-                LedgerError::Corrupt {
-                    record: "certificate",
-                    key: block.to_string(),
-                    reason: "its checksum differs".to_owned(),
-                }
-            })?;
+            let bytes = seal::open(tables::CERTIFICATES.name(), block, guard.value())
+                .ok_or_else(|| checksum_differs("certificate", block))?;
             Ok(Some(bytes.to_vec()))
         })
     }
@@ -93,6 +88,28 @@ impl Ledger {
             "list of transaction receipts",
             block,
         )
+    }
+
+    /// What the logs of an executed block may be about; `None` where an older build executed it: its receipts have to be read.
+    ///
+    /// # Errors
+    /// As [`Self::header`].
+    pub fn log_summary(&self, block: &Hash) -> Result<Option<LogSummary>, LedgerError> {
+        guarded(|| {
+            let table = match self.database.begin_read()?.open_table(tables::LOG_SUMMARIES) {
+                Ok(table) => table,
+                // A ledger of an older build, in which this one has executed nothing yet.
+                Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            let Some(guard) = table.get(&block.0)? else {
+                return Ok(None);
+            };
+            match seal::open(tables::LOG_SUMMARIES.name(), block, guard.value()) {
+                Some(record) => Ok(LogSummary::from_record(record)),
+                None => Err(checksum_differs("summary of logs", block)),
+            }
+        })
     }
 
     /// The finalized block at `height`.
@@ -196,6 +213,14 @@ impl Ledger {
     }
 }
 
+fn checksum_differs(record: &'static str, key: &Hash) -> LedgerError {
+    LedgerError::Corrupt {
+        record,
+        key: key.to_string(),
+        reason: "its checksum differs".to_owned(),
+    }
+}
+
 /// Decodes a sealed value.
 pub(crate) fn unsealed<T: BorshDeserialize>(
     table: &str,
@@ -208,6 +233,6 @@ pub(crate) fn unsealed<T: BorshDeserialize>(
         key: key.to_string(),
         reason,
     };
-    let bytes = seal::open(table, key, sealed).ok_or_else(|| corrupt("its checksum differs".to_owned()))?;
+    let bytes = seal::open(table, key, sealed).ok_or_else(|| checksum_differs(record, key))?;
     T::try_from_slice(bytes).map_err(|error| corrupt(error.to_string()))
 }

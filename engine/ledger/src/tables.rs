@@ -22,6 +22,9 @@ pub(crate) const RECEIPTS: TableDefinition<'static, &Key, &[u8]> = TableDefiniti
 /// Block hash → canonical bytes of the list of its transactions' receipts.
 pub(crate) const TRANSACTION_RECEIPTS: TableDefinition<'static, &Key, &[u8]> =
     TableDefinition::new("transaction-receipts");
+/// Block hash → what its logs may be about (`crate::summary`). Absent for blocks that an older build executed, and the whole
+/// table in ledgers that only older builds wrote.
+pub(crate) const LOG_SUMMARIES: TableDefinition<'static, &Key, &[u8]> = TableDefinition::new("log-summaries");
 /// Transaction hash, block hash → place in the block. Several blocks while forks live.
 pub(crate) const TRANSACTIONS: TableDefinition<'static, (&Key, &Key), u32> =
     TableDefinition::new("transactions");

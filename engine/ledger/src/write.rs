@@ -6,7 +6,7 @@ use redb::{ReadableTable, Table, TableHandle, WriteTransaction};
 
 use crate::seal::{self, guarded};
 use crate::tables::{self, Key};
-use crate::{Batch, Ledger, LedgerError};
+use crate::{Batch, Ledger, LedgerError, LogSummary};
 
 impl Ledger {
     /// Makes `batch` durable, whole or not at all. Waits for another commit in progress.
@@ -99,6 +99,7 @@ fn write_executions(transaction: &WriteTransaction, batch: &Batch) -> Result<(),
     let headers = transaction.open_table(tables::HEADERS)?;
     let mut receipts = transaction.open_table(tables::RECEIPTS)?;
     let mut transaction_receipts = transaction.open_table(tables::TRANSACTION_RECEIPTS)?;
+    let mut summaries = transaction.open_table(tables::LOG_SUMMARIES)?;
     for (receipt, list) in &batch.executions {
         let key = &receipt.block_hash.0;
         require_block(&headers, &receipt.block_hash, "receipt")?;
@@ -116,6 +117,9 @@ fn write_executions(transaction: &WriteTransaction, batch: &Batch) -> Result<(),
             key,
             sealed(tables::TRANSACTION_RECEIPTS, &receipt.block_hash, &**list).as_slice(),
         )?;
+        let summary = LogSummary::of(list).to_record();
+        let summary = seal::seal(tables::LOG_SUMMARIES.name(), &receipt.block_hash, summary);
+        summaries.insert(key, summary.as_slice())?;
     }
     Ok(())
 }

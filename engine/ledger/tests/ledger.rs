@@ -4,8 +4,8 @@
 mod common;
 
 use common::{block, open, receipt, spec, transaction};
-use millrace_ledger::{Batch, FORMAT_VERSION, Finalized, Inclusion, Ledger, LedgerError, OpenError};
-use millrace_types::Hash;
+use millrace_ledger::{Batch, FORMAT_VERSION, Finalized, Inclusion, Ledger, LedgerError, LogKey, OpenError};
+use millrace_types::{Address, Block, Hash, Log, Outcome, TransactionReceipt};
 
 #[test]
 fn what_was_committed_is_there_after_reopening() {
@@ -226,4 +226,57 @@ fn a_file_that_is_there_is_never_taken_for_a_new_ledger() {
     drop(open(&path));
     let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().collect();
     assert_eq!(files.len(), 1, "nothing is left of making it: {files:?}");
+}
+
+/// What `first` was executed to: one log.
+fn with_a_log(first: &Block) -> Vec<TransactionReceipt> {
+    vec![TransactionReceipt {
+        transaction_hash: first.body.transactions[0].hash(),
+        index: 0,
+        outcome: Outcome::Success,
+        gas_used: 1,
+        gas_charged: 1,
+        output: Vec::new(),
+        logs: vec![Log {
+            address: Address([5; 32]),
+            topics: vec![Hash([6; 32])],
+            data: Vec::new(),
+        }],
+        created: None,
+    }]
+}
+
+#[test]
+fn a_summary_of_its_logs_comes_with_a_receipt_and_is_absent_where_an_older_build_wrote() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.redb");
+    let first = block(1, Hash::ZERO, 0, vec![transaction(0)]);
+    let second = block(2, first.hash(), 0, vec![transaction(1)]);
+    let execute = |ledger: &Ledger, block: &Block| {
+        let mut batch = Batch::new();
+        batch
+            .block(block.clone())
+            .execution(receipt(block, 3), with_a_log(block));
+        ledger.commit(&batch).unwrap();
+    };
+    let ledger = open(&path);
+    assert_eq!(ledger.log_summary(&first.hash()).unwrap(), None);
+    execute(&ledger, &first);
+    let summary = ledger.log_summary(&first.hash()).unwrap().unwrap();
+    assert!(summary.may_have(LogKey::contract(&Address([5; 32]))));
+    assert!(summary.may_have(LogKey::topic(0, &Hash([6; 32]))));
+    assert!(!summary.may_have(LogKey::topic(1, &Hash([6; 32]))));
+    drop(ledger);
+
+    let database = redb::Database::open(&path).unwrap();
+    let write = database.begin_write().unwrap();
+    let table = redb::TableDefinition::<&[u8; 32], &[u8]>::new("log-summaries");
+    assert!(write.delete_table(table).unwrap(), "as an older build left it");
+    write.commit().unwrap();
+    drop(database);
+    let ledger = open(&path);
+    assert_eq!(ledger.log_summary(&first.hash()).unwrap(), None);
+    execute(&ledger, &second);
+    assert!(ledger.log_summary(&second.hash()).unwrap().is_some());
+    assert_eq!(ledger.log_summary(&first.hash()).unwrap(), None);
 }

@@ -1,17 +1,16 @@
-//! How much gas a call will take, by trying it at the node.
+//! How much gas a transaction will take, by asking the node.
 //!
-//! Half of the limit is charged at least, so a generous limit is a dear one.
+//! Half of the limit is charged at least, so a generous limit is a dear one; up to twice what is used costs nothing.
 
-use millrace_executor::{intrinsic_gas, schedule};
-use millrace_rpc::shapes::CallRequest;
-use millrace_rpc::{Bytes, MillraceClient as _, Units};
+use millrace_rpc::MillraceClient as _;
+use millrace_rpc::shapes::EstimateRequest;
 use millrace_types::keys::SecretKey;
 use millrace_types::{ChainSpec, Gas, Payload};
 
-use crate::client::{Client, ClientFailure, Terms, sign};
+use crate::client::{Client, ClientFailure};
 
-/// A gas limit for `payload`: half more than a trial run and inclusion take, at most the chain's limit. `None` when there
-/// is nothing to try or the trial does not succeed.
+/// A gas limit for `payload`: half more than the smallest with which it succeeds now, since the state may be another one when it
+/// is executed; at most the chain's limit. `None` when it does not succeed now: what it waits for may come first.
 ///
 /// # Errors
 /// When the node cannot be reached.
@@ -20,43 +19,13 @@ pub async fn gas_limit(
     key: &SecretKey,
     payload: &Payload,
 ) -> Result<Option<Gas>, ClientFailure> {
-    let Payload::Call { to, value, input } = payload else {
+    let request = EstimateRequest::of(key.address(), payload.clone());
+    let estimate = client.http().estimate_gas(request, None).await;
+    let Some(least) = estimate.map_err(|error| client.failed(error))?.gas_limit else {
         return Ok(None);
     };
-    let request = CallRequest {
-        to: *to,
-        from: Some(key.address()),
-        input: Bytes(input.clone()),
-        value: Some(Units(*value)),
-        gas_limit: None,
-    };
-    let trial = client
-        .http()
-        .call(request, None)
-        .await
-        .map_err(|error| client.failed(error))?;
-    if trial.outcome != "success" {
-        return Ok(None);
-    }
-    let view = client
-        .http()
-        .chain_spec()
-        .await
-        .map_err(|error| client.failed(error))?;
-    let Ok(spec) = ChainSpec::decode(&view.encoded.0) else {
-        return Ok(None);
-    };
-    let Some(prices) = schedule(spec.versions_at(trial.origin.height).gas) else {
-        return Ok(None);
-    };
-    let terms = Terms {
-        chain_id: spec.chain_id,
-        gas_limit: Gas::MAX,
-        gas_price: 1,
-    };
-    let inclusion = intrinsic_gas(&sign(key, u64::MAX, terms, payload.clone()), prices);
-    let needed = trial.gas_used.saturating_add(inclusion);
-    Ok(Some(
-        needed.saturating_add(needed / 2).min(spec.limits.transaction_gas),
-    ))
+    let view = client.http().chain_spec().await;
+    let view = view.map_err(|error| client.failed(error))?;
+    let most = ChainSpec::decode(&view.encoded.0).map_or(least, |spec| spec.limits.transaction_gas);
+    Ok(Some(least.saturating_add(least / 2).min(most)))
 }

@@ -16,7 +16,8 @@
 //! [`builder`] and [`pressure`] (the proposer's policy), `tree`, `core` (the state machine without I/O: `core/dispatch`
 //! decides what is executed next, `core/head` moves the head), `driver` (its thread), `wakeups` (who is told that a build may succeed),
 //! `task` (a block in the ring), `stages` and `execution` (what workers do), `warming` (what they do ahead of a block), `journal` and `keeper` (what is durable when), `recovery`, [`checkpoint`] (what
-//! a new node begins with), and [`replay_check`] (the slow twin). The rules are those of `docs/spec/blocks.md`, rollback is in
+//! a new node begins with), [`logs`] and [`estimate`] (what readers search and try, beside the look-ups in `reads`; `chain_view` is what
+//! they agree about), and [`replay_check`] (the slow twin). The rules are those of `docs/spec/blocks.md`, rollback is in
 //! `docs/spec/rollback.md`, and why it is built like this in `docs/design/consensus-execution-pipelining.md`.
 //!
 //! Invariants:
@@ -65,16 +66,19 @@ pub mod admission;
 pub mod api;
 mod board;
 pub mod builder;
+mod chain_view;
 pub mod checkpoint;
 pub mod config;
 mod core;
 mod driver;
 pub mod engine;
+pub mod estimate;
 mod events;
 mod execution;
 mod inbox;
 mod journal;
 mod keeper;
+pub mod logs;
 mod mailbox;
 mod preparation;
 pub mod pressure;
@@ -97,8 +101,10 @@ mod warming;
 pub use api::*;
 pub use config::EngineConfig;
 pub use engine::Engine;
+pub use estimate::{EstimateRequest, GasEstimate};
 pub use events::Subscription;
 pub use execution::ExecuteError;
+pub use logs::{FoundLog, LogError, LogFilter, LogPage, LogPlace, LogQuery};
 pub use reads::CallError;
 pub use recovery::OpenError;
 pub use replay::{ReplayError, ReplayReport, replay_check, replay_check_from, vouched_by_ledger};

@@ -13,6 +13,7 @@ use crate::api::{
     BlockId, BlockRef, Counters, EngineStatus, Heights, LocatedTransaction, StateAt, StateError, Tag,
     TransactionStatus,
 };
+use crate::chain_view::ChainView;
 use crate::engine::Engine;
 use crate::events::Subscription;
 use crate::execution::Reader;
@@ -76,34 +77,7 @@ impl Engine {
     /// # Errors
     /// When the ledger cannot be read; so for all look-ups.
     pub fn resolve(&self, id: BlockId) -> Result<Option<BlockRef>, LedgerError> {
-        let (heights, head_chain) = self.shared().board.chain();
-        let at = |height| {
-            Ok(self
-                .shared()
-                .ledger
-                .finalized_hash(height)?
-                .map(|hash| BlockRef { height, hash }))
-        };
-        match id {
-            BlockId::Tag(Tag::Finalized) => Ok(Some(heights.finalized)),
-            BlockId::Tag(Tag::Executed) => Ok(Some(heights.executed)),
-            BlockId::Tag(Tag::Pending) => Ok(Some(heights.head)),
-            BlockId::Tag(Tag::Settled) => at(heights.settled),
-            BlockId::Tag(Tag::Safe) => at(heights.safe),
-            // A height that is stored but not acknowledged yet is not finalized for anyone.
-            BlockId::Height(height) if height > heights.finalized.height => {
-                let hash = on_head_chain(&heights, &head_chain, height);
-                Ok(hash.map(|hash| BlockRef { height, hash }))
-            }
-            BlockId::Height(height) => at(height),
-            BlockId::Hash(hash) => {
-                let header = self.shared().ledger.header(&hash)?;
-                Ok(header.map(|header| BlockRef {
-                    height: header.height,
-                    hash,
-                }))
-            }
-        }
+        ChainView::of(self).resolve(id)
     }
 
     /// A block.
@@ -144,13 +118,7 @@ impl Engine {
     /// # Errors
     /// As [`Self::resolve`].
     pub fn is_canonical(&self, block: &BlockRef) -> Result<bool, LedgerError> {
-        let (heights, head_chain) = self.shared().board.chain();
-        let at_its_height = if block.height > heights.finalized.height {
-            on_head_chain(&heights, &head_chain, block.height)
-        } else {
-            self.shared().ledger.finalized_hash(block.height)?
-        };
-        Ok(at_its_height == Some(block.hash))
+        ChainView::of(self).has(block)
     }
 
     /// A block's execution receipt, once it is durable here. Genesis has none.
@@ -333,12 +301,6 @@ impl Engine {
             .settled_by(height)?
             .filter(|by| *by <= self.heights().finalized.height))
     }
-}
-
-/// The block of the head chain at a height above the finalized one.
-fn on_head_chain(heights: &Heights, head_chain: &[Hash], height: Height) -> Option<Hash> {
-    let above = height.checked_sub(heights.finalized.height)?.checked_sub(1)?;
-    head_chain.get(usize::try_from(above).ok()?).copied()
 }
 
 /// Why a read-only call was not run.

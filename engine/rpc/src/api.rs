@@ -7,9 +7,10 @@ use millrace_types::{Address, Hash, Height};
 use crate::encoding::Bytes;
 use crate::reference::BlockReference;
 use crate::shapes::{
-    AccountView, BlockView, CallRequest, CallResult, ChainSpecView, CodeView, ExecutionReceiptView,
-    LocatedTransactionView, Notification, SealedHeader, Settlement, Status, StorageView, Topic,
-    TransactionDetail, TransactionReceiptView, TransactionStatusView,
+    AccountView, BlockView, CallRequest, CallResult, ChainSpecView, CodeView, EstimateRequest,
+    ExecutionReceiptView, GasEstimateView, LocatedTransactionView, LogQueryView, LogsView, Notification,
+    SealedHeader, Settlement, Status, StorageView, Topic, TransactionDetail, TransactionReceiptView,
+    TransactionStatusView,
 };
 
 /// Everything that a node answers. Meaning, units and errors: `docs/spec/rpc.md`.
@@ -90,6 +91,18 @@ pub trait Millrace {
     /// Runs a contract and keeps nothing.
     #[method(name = "call")]
     async fn call(&self, request: CallRequest, block: Option<BlockReference>) -> RpcResult<CallResult>;
+
+    /// The smallest gas limit with which a transaction succeeds.
+    #[method(name = "estimateGas")]
+    async fn estimate_gas(
+        &self,
+        request: EstimateRequest,
+        block: Option<BlockReference>,
+    ) -> RpcResult<GasEstimateView>;
+
+    /// Logs of the canonical chain.
+    #[method(name = "getLogs")]
+    async fn logs(&self, filter: LogQueryView) -> RpcResult<LogsView>;
 
     /// Takes a signed transaction; answers admission problems at once and by name.
     #[method(name = "sendTransaction")]

@@ -64,6 +64,8 @@ error_names! {
     Pruned = -32002,
     /// State of a block that is not stored.
     UnknownBlock = -32003,
+    /// A block that a search for logs names or goes on from is not on the canonical chain.
+    NotCanonical = -32004,
     /// No encoding of a signed transaction.
     Malformed = -32010,
     /// For another chain.

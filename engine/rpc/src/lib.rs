@@ -3,8 +3,8 @@
 //! `docs/spec/rpc.md` is the contract: method names, shapes, errors, block references. Reading order: [`api`] (the
 //! methods as one trait, from which server and client are generated), [`reference`](mod@reference) (which block a request means),
 //! [`shapes`] and [`encoding`] (the JSON), [`error`] (names and codes), [`openrpc`] (all of it for machines), [`methods`]
-//! (answers from the engine), [`server`], [`http`], `dashboard` and `origin` (listening, limits, plain pages, whose pages may
-//! ask), `parameters`, `service` and
+//! (answers from the engine), [`server`], [`http`], `dashboard`, `origin` and `callers` (listening, limits, plain pages, whose
+//! pages may ask, how often who may), `parameters`, `service` and
 //! `refusals` (every refusal in the contract's words, also where the library would answer by itself), `answer` (what
 //! plain HTTP is answered with).
 //!
@@ -14,6 +14,7 @@
 
 mod answer;
 pub mod api;
+mod callers;
 mod dashboard;
 pub mod encoding;
 pub mod error;
@@ -29,6 +30,7 @@ mod service;
 pub mod shapes;
 
 pub use api::{MillraceClient, MillraceServer};
+pub use callers::RateLimit;
 pub use encoding::{Bytes, Units};
 pub use http::Pages;
 pub use methods::{Methods, NodeFacts};

@@ -18,7 +18,7 @@ use crate::encoding::Bytes;
 use crate::error::{ErrorName, error};
 use crate::openrpc::DISCOVER;
 use crate::reference::BlockReference;
-use crate::shapes::{CallRequest, Topic, TransactionDetail};
+use crate::shapes::{CallRequest, EstimateRequest, LogQueryView, Topic, TransactionDetail};
 
 /// One parameter of a method.
 pub(crate) struct Parameter {
@@ -135,6 +135,23 @@ pub(crate) const METHODS: &[(&str, &[Parameter])] = &[
         ],
     ),
     (
+        "millrace_estimateGas",
+        &[
+            Parameter::required::<EstimateRequest>(
+                "request",
+                "an object of `kind` (\"transfer\", \"deploy\" or \"call\"), `to` or `code`, and as you like `from`, `input`, `value` (a decimal string), `gas_limit`",
+            ),
+            AT_BLOCK,
+        ],
+    ),
+    (
+        "millrace_getLogs",
+        &[Parameter::required::<LogQueryView>(
+            "filter",
+            "an object of, as you like, `from` and `to` or `block` (a tag, a height, or a block hash), `contract` (an address, or a list), `topics` (a list by position: null, a topic, or a list), `limit`, `cursor`",
+        )],
+    ),
+    (
         "millrace_sendTransaction",
         &[Parameter::required::<Bytes>("transaction", SOME_BYTES)],
     ),
@@ -142,7 +159,7 @@ pub(crate) const METHODS: &[(&str, &[Parameter])] = &[
         "millrace_subscribe",
         &[Parameter::required::<Topic>(
             "topic",
-            "\"finalized\", \"executed\", \"settled\" or \"head\"",
+            "\"finalized\", \"executed\", \"settled\", \"head\", \"transactions\", or { \"logs\": filter } with `contract` and `topics` as you like",
         )],
     ),
     (

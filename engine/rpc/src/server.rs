@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::server::middleware::http::HostFilterLayer;
-use jsonrpsee::server::{BatchRequestConfig, PingConfig, Server, ServerConfig, ServerHandle};
+use jsonrpsee::server::{
+    BatchRequestConfig, PingConfig, Server, ServerConfig, ServerHandle, StopHandle,
+    serve_with_graceful_shutdown, stop_channel,
+};
 use millrace_types::chain_spec::Limits;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
+use crate::callers::{Caller, CallerService, Callers, RateLimit};
 use crate::http::{Pages, PagesLayer};
 use crate::methods::Methods;
 use crate::origin::OriginLayer;
@@ -39,8 +43,16 @@ pub struct RpcConfig {
     pub unread_timeout: Duration,
     /// Gas that a read-only call may use.
     pub call_gas_limit: u64,
-    /// Read-only calls that run at once; more wait.
+    /// Read-only calls, estimates and searches for logs that run at once; more wait.
     pub max_concurrent_calls: u32,
+    /// Blocks that one search for logs looks at.
+    pub max_log_blocks: u64,
+    /// Logs in one answer.
+    pub max_logs: u64,
+    /// How often a peer address may call; as often as it likes without.
+    pub rate_limit: Option<RateLimit>,
+    /// Calls of one connection that are under way at once.
+    pub max_calls_per_connection: u32,
 }
 
 impl Default for RpcConfig {
@@ -57,6 +69,10 @@ impl Default for RpcConfig {
             unread_timeout: Duration::from_secs(60),
             call_gas_limit: 500_000_000,
             max_concurrent_calls: 4,
+            max_log_blocks: 10_000,
+            max_logs: 10_000,
+            rate_limit: None,
+            max_calls_per_connection: 4_096,
         }
     }
 }
@@ -70,9 +86,11 @@ impl RpcConfig {
     /// The same, with room for the longest transaction and the fullest block that the chain allows.
     #[must_use]
     pub fn fitting(self, limits: &Limits) -> Self {
-        // A block in full has the encodings and the inputs in hex, and the other fields of each transaction.
+        // A block in full has the encodings and the inputs in hex, and the other fields of each transaction. A log has at
+        // most what a transaction has of logs.
         let block = u64::from(limits.block_bytes) * 4;
         let block = block + u64::from(limits.block_transactions) * TRANSACTION_VIEW_BYTES + CALL_BYTES;
+        let block = block.max(u64::from(limits.log_bytes) * 2 + CALL_BYTES * 4);
         Self {
             max_request_bytes: self.max_request_bytes.max(Self::request_bytes_for(limits)),
             max_response_bytes: self
@@ -147,14 +165,26 @@ impl RpcServer {
             .set_batch_request_config(BatchRequestConfig::Unlimited)
             .build();
         let listener = bind(config).await.map_err(listen)?;
-        let server = Server::builder()
+        let address = listener.local_addr().map_err(listen)?;
+        let services = Server::builder()
             .set_config(server_config)
             .set_http_middleware(middleware)
             .set_rpc_middleware(RpcServiceBuilder::new().layer(ServiceLayer::new(config)))
-            .build_from_tcp(listener)
-            .map_err(listen)?;
-        let address = server.local_addr().map_err(listen)?;
-        let handle = server.start(methods.into_module());
+            .to_service_builder();
+        let (stop, handle) = stop_channel();
+        let (methods, callers) = (methods.into_module(), Arc::new(Callers::new(config.rate_limit)));
+        let calls = config.max_calls_per_connection;
+        tokio::spawn(accept(listener, stop, move |peer, socket, stop| {
+            let caller = Caller::new(peer.ip(), Arc::clone(&callers), calls);
+            let inner = services.clone().build(methods.clone(), stop.clone());
+            let service = CallerService { caller, inner };
+            tokio::spawn(async move {
+                let served = serve_with_graceful_shutdown(socket, service, stop.shutdown()).await;
+                if let Err(fault) = served {
+                    tracing::debug!(%peer, %fault, "a connection failed");
+                }
+            });
+        }));
         Ok(Self { address, handle })
     }
 
@@ -178,14 +208,39 @@ impl RpcServer {
     }
 }
 
+/// Hands every connection to `serve` until the server is stopped.
+async fn accept(listener: TcpListener, stop: StopHandle, serve: impl Fn(SocketAddr, TcpStream, StopHandle)) {
+    /// When the system has no room for a connection, it hardly has any at once.
+    const PAUSE: Duration = Duration::from_millis(50);
+    let stopped = stop.clone().shutdown();
+    tokio::pin!(stopped);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut stopped => return,
+            accepted = listener.accept() => accepted,
+        };
+        let ready = accepted.and_then(|(socket, peer)| {
+            socket.set_nodelay(true)?;
+            Ok((socket, peer))
+        });
+        match ready {
+            Ok((socket, peer)) => serve(peer, socket, stop.clone()),
+            Err(fault) => {
+                tracing::debug!(%fault, "a connection was not accepted");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
 /// A listener whose connections have [`RpcConfig::unread_timeout`].
 ///
 /// The library pings each WebSocket, but it waits for a message to be written before it looks at anything else, and a
 /// peer may answer the kernel for ever that it has no room. So it is the kernel that must lose patience.
-async fn bind(config: &RpcConfig) -> std::io::Result<std::net::TcpListener> {
+async fn bind(config: &RpcConfig) -> std::io::Result<TcpListener> {
     let listener = TcpListener::bind(config.listen).await?;
     let timeout_ms = u32::try_from(config.unread_timeout.as_millis()).unwrap_or(u32::MAX);
     // Sockets inherit it from the one that accepts them.
     rustix::net::sockopt::set_tcp_user_timeout(&listener, timeout_ms)?;
-    listener.into_std()
+    Ok(listener)
 }

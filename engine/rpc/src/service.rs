@@ -8,13 +8,16 @@
 use std::future::Future;
 use std::time::Instant;
 
+use http::Extensions;
 use jsonrpsee::core::middleware::{Batch, BatchEntry, Notification, Request, RpcServiceT};
 use jsonrpsee::core::server::BatchResponseBuilder;
 use jsonrpsee::server::MethodResponse;
 use jsonrpsee::types::error::{INVALID_PARAMS_CODE, OVERSIZED_RESPONSE_CODE, TOO_MANY_SUBSCRIPTIONS_CODE};
 use jsonrpsee::types::{ErrorObjectOwned, Id};
 use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
 
+use crate::callers::Caller;
 use crate::error::{ErrorName, error};
 use crate::parameters::{Given, metric_name, no_method, parameters_of};
 use crate::server::RpcConfig;
@@ -89,9 +92,11 @@ where
         async move {
             let (id, method, params) = (request.id.clone(), request.method.clone(), request.params.clone());
             let timer = Timer::start(&method);
-            let response = match check(&request) {
+            // The place is kept until the call is answered.
+            let response = match admit(request.extensions()).and_then(|place| check(&request).map(|()| place))
+            {
                 Err(refusal) => MethodResponse::error(id, refusal),
-                Ok(()) => {
+                Ok(_place) => {
                     let response = inner.call(request).await;
                     let params = params.as_ref().map(|params| params.get());
                     match response
@@ -108,10 +113,11 @@ where
         }
     }
 
-    fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+    fn batch<'a>(&self, mut batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let service = self.clone();
         async move {
             let (most_calls, most) = (service.limits.batch, service.limits.response_bytes);
+            let caller = batch.extensions().get::<Caller>().cloned();
             if batch.len() > most_calls as usize {
                 return answered(MethodResponse::error(
                     Id::Null,
@@ -128,7 +134,14 @@ where
                         service.notification(notification).await;
                         continue;
                     }
-                    Err(refused) => MethodResponse::error(refused.into_parts().1, invalid_request(NO_CALL)),
+                    Err(refused) => {
+                        // It is in the way like a call, and counts as one.
+                        let refusal = match caller.as_ref().map_or(Ok(()), take) {
+                            Ok(()) => invalid_request(NO_CALL),
+                            Err(refusal) => refusal,
+                        };
+                        MethodResponse::error(refused.into_parts().1, refusal)
+                    }
                 };
                 if responses.append(response).is_err() {
                     return answered(MethodResponse::error(Id::Null, response_too_long(most)));
@@ -146,8 +159,15 @@ where
         &self,
         notification: Notification<'a>,
     ) -> impl Future<Output = MethodResponse> + Send + 'a {
-        let answer = self.inner.notification(notification);
-        async move { answered(answer.await) }
+        let inner = self.inner.clone();
+        async move {
+            // Nobody hears that it is refused.
+            let answer = match admit(notification.extensions()) {
+                Ok(_place) => inner.notification(notification).await,
+                Err(_) => MethodResponse::notification(),
+            };
+            answered(answer)
+        }
     }
 }
 
@@ -178,6 +198,47 @@ impl Timer {
 fn answered(mut response: MethodResponse) -> MethodResponse {
     response.extensions_mut().insert(Answered);
     response
+}
+
+/// Lets a call of this connection begin, or says why it has to wait: its address calls too often, or too many of the
+/// connection's calls are under way.
+fn admit(extensions: &Extensions) -> Result<Option<OwnedSemaphorePermit>, ErrorObjectOwned> {
+    let Some(caller) = extensions.get::<Caller>() else {
+        return Ok(None);
+    };
+    take(caller)?;
+    let Some(place) = caller.begin() else {
+        refused("concurrency");
+        let limit = caller.limit();
+        let message = format!(
+            "this connection has {limit} calls under way, which is the limit; wait for an answer before the next call"
+        );
+        return Err(passed("calls of one connection at once", &message, limit));
+    };
+    Ok(Some(place))
+}
+
+/// Takes one request off what an address may send.
+fn take(caller: &Caller) -> Result<(), ErrorObjectOwned> {
+    let Err((rate, wait)) = caller.take() else {
+        return Ok(());
+    };
+    refused("rate");
+    // Rounded up: who waits so long finds room.
+    let wait_ms = u64::try_from(wait.as_millis())
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
+    let limit = rate.map_or(0, |rate| rate.per_second.get());
+    let message = format!(
+        "this address sends more than {limit} requests a second, this node's limit; wait {wait_ms} ms before the next"
+    );
+    let what = "requests a second of one address";
+    let details = json!({ "what": what, "limit": limit, "retry_after_ms": wait_ms });
+    Err(error(ErrorName::LimitExceeded, &message, details))
+}
+
+fn refused(limit: &'static str) {
+    metrics::counter!("millrace_rpc_refused_total", "limit" => limit).increment(1);
 }
 
 /// What can be said before the method runs.

@@ -112,8 +112,13 @@ fn calls_beyond_execution_or_above_the_limit_are_refused() {
     later.is(-32001, "NotExecuted", &json!({ "asked": 4, "executed": 0 }));
 }
 
+/// Input of the hash workload: so many rounds.
+pub fn hash_work(rounds: u32) -> Vec<u8> {
+    [&[0x01][..], &rounds.to_le_bytes(), &[0; 32]].concat()
+}
+
 /// Deploys the hash workload with account 0's nonce 0.
-fn deploy_hash(node: &mut Node) -> Address {
+pub fn deploy_hash(node: &mut Node) -> Address {
     static HASH: &[u8] = include_bytes!("../../../contracts/artifacts/hash.elf");
     let deploy = Payload::Deploy {
         code: HASH.to_vec(),
@@ -136,8 +141,7 @@ fn a_flood_of_calls_leaves_room_for_everything_else() {
     };
     let mut node = Node::start(contracts::spec(), EngineConfig::default(), rpc);
     let hash = deploy_hash(&mut node);
-    let rounds = 20_000u32;
-    let work = [&[0x01][..], &rounds.to_le_bytes(), &[0; 32]].concat();
+    let work = hash_work(20_000);
     let flood: Vec<_> = (0..12)
         .map(|_| {
             let (http, request) = (node.http.clone(), to(hash, &work));

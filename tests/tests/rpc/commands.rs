@@ -68,6 +68,10 @@ fn commands_print_the_documented_fields() {
     let elf = concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/artifacts/counter.elf");
     let deployed = signed(&["contract", "deploy", elf]);
     has_fields(&deployed, RECEIPT);
+    assert_eq!(
+        deployed["gas_charged"], deployed["gas_used"],
+        "the limit was an estimate"
+    );
     let counter = deployed["created"].as_str().unwrap();
     has_fields(
         &signed(&["contract", "call", counter, "--input", "0x01"]),

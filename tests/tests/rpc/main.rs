@@ -3,10 +3,10 @@
 //!
 //! [`node`] puts a real engine and a real server together, in memory, with a consensus that does nothing until it is
 //! told to (`sequencer`, shared with the pipeline's own tests). [`contracts`] has the transactions, [`socket`] speaks
-//! HTTP and WebSocket without a library, for what a well-behaved client never does, [`process`] runs the built
-//! program, and [`browser`] a browser. Then one module for each part of the surface; [`matrix`] asks every method for every
-//! block in every situation, [`openrpc`] holds answers to their published schemas, [`documents`] compares code and
-//! documents, [`rates`] prints how many calls are answered.
+//! HTTP and WebSocket without a library, for what a well-behaved client never does, [`scripted`] is a contract that does
+//! what its input says, [`process`] runs the built program, and [`browser`] a browser. Then one module for each part of the
+//! surface; [`matrix`] asks every method for every block in every situation, [`openrpc`] holds answers to their published
+//! schemas, [`documents`] compares code and documents, [`rates`] prints how many calls are answered.
 #![allow(clippy::unwrap_used)]
 
 mod blessed;
@@ -16,6 +16,7 @@ mod contracts;
 mod model;
 mod node;
 mod process;
+mod scripted;
 #[path = "../../../engine/pipeline/tests/common/mod.rs"]
 mod sequencer;
 mod socket;
@@ -28,9 +29,12 @@ mod dashboard;
 mod dev;
 mod doctor;
 mod documents;
+mod estimate;
 mod health;
 mod lagging;
+mod limits;
 mod load;
+mod logs;
 mod matrix;
 mod openrpc;
 mod operator;

@@ -49,6 +49,11 @@ impl Node {
     /// A node.
     pub fn start(spec: ChainSpec, engine: EngineConfig, rpc: RpcConfig) -> Self {
         let ledger = Ledger::in_memory(&spec).unwrap();
+        Self::on(ledger, spec, engine, rpc)
+    }
+
+    /// A node on a ledger.
+    pub fn on(ledger: Ledger, spec: ChainSpec, engine: EngineConfig, rpc: RpcConfig) -> Self {
         Self::over(Chain::open(spec, ledger, engine), rpc)
     }
 

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use millrace_pipeline::{BlockRef, BuildAnswer, BuildRequest, EngineConfig};
 use millrace_rpc::MillraceClient as _;
 use millrace_rpc::server::RpcConfig;
-use millrace_rpc::shapes::{BlockRefView, EventView, Topic};
+use millrace_rpc::shapes::{BlockRefView, EventView, LogFilterView, LogQueryView, OneOrMany, Topic};
 use millrace_types::{Hash, SignedTransaction};
 use serde_json::{Value, json};
 
 use crate::contracts;
 use crate::node::{Node, hash, height};
+use crate::scripted::{self, Script};
 use crate::sequencer::{address, submit_rounds};
 use crate::socket::WebSocket;
 
@@ -181,28 +182,43 @@ struct Told {
 impl Told {
     /// The height of the newest block that it was told of.
     fn height(&self) -> u64 {
-        let last = self.notifications.last();
-        last.map_or(0, |last| last["event"]["receipt"]["height"].as_u64().unwrap())
+        self.notifications.last().map_or(0, height_of)
     }
 }
 
-/// A connection with subscriptions to executed blocks, made at genesis, that reads when it is told to.
+/// The height of the block that a notification tells of.
+fn height_of(notification: &Value) -> u64 {
+    let event = &notification["event"];
+    let height = event["receipt"]["height"].as_u64();
+    height.or(event["height"].as_u64()).unwrap()
+}
+
+/// A connection with subscriptions to something that comes once with each block, which reads when it is told to.
 struct Follower {
     socket: WebSocket,
     subscriptions: BTreeMap<String, Told>,
+    /// The first block that it is told of.
+    first: u64,
 }
 
 impl Follower {
+    /// To executed blocks, made at genesis.
     fn of(node: &Node, subscriptions: u32) -> Self {
+        Self::to(node, subscriptions, &json!("executed"), 1)
+    }
+
+    /// To a topic, before the block at height `first`.
+    fn to(node: &Node, subscriptions: u32, topic: &Value, first: u64) -> Self {
         let mut socket = WebSocket::open(&node.address, "").unwrap();
         let follow = |id| {
-            socket.call(id, "millrace_subscribe", &json!(["executed"]));
+            socket.call(id, "millrace_subscribe", &json!([topic]));
             (socket.read()["result"].to_string(), Told::default())
         };
         let subscriptions = (0..u64::from(subscriptions)).map(follow).collect();
         Self {
             socket,
             subscriptions,
+            first,
         }
     }
 
@@ -228,8 +244,8 @@ impl Follower {
         for Told { notifications, end } in self.subscriptions.values() {
             for (sequence, notification) in notifications.iter().enumerate() {
                 assert_eq!(notification["sequence"], sequence);
-                let height = &notification["event"]["receipt"]["height"];
-                assert_eq!(*height, sequence + 1, "nothing is left out");
+                let expected = self.first + sequence as u64;
+                assert_eq!(height_of(notification), expected, "nothing is left out");
             }
             if let Some(end) = end {
                 assert!(end.starts_with("lagged: this subscriber is "), "{end}");
@@ -309,4 +325,182 @@ fn a_subscription_that_is_not_told_everything_is_told_that() {
     assert!(last >= BLOCKS);
     follower.read_up_to(last);
     follower.cut_off();
+}
+
+/// As with `executed` above. Where it was cut off, a search for logs goes on.
+#[test]
+fn a_subscriber_of_logs_that_does_not_read_is_cut_off_and_finds_the_rest() {
+    const SUBSCRIPTIONS: u32 = 16;
+    const BLOCKS: u64 = 40;
+    let rpc = RpcConfig {
+        max_subscriptions: SUBSCRIPTIONS,
+        subscription_buffer: 16,
+        message_buffer: 8,
+        ..RpcConfig::default()
+    };
+    let mut node = Node::start(contracts::spec(), EngineConfig::default(), rpc);
+    node.chain
+        .engine
+        .submit_transaction(contracts::long_call(2, 0))
+        .unwrap();
+    node.next_block();
+    let counter = contracts::deploy_counter(&mut node);
+    let first = node.chain.head.height + 1;
+    let reader = node.websocket();
+    let mut reader = node.ask(reader.follow(Topic::Executed));
+    let topic = json!({ "logs": { "contract": counter } });
+    let mut follower = Follower::to(&node, SUBSCRIPTIONS, &topic, first);
+    let mut execute = |node: &mut Node, nonce| {
+        let call = contracts::call(1, nonce, counter, contracts::INCREMENT);
+        node.chain.engine.submit_transaction(call).unwrap();
+        assert_eq!(node.next_block().header.height, first + nonce);
+        let told = node.next(&mut reader).unwrap();
+        assert!(matches!(told.event, EventView::Executed { .. }), "{told:?}");
+    };
+    execute(&mut node, 0);
+    follower.read_up_to(first);
+    assert_eq!(follower.cut_off(), 0);
+    follower.socket.clog();
+    for nonce in 1..BLOCKS {
+        execute(&mut node, nonce);
+    }
+    follower.socket.unclog();
+    let last = first + BLOCKS - 1;
+    follower.read_up_to(last);
+    assert_eq!(follower.cut_off(), SUBSCRIPTIONS as usize);
+
+    let told = follower.subscriptions.values().next().unwrap();
+    let missed = LogQueryView {
+        from: height(told.height() + 1),
+        ..LogQueryView::default()
+    };
+    let missed = node.ask(node.http.logs(missed)).logs;
+    let heights: Vec<u64> = missed.iter().map(|found| found.log.height).collect();
+    assert_eq!(heights, (told.height() + 1..=last).collect::<Vec<_>>());
+}
+
+/// What a topic's subscriber is told of: a word, the block, and the place in it.
+fn brief(event: EventView) -> (&'static str, Hash, u32, u32) {
+    match event {
+        EventView::Executed { receipt, .. } => ("executed", receipt.block_hash, 0, 0),
+        EventView::Removed { block_hash, .. } => ("removed", block_hash, 0, 0),
+        EventView::Transaction {
+            block_hash, index, ..
+        } => ("transaction", block_hash, index, 0),
+        EventView::Log(log) => ("log", log.block_hash, log.transaction_index, log.log_index),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn transactions_and_logs_are_told_with_their_blocks_and_taken_back_with_them() {
+    let mut node = Node::new();
+    let contracts = scripted::deploy_some(&mut node, 2);
+    let base = node.chain.head;
+    let socket = node.websocket();
+    let wanted = LogFilterView {
+        contract: Some(OneOrMany::One(contracts[0])),
+        topics: vec![Some(OneOrMany::One(Hash(scripted::topic(1))))],
+    };
+    let mut transactions = node.ask(socket.follow(Topic::Transactions));
+    let mut logs = node.ask(socket.follow(Topic::Logs(wanted)));
+    let mut executed = node.ask(socket.follow(Topic::Executed));
+    let script = || {
+        let script = Script::new().log(&[scripted::topic(1)], b"wanted");
+        let script = script
+            .log(&[scripted::topic(2)], b"not")
+            .log(&[scripted::topic(1)], b"too");
+        script.finish()
+    };
+    // Two transactions in a block, the first to the contract that is wanted; then the block is lost, and they come again.
+    for (from, to) in [(0, contracts[0]), (1, contracts[1])] {
+        let signed = scripted::run(from, 0, to, script());
+        node.chain.engine.submit_transaction(signed).unwrap();
+    }
+    let mut made = Vec::new();
+    for name in [1, 2, 3] {
+        let parent = if name == 3 { made[1] } else { base };
+        let request = BuildRequest {
+            parent: parent.hash,
+            consensus_data: vec![name],
+            allow_empty: true,
+            ..node.chain.request()
+        };
+        let BuildAnswer::Built(block) = node.chain.build(request) else {
+            panic!();
+        };
+        node.chain.import(&block);
+        node.chain.move_to(block.hash());
+        node.chain.wait_until_executed_to(block.hash());
+        made.push(BlockRef::of(&block));
+        assert_eq!(block.body.transactions.len(), if name == 2 { 0 } else { 2 });
+    }
+    let [lost, empty, again] = [made[0].hash, made[1].hash, made[2].hash];
+    let told = |stream: &mut _, count: u64| -> Vec<_> {
+        let told = (0..count).map(|sequence| {
+            let told = node.next(stream).unwrap();
+            assert_eq!(told.sequence, sequence);
+            brief(told.event)
+        });
+        told.collect()
+    };
+    assert_eq!(
+        told(&mut executed, 4),
+        [
+            ("executed", lost, 0, 0),
+            ("removed", lost, 0, 0),
+            ("executed", empty, 0, 0),
+            ("executed", again, 0, 0)
+        ]
+    );
+    let of_block = |block| [("transaction", block, 0, 0), ("transaction", block, 1, 0)];
+    let [first, second] = of_block(lost);
+    let [third, fourth] = of_block(again);
+    assert_eq!(
+        told(&mut transactions, 5),
+        [first, second, ("removed", lost, 0, 0), third, fourth]
+    );
+    let told = told(&mut logs, 5);
+    let index = told[0].2;
+    let of_block = |block| [("log", block, index, 0), ("log", block, index, 2)];
+    let [first, second] = of_block(lost);
+    let index = told[3].2;
+    let of_block = |block| [("log", block, index, 0), ("log", block, index, 2)];
+    let [third, fourth] = of_block(again);
+    assert_eq!(told, [first, second, ("removed", lost, 0, 0), third, fourth]);
+}
+
+#[test]
+fn a_transaction_is_told_with_what_its_receipt_says() {
+    let mut node = Node::new();
+    let socket = node.websocket();
+    let mut transactions = node.ask(socket.follow(Topic::Transactions));
+    submit_rounds(&node.chain, 0, 2);
+    node.settle();
+    let count = node.chain.engine.counters().transactions_executed;
+    assert!(count >= 32);
+    for _ in 0..count {
+        let told = node.next(&mut transactions).unwrap().event;
+        let EventView::Transaction {
+            hash,
+            height,
+            block_hash,
+            index,
+            outcome,
+            gas_used,
+            gas_charged,
+        } = told
+        else {
+            panic!("{told:?}");
+        };
+        let receipt = node.ask(node.http.transaction_receipt(hash, None)).unwrap();
+        assert_eq!(
+            (height, block_hash, index),
+            (receipt.height, receipt.block_hash, receipt.index)
+        );
+        assert_eq!(
+            (outcome, gas_used, gas_charged),
+            (receipt.outcome, receipt.gas_used, receipt.gas_charged)
+        );
+    }
 }

@@ -30,8 +30,8 @@ pub struct SendArgs {
     /// The sender's key: a key file, or 32 bytes in hex.
     #[arg(long, env = "MILLRACE_KEY", hide_env_values = true)]
     pub key: String,
-    /// Most gas that it may use; max(used, half of this) is charged. By default half more than a trial run uses, for a
-    /// call; a fixed amount otherwise.
+    /// Most gas that it may use; max(used, half of this) is charged. By default half more than the
+    /// smallest limit with which it succeeds now; a fixed amount if it does not succeed now.
     #[arg(long)]
     pub gas_limit: Option<Gas>,
     /// Units per gas.
@@ -84,7 +84,7 @@ pub enum TxCommand {
     },
 }
 
-/// Gas limit of a plain transfer unless told otherwise; its intrinsic gas is well below.
+/// Gas limit of a plain transfer of which the node has no estimate; its intrinsic gas is well below.
 const TRANSFER_GAS: Gas = 100_000;
 
 impl TxCommand {

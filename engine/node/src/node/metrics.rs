@@ -20,7 +20,7 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// How many of [`COUNTERS`] have no labels: the first ones, which are there from the start.
 const WITHOUT_LABELS: usize = 13;
 /// Counters with their meaning.
-const COUNTERS: [(&str, &str); 17] = [
+const COUNTERS: [(&str, &str); 18] = [
     (
         "millrace_transactions_executed_total",
         "Transactions of blocks that were executed and whose receipts are durable",
@@ -71,6 +71,10 @@ const COUNTERS: [(&str, &str); 17] = [
         "Programs of contracts, loaded before the block that calls them was executed",
     ),
     ("millrace_rpc_requests_total", "Calls, by method and outcome"),
+    (
+        "millrace_rpc_refused_total",
+        "Requests refused because of who sent them, by the limit that they passed",
+    ),
     (
         "millrace_code_cache_files_total",
         "Files of the code cache, by what became of them",
@@ -157,6 +161,9 @@ pub fn install() -> Result<PrometheusHandle, Failure> {
     metrics::describe_histogram!(REQUEST_SECONDS_NAME, "Seconds that calls took, by method");
     for (name, _) in &COUNTERS[..WITHOUT_LABELS] {
         metrics::counter!(*name).increment(0);
+    }
+    for limit in ["rate", "concurrency"] {
+        metrics::counter!("millrace_rpc_refused_total", "limit" => limit).increment(0);
     }
     Ok(handle)
 }

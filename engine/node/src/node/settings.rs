@@ -7,12 +7,14 @@
 pub mod effective;
 mod sources;
 
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use millrace_executor::check_spec;
 use millrace_pipeline::EngineConfig;
-use millrace_rpc::RpcConfig;
+use millrace_rpc::{RateLimit, RpcConfig};
 use millrace_types::chain_spec::Limits;
 use millrace_types::{ChainSpec, hex};
 use serde::{Deserialize, Serialize};
@@ -139,6 +141,16 @@ pub struct RpcFile {
     pub max_concurrent_calls: Option<u32>,
     /// Gas of a read-only call.
     pub call_gas_limit: Option<u64>,
+    /// Blocks that one search for logs looks at.
+    pub max_log_blocks: Option<u32>,
+    /// Logs in one answer.
+    pub max_logs: Option<u32>,
+    /// Requests a second of one address; 0 for no limit.
+    pub requests_per_second: Option<u32>,
+    /// Requests of one address that may come at once.
+    pub request_burst: Option<u32>,
+    /// Calls of one connection that are under way at once.
+    pub max_calls_per_connection: Option<u32>,
 }
 
 /// `[engine]`.
@@ -477,7 +489,65 @@ impl RpcFile {
             }
             rpc.call_gas_limit = gas;
         }
+        let range = |key, given: Option<u32>, most: u32, into: &mut u64| match given {
+            Some(given) if given == 0 || given > most => {
+                Err(value(key, given.to_string(), &format!("from 1 to {most}")))
+            }
+            given => {
+                *into = given.map_or(*into, u64::from);
+                Ok(())
+            }
+        };
+        let blocks = &mut rpc.max_log_blocks;
+        range("rpc.max_log_blocks", self.max_log_blocks, 1_000_000, blocks)?;
+        range("rpc.max_logs", self.max_logs, 1_000_000, &mut rpc.max_logs)?;
+        within(
+            "rpc.max_calls_per_connection",
+            self.max_calls_per_connection,
+            1,
+            1_000_000,
+            &mut rpc.max_calls_per_connection,
+        )?;
+        rpc.rate_limit = rate_limit(self.requests_per_second, self.request_burst, rpc.listen, value)?;
         Ok(rpc)
+    }
+}
+
+/// Requests a second of one address where nobody says how many and others than this machine can call.
+const REQUESTS_PER_SECOND: u32 = 1_000;
+
+/// How often an address may call. Without a word of it: as often as it likes while the node listens on this machine alone, where
+/// everybody has the same address.
+fn rate_limit(
+    per_second: Option<u32>,
+    burst: Option<u32>,
+    listen: SocketAddr,
+    value: &dyn Fn(&'static str, String, &str) -> SettingsError,
+) -> Result<Option<RateLimit>, SettingsError> {
+    const MOST: u32 = 1_000_000;
+    let default = if listen.ip().is_loopback() {
+        0
+    } else {
+        REQUESTS_PER_SECOND
+    };
+    let per_second = per_second.unwrap_or(default);
+    if per_second > MOST {
+        let found = per_second.to_string();
+        return Err(value(
+            "rpc.requests_per_second",
+            found,
+            "from 0 (no limit) to 1000000",
+        ));
+    }
+    let given = burst.unwrap_or_else(|| per_second.saturating_mul(2).max(1));
+    match (NonZeroU32::new(per_second), NonZeroU32::new(given)) {
+        (Some(per_second), Some(burst)) if given <= 2 * MOST => Ok(Some(RateLimit { per_second, burst })),
+        (None, Some(_)) if burst.is_some() => {
+            let allowed = "nothing while rpc.requests_per_second is 0, which is no limit";
+            Err(value("rpc.request_burst", given.to_string(), allowed))
+        }
+        (None, Some(_)) => Ok(None),
+        _ => Err(value("rpc.request_burst", given.to_string(), "from 1 to 2000000")),
     }
 }
 

@@ -1,10 +1,11 @@
-//! Read-only calls: the one request that computes. Few run at once, the rest wait their turn, so that a flood of them
-//! takes neither the machine from execution nor the threads from other requests.
+//! Read-only calls, and whatever else computes or reads much. Few run at once, the rest wait their turn, so that a flood of
+//! them takes neither the machine from execution nor the threads from other requests.
 
 use std::sync::Arc;
 
 use jsonrpsee::core::RpcResult;
-use millrace_executor::{ExecutionError, ReadOnlyCall};
+use jsonrpsee::types::ErrorObjectOwned;
+use millrace_executor::{ExecutionError, ReadOnlyCall, ReadOnlyOutcome};
 use millrace_pipeline::{CallError, Engine};
 use millrace_types::{Gas, Outcome};
 use serde_json::json;
@@ -33,6 +34,11 @@ impl Calls {
         }
     }
 
+    /// Gas that one run may use.
+    pub(super) fn gas_limit(&self) -> Gas {
+        self.gas_limit
+    }
+
     /// Runs a call when it is its turn. A caller that goes away meanwhile gives up its place.
     pub(super) async fn run(&self, request: CallRequest, reference: BlockReference) -> RpcResult<CallResult> {
         let gas_limit = request.gas_limit.unwrap_or(self.gas_limit);
@@ -50,11 +56,19 @@ impl Calls {
             input: request.input.0,
             gas_limit,
         };
+        self.in_turn(move |engine| run(engine, call, reference)).await
+    }
+
+    /// Does other work that computes or reads much, when it is its turn.
+    pub(super) async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Engine) -> RpcResult<T> + Send + 'static,
+    ) -> RpcResult<T> {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
         let turn = turn.expect("the semaphore is never closed");
         let engine = self.engine.clone();
         let running = tokio::task::spawn_blocking(move || {
-            let answer = run(&engine, call, reference);
+            let answer = work(&engine);
             // Held until the work ends, also when nobody waits for it any more.
             drop(turn);
             answer
@@ -65,19 +79,10 @@ impl Calls {
 
 fn run(engine: &Engine, call: ReadOnlyCall, reference: BlockReference) -> RpcResult<CallResult> {
     let state = state_at(engine, reference)?;
-    let result = engine.call(&state, call).map_err(|fault| match fault {
-        CallError::Execution(ExecutionError::TooMuchValue { .. }) => {
-            let details = json!({ "method": "millrace_call", "parameter": "request" });
-            error(ErrorName::InvalidParams, &fault.to_string(), details)
-        }
-        fault => internal(&fault),
-    })?;
-    // Frames below may have trapped in a call that went on.
-    let trap = result
-        .traps
-        .last()
-        .filter(|_| result.outcome == Outcome::Trapped)
-        .map(TrapView::from);
+    let result = engine
+        .call(&state, call)
+        .map_err(|fault| call_error(&fault, "millrace_call"))?;
+    let trap = trap_view(&result);
     Ok(CallResult {
         origin: origin(&state),
         outcome: outcome_word(&result.outcome).to_owned(),
@@ -87,4 +92,21 @@ fn run(engine: &Engine, call: ReadOnlyCall, reference: BlockReference) -> RpcRes
         trap,
         image_error: result.image_error.map(|fault| fault.to_string()),
     })
+}
+
+/// Why a method did not run its `request`.
+pub(super) fn call_error(fault: &CallError, method: &str) -> ErrorObjectOwned {
+    match fault {
+        CallError::Execution(ExecutionError::TooMuchValue { .. }) => {
+            let details = json!({ "method": method, "parameter": "request" });
+            error(ErrorName::InvalidParams, &fault.to_string(), details)
+        }
+        fault => internal(fault),
+    }
+}
+
+/// The newest trap, if it is what a run came to: frames below may have trapped in a call that went on.
+pub(super) fn trap_view(run: &ReadOnlyOutcome) -> Option<TrapView> {
+    let trapped = run.outcome == Outcome::Trapped;
+    run.traps.last().filter(|_| trapped).map(TrapView::from)
 }

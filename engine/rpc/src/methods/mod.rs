@@ -2,9 +2,12 @@
 
 mod blocks;
 mod calls;
+mod estimate;
 mod intake;
+mod logs;
 mod state;
 mod subscriptions;
+mod told;
 mod transactions;
 
 use std::sync::Arc;
@@ -18,6 +21,7 @@ pub use blocks::MAX_HEADERS;
 
 use calls::Calls;
 use intake::Intake;
+use logs::LogLimits;
 use subscriptions::Announcer;
 
 use crate::api::MillraceServer;
@@ -26,9 +30,10 @@ use crate::openrpc::{DISCOVER, served};
 use crate::reference::BlockReference;
 use crate::server::RpcConfig;
 use crate::shapes::{
-    AccountView, BlockView, CallRequest, CallResult, ChainSpecView, CodeView, CountersView,
-    ExecutionReceiptView, HeightsView, LocatedTransactionView, PluginView, PressureView, SealedHeader,
-    Settlement, Status, StorageView, Topic, TransactionDetail, TransactionReceiptView, TransactionStatusView,
+    AccountView, BlockView, CallRequest, CallResult, ChainSpecView, CodeView, CountersView, EstimateRequest,
+    ExecutionReceiptView, GasEstimateView, HeightsView, LocatedTransactionView, LogQueryView, LogsView,
+    PluginView, PressureView, SealedHeader, Settlement, Status, StorageView, Topic, TransactionDetail,
+    TransactionReceiptView, TransactionStatusView,
 };
 
 /// What the node knows and the engine does not.
@@ -44,6 +49,7 @@ pub struct Methods {
     announcer: Announcer,
     calls: Calls,
     intake: Intake,
+    log_limits: LogLimits,
     spec: ChainSpecView,
 }
 
@@ -72,6 +78,7 @@ impl Methods {
             announcer,
             calls,
             intake,
+            log_limits: LogLimits::new(config),
             spec,
         })
     }
@@ -203,6 +210,18 @@ impl MillraceServer for Methods {
 
     async fn call(&self, request: CallRequest, block: Option<BlockReference>) -> RpcResult<CallResult> {
         self.calls.run(request, block.unwrap_or_default()).await
+    }
+
+    async fn estimate_gas(
+        &self,
+        request: EstimateRequest,
+        block: Option<BlockReference>,
+    ) -> RpcResult<GasEstimateView> {
+        self.calls.estimate(request, block.unwrap_or_default()).await
+    }
+
+    async fn logs(&self, filter: LogQueryView) -> RpcResult<LogsView> {
+        self.find_logs(filter).await
     }
 
     async fn send_transaction(&self, transaction: Bytes) -> RpcResult<Hash> {

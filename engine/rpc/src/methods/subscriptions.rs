@@ -8,17 +8,21 @@
 //! ```
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use jsonrpsee::core::SubscriptionResult;
 use jsonrpsee::server::{PendingSubscriptionSink, SubscriptionMessage, SubscriptionSink};
-use millrace_pipeline::{Engine, EngineStatus, Event, Subscription};
+use millrace_pipeline::{BlockRef, Engine, EngineStatus, Event, Subscription};
+use serde_json::value::RawValue;
 use tokio::sync::broadcast::{self, error::RecvError};
 
+use super::told::{Part, Place, Told};
 use crate::shapes::{BlockRefView, EventView, Notification, Topic};
 
 /// Tells subscribers what happens.
 pub(super) struct Announcer {
-    events: broadcast::Sender<Arc<Event>>,
+    engine: Engine,
+    events: broadcast::Sender<Arc<Told>>,
     /// Why the engine stopped, once that has been told: for those who subscribe later.
     stopped: Arc<OnceLock<String>>,
 }
@@ -28,6 +32,7 @@ impl Announcer {
     pub(super) fn start(engine: &Engine, buffer: usize) -> Result<Self, std::io::Error> {
         let (sender, _) = broadcast::channel(buffer.max(1));
         let announcer = Self {
+            engine: engine.clone(),
             events: sender.clone(),
             stopped: Arc::new(OnceLock::new()),
         };
@@ -44,6 +49,11 @@ impl Announcer {
 
     /// Serves one subscription until it ends: unsubscribed, disconnected, lagged, or the engine stopped.
     pub(super) async fn serve(&self, pending: PendingSubscriptionSink, topic: Topic) -> SubscriptionResult {
+        let part = match &topic {
+            Topic::Transactions => Some(Part::Transactions),
+            Topic::Logs(filter) => Some(Part::Logs(filter.filter())),
+            Topic::Finalized | Topic::Executed | Topic::Settled | Topic::Head => None,
+        };
         // Before the look at `stopped`: what is told in between is in the queue.
         let mut events = self.events.subscribe();
         let stopped = self.stopped.get().cloned();
@@ -59,22 +69,64 @@ impl Announcer {
                 () = numbered.sink.closed() => return Ok(()),
                 event = events.recv() => event,
             };
-            match event.as_deref() {
-                Ok(Event::Stopped { reason }) => return numbered.end(reason.to_string()).await,
-                Ok(Event::Lagged { missed }) => return Err(lagged("this node", *missed).into()),
-                Ok(event) => {
-                    for view in views_of(event, topic) {
+            let told = match event {
+                Ok(told) => told,
+                Err(RecvError::Lagged(missed)) => return Err(lagged("this subscriber", missed).into()),
+                Err(RecvError::Closed) => return Err("stopped: the node is shutting down".into()),
+            };
+            match (&told.event, &part) {
+                (Event::Stopped { reason }, _) => return numbered.end(reason.to_string()).await,
+                (Event::Lagged { missed }, _) => return Err(lagged("this node", *missed).into()),
+                (Event::Executed { receipt, .. }, Some(part)) => {
+                    let block = BlockRef {
+                        height: receipt.height,
+                        hash: receipt.block_hash,
+                    };
+                    self.tell_block(&mut numbered, &told, block, part).await?;
+                }
+                (event, _) => {
+                    for view in views_of(event, &topic) {
                         numbered.send(view).await?;
                     }
                 }
-                Err(RecvError::Lagged(missed)) => return Err(lagged("this subscriber", *missed).into()),
-                Err(RecvError::Closed) => return Err("stopped: the node is shutting down".into()),
+            }
+        }
+    }
+
+    /// Tells a part of an executed block. The block's receipts are let go of whenever the peer is to be waited for.
+    async fn tell_block(
+        &self,
+        numbered: &mut Numbered,
+        told: &Told,
+        block: BlockRef,
+        part: &Part,
+    ) -> SubscriptionResult {
+        let (mut place, mut kept) = (Place::default(), None);
+        loop {
+            let receipts = match kept.take() {
+                Some(receipts) => receipts,
+                None => {
+                    let read = told.receipts(&self.engine, block).await;
+                    read.map_err(|fault| format!("failed: {}", fault.message()))?
+                }
+            };
+            let views = part.chunk(block, &receipts, &mut place);
+            if views.is_empty() {
+                return Ok(());
+            }
+            kept = Some(receipts);
+            for view in views {
+                let message = numbered.message(view)?;
+                if !numbered.has_room(&message) {
+                    kept = None;
+                }
+                numbered.deliver(message).await?;
             }
         }
     }
 }
 
-fn forward(events: &Subscription, to: &broadcast::Sender<Arc<Event>>, stopped: &OnceLock<String>) {
+fn forward(events: &Subscription, to: &broadcast::Sender<Arc<Told>>, stopped: &OnceLock<String>) {
     while let Ok(event) = events.recv() {
         let last = match &event {
             Event::Stopped { reason } => {
@@ -84,7 +136,7 @@ fn forward(events: &Subscription, to: &broadcast::Sender<Arc<Event>>, stopped: &
             _ => false,
         };
         // No receiver means no subscriber at the moment.
-        let _ = to.send(Arc::new(event));
+        let _ = to.send(Arc::new(Told::new(event)));
         if last {
             break;
         }
@@ -95,6 +147,13 @@ fn lagged(who: &str, missed: u64) -> String {
     format!("lagged: {who} is {missed} events behind; subscribe again and read what was missed by height")
 }
 
+/// Bytes of notifications that may wait for a connection when there are large ones among them. Small ones are bounded by
+/// [`RpcConfig::message_buffer`](crate::server::RpcConfig::message_buffer) alone.
+const WAITING_BYTES: usize = 8 << 20;
+
+/// How often a large notification looks whether there is room for it.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 /// A subscriber's end, which counts what it is told.
 struct Numbered {
     sink: SubscriptionSink,
@@ -103,12 +162,32 @@ struct Numbered {
 
 impl Numbered {
     async fn send(&mut self, event: EventView) -> SubscriptionResult {
-        let notification = Notification {
+        let message = self.message(event)?;
+        self.deliver(message).await
+    }
+
+    fn message(&self, event: EventView) -> Result<Box<RawValue>, serde_json::Error> {
+        serde_json::value::to_raw_value(&Notification {
             sequence: self.sequence,
             event,
-        };
-        let json = serde_json::value::to_raw_value(&notification)?;
-        self.sink.send(SubscriptionMessage::from(json)).await?;
+        })
+    }
+
+    /// Whether the connection would take a notification now. Before one of n bytes there wait at most
+    /// [`WAITING_BYTES`] / n others, so that all that wait together are bounded, however long each is.
+    fn has_room(&self, message: &RawValue) -> bool {
+        let free = self.sink.capacity();
+        let waiting = self.sink.max_capacity() - free;
+        free > 0 && waiting <= WAITING_BYTES / message.get().len()
+    }
+
+    /// Waits for room, then hands it over.
+    async fn deliver(&mut self, message: Box<RawValue>) -> SubscriptionResult {
+        let most_before = WAITING_BYTES / message.get().len();
+        while self.sink.max_capacity() - self.sink.capacity() > most_before && !self.sink.is_closed() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        self.sink.send(SubscriptionMessage::from(message)).await?;
         self.sequence += 1;
         Ok(())
     }
@@ -124,7 +203,7 @@ impl Numbered {
 }
 
 /// What a topic's subscribers are told of an event.
-fn views_of(event: &Event, topic: Topic) -> Vec<EventView> {
+fn views_of(event: &Event, topic: &Topic) -> Vec<EventView> {
     match (event, topic) {
         (Event::Finalized { block, transactions }, Topic::Finalized) => vec![EventView::Finalized {
             height: block.height,
@@ -141,7 +220,7 @@ fn views_of(event: &Event, topic: Topic) -> Vec<EventView> {
             receipt: receipt.into(),
             transactions: *transactions,
         }],
-        (Event::HeadMoved(moved), Topic::Executed) => {
+        (Event::HeadMoved(moved), Topic::Executed | Topic::Transactions | Topic::Logs(_)) => {
             let removed = moved.removed_executed.iter();
             removed
                 .map(|block| EventView::Removed {

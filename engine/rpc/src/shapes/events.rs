@@ -1,14 +1,14 @@
 //! Subscriptions: what may be asked for, and what is told.
 
 use millrace_pipeline::BlockRef;
-use millrace_types::{Hash, Height};
+use millrace_types::{Gas, Hash, Height};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ReceiptView;
+use super::{LogFilterView, PlacedLogView, ReceiptView};
 
 /// What to subscribe to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Topic {
     /// Finalized blocks.
@@ -19,6 +19,10 @@ pub enum Topic {
     Settled,
     /// Moves of the head.
     Head,
+    /// Every transaction of the blocks that `executed` tells of.
+    Transactions,
+    /// Logs of these blocks.
+    Logs(LogFilterView),
 }
 
 /// One notification.
@@ -75,6 +79,25 @@ pub enum EventView {
         /// Its hash.
         block_hash: Hash,
     },
+    /// A transaction of an executed block.
+    Transaction {
+        /// Its hash.
+        hash: Hash,
+        /// Height of its block.
+        height: Height,
+        /// Its block.
+        block_hash: Hash,
+        /// Its place in the block.
+        index: u32,
+        /// How it ended.
+        outcome: String,
+        /// Gas executed.
+        gas_used: Gas,
+        /// Gas paid for.
+        gas_charged: Gas,
+    },
+    /// A log of an executed block.
+    Log(PlacedLogView),
     /// The head moved.
     HeadMoved {
         /// The new head's height.

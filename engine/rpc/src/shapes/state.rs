@@ -1,7 +1,7 @@
 //! Accounts, storage, code, and calls that change nothing.
 
 use millrace_executor::FrameTrap;
-use millrace_types::{Address, Gas, Hash, Height};
+use millrace_types::{Address, Gas, Hash, Height, Payload};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +106,151 @@ pub struct CallResult {
     /// The newest trap, when it trapped.
     pub trap: Option<TrapView>,
     /// Why the contract's code is no program, when the outcome is `invalid_program`.
+    pub image_error: Option<String>,
+}
+
+/// Parameter of `millrace_estimateGas`: a transaction that is not sent. Its sender is the zero address by default, and needs no
+/// key, nonce or balance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum EstimateRequest {
+    /// Moves units.
+    Transfer {
+        /// The receiver.
+        to: Address,
+        /// The sender.
+        #[serde(default)]
+        from: Option<Address>,
+        /// Units.
+        #[serde(default)]
+        value: Option<Units>,
+        /// The highest limit to try; the chain's by default, or the server's.
+        #[serde(default)]
+        gas_limit: Option<Gas>,
+    },
+    /// Deploys a contract.
+    Deploy {
+        /// The ELF file.
+        code: Bytes,
+        /// The sender.
+        #[serde(default)]
+        from: Option<Address>,
+        /// Input of the initialiser.
+        #[serde(default)]
+        input: Bytes,
+        /// Units.
+        #[serde(default)]
+        value: Option<Units>,
+        /// As above.
+        #[serde(default)]
+        gas_limit: Option<Gas>,
+    },
+    /// Calls a contract.
+    Call {
+        /// The contract.
+        to: Address,
+        /// The sender.
+        #[serde(default)]
+        from: Option<Address>,
+        /// Its input.
+        #[serde(default)]
+        input: Bytes,
+        /// Units.
+        #[serde(default)]
+        value: Option<Units>,
+        /// As above.
+        #[serde(default)]
+        gas_limit: Option<Gas>,
+    },
+}
+
+impl EstimateRequest {
+    /// A transaction of `from`.
+    #[must_use]
+    pub fn of(from: Address, payload: Payload) -> Self {
+        let from = Some(from);
+        match payload {
+            Payload::Transfer { to, value } => Self::Transfer {
+                to,
+                from,
+                value: Some(Units(value)),
+                gas_limit: None,
+            },
+            Payload::Deploy { code, value, input } => Self::Deploy {
+                code: Bytes(code),
+                from,
+                input: Bytes(input),
+                value: Some(Units(value)),
+                gas_limit: None,
+            },
+            Payload::Call { to, value, input } => Self::Call {
+                to,
+                from,
+                input: Bytes(input),
+                value: Some(Units(value)),
+                gas_limit: None,
+            },
+        }
+    }
+
+    /// Sender, payload, and the highest limit.
+    pub(crate) fn parts(self) -> (Address, Payload, Option<Gas>) {
+        let units = |value: Option<Units>| value.unwrap_or_default().0;
+        let (from, payload, gas_limit) = match self {
+            Self::Transfer {
+                to,
+                from,
+                value,
+                gas_limit,
+            } => {
+                let value = units(value);
+                (from, Payload::Transfer { to, value }, gas_limit)
+            }
+            Self::Deploy {
+                code: Bytes(code),
+                from,
+                input: Bytes(input),
+                value,
+                gas_limit,
+            } => {
+                let value = units(value);
+                (from, Payload::Deploy { code, value, input }, gas_limit)
+            }
+            Self::Call {
+                to,
+                from,
+                input: Bytes(input),
+                value,
+                gas_limit,
+            } => {
+                let value = units(value);
+                (from, Payload::Call { to, value, input }, gas_limit)
+            }
+        };
+        (from.unwrap_or_default(), payload, gas_limit)
+    }
+}
+
+/// Answer of `millrace_estimateGas`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GasEstimateView {
+    /// The state it was tried on.
+    pub origin: StateOrigin,
+    /// `success`, or how it ends with the highest limit.
+    pub outcome: String,
+    /// The smallest limit with which it succeeds, intrinsic gas included; null when it does not.
+    pub gas_limit: Option<Gas>,
+    /// With one gas less it fails; false where the search was ended by its bound before that was certain.
+    pub exact: bool,
+    /// Gas used with that limit, intrinsic gas included; with the highest when it does not succeed.
+    pub gas_used: Gas,
+    /// Gas of the transaction before anything runs.
+    pub intrinsic_gas: Gas,
+    /// What it returned or reverted with.
+    pub output: Bytes,
+    /// The newest trap, when it trapped.
+    pub trap: Option<TrapView>,
+    /// Why the code is no program, when the outcome is `invalid_program`.
     pub image_error: Option<String>,
 }
 

@@ -1,0 +1,164 @@
+//! What one caller may take: requests over time for its address, calls at once for its connection.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use millrace_pipeline::EngineConfig;
+use millrace_rpc::RateLimit;
+use millrace_rpc::server::RpcConfig;
+use serde_json::{Value, json};
+
+use crate::calls::{deploy_hash, hash_work};
+use crate::contracts;
+use crate::node::Node;
+use crate::socket::{self, WebSocket};
+
+const BURST: usize = 8;
+
+/// A node that lets an address send one request a second after eight at once.
+fn slow() -> Node {
+    let rpc = RpcConfig {
+        rate_limit: Some(RateLimit {
+            per_second: NonZeroU32::MIN,
+            burst: NonZeroU32::new(8).unwrap(),
+        }),
+        ..RpcConfig::default()
+    };
+    Node::start(contracts::spec(), EngineConfig::default(), rpc)
+}
+
+fn batch(entries: &[Value]) -> String {
+    serde_json::to_string(entries).unwrap()
+}
+
+fn status(id: usize) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "method": "millrace_status" })
+}
+
+/// Whether an answer is the refusal; if so, it has to say for how long.
+fn is_refused(answer: &Value) -> bool {
+    let error = &answer["error"];
+    if error["data"]["name"] != "LimitExceeded" {
+        return false;
+    }
+    let data = &error["data"];
+    assert_eq!(
+        (&error["code"], &data["what"]),
+        (&json!(-32021), &json!("requests a second of one address"))
+    );
+    assert_eq!(data["limit"], 1);
+    let wait_ms = data["retry_after_ms"].as_u64().unwrap();
+    assert!((1..=1_001).contains(&wait_ms), "{answer}");
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains(&format!("wait {wait_ms} ms"))
+    );
+    true
+}
+
+#[test]
+fn an_address_that_calls_too_often_is_told_how_long_to_wait_and_served_then() {
+    let node = slow();
+    // Every entry of a batch counts, and so do notifications, which nobody answers.
+    let mut entries: Vec<Value> = (0..BURST - 2).map(status).collect();
+    entries.extend(vec![json!({ "jsonrpc": "2.0", "method": "millrace_status" }); 2]);
+    entries.extend((100..150).map(status));
+    let answers = socket::post(&node.address, &batch(&entries));
+    let answers: Vec<Value> = serde_json::from_str(&answers.body).unwrap();
+    assert_eq!(answers.len(), BURST - 2 + 50);
+    assert!(!answers[..BURST - 2].iter().any(is_refused));
+    let refused: Vec<&Value> = answers.iter().filter(|answer| is_refused(answer)).collect();
+    // Whoever runs this may be slow: a second more, a request more.
+    assert!(refused.len() > 25, "{} of 50", refused.len());
+
+    // The address counts, not the connection or the transport; and refusals take nothing.
+    let mut other = WebSocket::open(&node.address, "").unwrap();
+    let mut waited = Duration::ZERO;
+    loop {
+        other.call(1, "millrace_status", &json!([]));
+        let answer = other.read();
+        if !is_refused(&answer) {
+            assert_eq!(answer["result"]["chain_id"], 7);
+            break;
+        }
+        let wait = Duration::from_millis(answer["error"]["data"]["retry_after_ms"].as_u64().unwrap());
+        std::thread::sleep(wait);
+        waited += wait;
+        assert!(waited < Duration::from_secs(10), "who waits as told is served");
+    }
+    // Pages are not requests.
+    assert!((0..2 * BURST).all(|_| socket::get(&node.address, "/health").status == 200));
+}
+
+#[test]
+fn there_is_no_rate_unless_somebody_sets_one() {
+    let node = Node::new();
+    for _ in 0..20 {
+        let entries: Vec<Value> = (0..64).map(status).collect();
+        let answers = socket::post(&node.address, &batch(&entries));
+        let answers: Vec<Value> = serde_json::from_str(&answers.body).unwrap();
+        assert!(answers.iter().all(|answer| answer["result"]["chain_id"] == 7));
+    }
+}
+
+#[test]
+fn a_connection_with_too_many_calls_under_way_is_refused_and_others_are_not() {
+    let rpc = RpcConfig {
+        max_calls_per_connection: 1,
+        max_concurrent_calls: 1,
+        ..RpcConfig::default()
+    };
+    let mut node = Node::start(contracts::spec(), EngineConfig::default(), rpc);
+    let hash = deploy_hash(&mut node);
+    let long = json!([{ "to": hash, "input": format!("0x{}", hex(&hash_work(4_000))) }]);
+    // Others take all turns, so that the connection's own call waits among them.
+    let flood: Vec<_> = (0..3)
+        .map(|_| {
+            let (address, params) = (node.address.clone(), long.clone());
+            std::thread::spawn(move || {
+                let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "millrace_call", "params": params });
+                socket::post(&address, &body.to_string())
+            })
+        })
+        .collect();
+    let mut busy = WebSocket::open(&node.address, "").unwrap();
+    busy.call(1, "millrace_call", &long);
+    let refusal = (2..10_000).find_map(|id| {
+        busy.call(id, "millrace_status", &json!([]));
+        let answer = busy.read();
+        assert_ne!(
+            answer["id"], 1,
+            "the call was answered before anything was refused"
+        );
+        answer.get("error").cloned()
+    });
+    let refusal = refusal.unwrap();
+    assert_eq!(refusal["code"], -32021);
+    assert_eq!(
+        refusal["data"],
+        json!({ "name": "LimitExceeded", "what": "calls of one connection at once", "limit": 1 })
+    );
+    let mut other = WebSocket::open(&node.address, "").unwrap();
+    other.call(1, "millrace_status", &json!([]));
+    assert_eq!(other.read()["result"]["chain_id"], 7);
+    // Its place comes back with the answer.
+    while busy.read()["id"] != 1 {}
+    let served = (0..500).any(|_| {
+        busy.call(2, "millrace_status", &json!([]));
+        let is_served = busy.read().get("result").is_some();
+        if !is_served {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        is_served
+    });
+    assert!(served);
+    for call in flood {
+        assert_eq!(call.join().unwrap().status, 200);
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
