@@ -15,8 +15,8 @@ use serde_json::{Map, Value, json};
 use crate::error::ErrorName;
 use crate::parameters::{METHODS, Parameter};
 use crate::shapes::{
-    AccountView, BlockView, CallResult, ChainSpecView, CodeView, ExecutionReceiptView,
-    LocatedTransactionView, Notification, SealedHeader, Settlement, Status, StorageView,
+    AccountView, BlockView, CallResult, ChainSpecView, CodeView, ExecutionReceiptView, GasEstimateView,
+    LocatedTransactionView, LogsView, Notification, SealedHeader, Settlement, Status, StorageView,
     TransactionReceiptView, TransactionStatusView,
 };
 
@@ -65,6 +65,11 @@ const NO_METHOD: [ErrorName; 3] = [
     ErrorName::MethodNotFound,
 ];
 const OF_STATE: &[ErrorName] = &[ErrorName::NotExecuted, ErrorName::Pruned, ErrorName::UnknownBlock];
+const OF_LOGS: &[ErrorName] = &[
+    ErrorName::NotExecuted,
+    ErrorName::UnknownBlock,
+    ErrorName::NotCanonical,
+];
 const OF_SENDING: &[ErrorName] = &[
     ErrorName::Malformed,
     ErrorName::WrongChainId,
@@ -143,6 +148,18 @@ const DESCRIPTIONS: &[Description] = &[
         "Runs a contract and keeps nothing.",
         "outcome",
         OF_STATE,
+    ),
+    Description::of::<GasEstimateView>(
+        "millrace_estimateGas",
+        "The smallest gas limit with which a transaction succeeds.",
+        "estimate",
+        OF_STATE,
+    ),
+    Description::of::<LogsView>(
+        "millrace_getLogs",
+        "Logs of the canonical chain, a page at a time.",
+        "logs",
+        OF_LOGS,
     ),
     Description::of::<millrace_types::Hash>(
         "millrace_sendTransaction",

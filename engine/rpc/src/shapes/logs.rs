@@ -4,6 +4,7 @@ use millrace_pipeline::{BlockRef, FoundLog, LogFilter, LogPlace};
 use millrace_types::hash::Domain;
 use millrace_types::receipt::MAX_TOPICS;
 use millrace_types::{Address, Hash, Height, codec};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::BlockRefView;
@@ -16,7 +17,7 @@ pub const MAX_FILTER_VALUES: usize = 256;
 const FILTER_DIGEST: Domain = Domain::new("millrace/log-filter/1");
 
 /// One value, or several of which any will do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "a value, or a list of values")]
 pub enum OneOrMany<T> {
     /// One.
@@ -48,8 +49,9 @@ impl<T: Clone> OneOrMany<T> {
 }
 
 /// Which logs: those of a contract, with topics. What is left out is not looked at.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "RawFilter")]
+#[schemars(!try_from)]
 pub struct LogFilterView {
     /// The contract, or contracts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -108,8 +110,9 @@ impl LogFilterView {
 }
 
 /// Parameter of `millrace_getLogs`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "RawQuery")]
+#[schemars(!try_from)]
 pub struct LogQueryView {
     /// The first block; the newest executed one by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -186,7 +189,7 @@ impl TryFrom<RawQuery> for LogQueryView {
 }
 
 /// Where a search goes on: opaque to whoever asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "Bytes", try_from = "Bytes")]
 pub struct LogCursor {
     place: LogPlace,
@@ -249,7 +252,7 @@ impl TryFrom<Bytes> for LogCursor {
 }
 
 /// Answer of `millrace_getLogs`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogsView {
     /// Ascending by height, transaction and log.
     pub logs: Vec<FoundLogView>,
@@ -260,7 +263,7 @@ pub struct LogsView {
 }
 
 /// A log and its place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlacedLogView {
     /// The contract.
     pub contract: Address,
@@ -281,7 +284,7 @@ pub struct PlacedLogView {
 }
 
 /// A log that was searched for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FoundLogView {
     /// The log; its fields stand beside the others.
     #[serde(flatten)]

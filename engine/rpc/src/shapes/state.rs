@@ -111,7 +111,7 @@ pub struct CallResult {
 
 /// Parameter of `millrace_estimateGas`: a transaction that is not sent. Its sender is the zero address by default, and needs no
 /// key, nonce or balance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum EstimateRequest {
     /// Moves units.
@@ -232,7 +232,7 @@ impl EstimateRequest {
 }
 
 /// Answer of `millrace_estimateGas`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GasEstimateView {
     /// The state it was tried on.
     pub origin: StateOrigin,

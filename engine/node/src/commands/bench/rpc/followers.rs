@@ -49,11 +49,11 @@ impl Followers {
                     .acquire_owned()
                     .await
                     .expect("the semaphore is never closed");
-                let topic = TOPICS[number as usize % TOPICS.len()];
+                let topic = TOPICS[number as usize % TOPICS.len()].clone();
                 let connect = WsClientBuilder::default().build(&url).await;
-                let socket = connect.map_err(|error| failed(number, topic, &error))?;
-                let stream = socket.follow(topic).await;
-                let stream = stream.map_err(|error| failed(number, topic, &error))?;
+                let socket = connect.map_err(|error| failed(number, &topic, &error))?;
+                let stream = socket.follow(topic.clone()).await;
+                let stream = stream.map_err(|error| failed(number, &topic, &error))?;
                 Ok::<_, Failure>((number, topic, socket, stream))
             });
         }
@@ -103,7 +103,7 @@ impl Followers {
     }
 }
 
-fn failed(number: u32, topic: Topic, what: &dyn std::fmt::Display) -> Failure {
+fn failed(number: u32, topic: &Topic, what: &dyn std::fmt::Display) -> Failure {
     Failure::new(format!("subscriber {number} ({topic:?}): {what}"))
 }
 
@@ -123,9 +123,9 @@ impl Follower {
     /// Follows until it has been told of what it must; answers how many notifications that took.
     async fn follow(mut self, mut until: watch::Receiver<Option<HeightsView>>) -> Result<u64, Failure> {
         loop {
-            let enough = until.borrow_and_update().map(|heights| match self.topic {
+            let enough = until.borrow_and_update().map(|heights| match &self.topic {
                 Topic::Finalized => heights.finalized,
-                Topic::Executed => heights.executed,
+                Topic::Executed | Topic::Transactions | Topic::Logs(_) => heights.executed,
                 Topic::Settled => heights.settled,
                 Topic::Head => heights.pending,
             });
@@ -144,7 +144,7 @@ impl Follower {
     }
 
     fn failure(&self, what: &dyn std::fmt::Display) -> Failure {
-        failed(self.number, self.topic, what)
+        failed(self.number, &self.topic, what)
     }
 
     /// Its number and its heights must be next in turn.
