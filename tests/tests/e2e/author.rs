@@ -1,19 +1,19 @@
-//! A contract author's first hour, as commands: new, test, edit, test, build, check, deploy, call, read.
+//! A contract author's first hour, as commands: new, test, edit, test, build, check; deploy, call and read by name.
 //!
 //! The project lies in a fixed folder and shares the contracts' target directory, so that little is compiled twice.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use millrace_tests::program;
-use serde_json::Value;
+use serde_json::{Value, json as value};
 
 use crate::chain::Chain;
 
 /// What `contract build` says where no toolchain is installed.
 const NO_TOOLCHAIN: &str = "no toolchain for riscv64imac-unknown-none-elf is installed";
-/// The first account of `millrace dev --seed 21`, and one that owns nothing.
+/// An account that owns nothing.
 const STRANGER: &str = "0xb2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2b2";
 
 fn root() -> &'static Path {
@@ -88,20 +88,22 @@ fn gas_is_not_metered() {
     fs::write(tests, source).unwrap();
 }
 
-/// A project in a folder of its own, made anew.
-fn fresh(name: &str) -> PathBuf {
-    let project = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("first-hour")
-        .join(name);
+/// A project in a folder of its own, made anew; no other run of this test has it before the file is dropped.
+fn fresh(name: &str) -> (PathBuf, File) {
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("first-hour");
+    fs::create_dir_all(&all).unwrap();
+    let alone = File::create(all.join(name).with_extension("lock")).unwrap();
+    alone.lock().unwrap();
+    let project = all.join(name);
     if project.exists() {
         fs::remove_dir_all(&project).unwrap();
     }
-    project
+    (project, alone)
 }
 
 #[test]
 fn an_authors_first_hour_goes_as_the_documents_say() {
-    let project = fresh("tally");
+    let (project, _alone) = fresh("tally");
     let at = project.to_str().unwrap();
     said(&["contract", "new", "tally", "--dir", at]);
     let again = refused(&["contract", "new", "tally", "--dir", at]);
@@ -150,8 +152,8 @@ fn an_authors_first_hour_goes_as_the_documents_say() {
     let key = chain.wallets[0].secret_text();
     let node = ["--rpc", chain.url.as_str(), "--json"];
     let on_chain = |arguments: &[&str]| json(&[arguments, &node].concat());
-    let seven = format!("0x{}", hex(&7_u64.to_le_bytes()));
-    let deployed = on_chain(&["contract", "deploy", elf, "--input", &seven, "--key", &key]);
+    // The interface lies beside the program.
+    let deployed = on_chain(&["contract", "deploy", elf, "7", "--key", &key]);
     let contract = deployed["created"].as_str().unwrap();
     let least = checked["gas"]["deploy"]["total"].as_u64().unwrap();
     let used = deployed["gas_used"].as_u64().unwrap();
@@ -159,13 +161,30 @@ fn an_authors_first_hour_goes_as_the_documents_say() {
         used > least && used < least + 100_000,
         "{used} gas, check said {least}"
     );
-    let add = format!("0x01{}", hex(&35_u64.to_le_bytes()));
-    let called = on_chain(&["contract", "call", contract, "--input", &add, "--key", &key]);
-    assert_eq!(called["output"], format!("0x{}", hex(&42_u64.to_le_bytes())));
-    let read = on_chain(&[
-        "contract", "read", contract, "--input", "0x10", "--from", STRANGER,
-    ]);
-    assert_eq!(read["output"], called["output"]);
+
+    let interface = built["interface"].as_str().unwrap();
+    let named = ["--interface", interface];
+    let add = ["contract", "call", contract, "add", "35", "--key", &key];
+    let called = on_chain(&[&add[..], &named].concat());
+    let answered = hex(&42_u64.to_le_bytes());
+    assert_eq!(called["output"], format!("0x{answered}"));
+    let event = value!({ "name": "advanced", "values": { "count": 42 } });
+    assert_eq!(
+        called["named"],
+        value!({ "output": 42, "error": null, "events": [event] })
+    );
+    let read = |function: &str| on_chain(&[&["contract", "read", contract, function], &named[..]].concat());
+    assert_eq!(read("get")["named"]["output"], 42);
+    let owner = read("owner");
+    assert_eq!(owner["named"]["output"], chain.wallets[0].address_text());
+    let encoded = on_chain(&["contract", "read", contract, "--input", "0x10"]);
+    assert_eq!(
+        encoded["output"], called["output"],
+        "the same without an interface"
+    );
+    let reset = ["contract", "read", contract, "reset", "--from", STRANGER];
+    let failed = refused(&[&reset[..], &named, &node[..2]].concat());
+    assert!(failed.contains("reverted: NotTheOwner"), "{failed}");
 }
 
 /// Does nothing and says so by ending: the return of a frame without output.
@@ -211,22 +230,17 @@ fn a_folder_with_one_c_file_is_a_contract_too() {
     );
 }
 
-/// The interface of `contracts/examples/token`, as far as this test calls it.
-const TOKEN: &str = r#"{
-    "format": 1, "name": "token", "version": "0.1.0", "sdk": "0.1.0",
-    "init": {"payable": false, "arguments": [{"name": "total_supply", "type": "u128"}, {"name": "name", "type": "str"}]},
-    "functions": [
-        {"name": "transfer", "selector": 1, "payable": false, "returns": null,
-         "arguments": [{"name": "to", "type": "address"}, {"name": "amount", "type": "u128"}]},
-        {"name": "balance_of", "selector": 16, "payable": false, "returns": "u128",
-         "arguments": [{"name": "owner", "type": "address"}]},
-        {"name": "odd", "selector": 99, "payable": false, "returns": "option<u8>",
-         "arguments": [{"name": "what", "type": "vec<u8>"}]}
-    ],
-    "events": [{"name": "transfer", "topics": [{"name": "from", "type": "address"}, {"name": "to", "type": "address"}],
-                "data": [{"name": "amount", "type": "u128"}]}],
-    "errors": [{"name": "InsufficientBalance", "message": "insufficient balance"}], "storage": []
-}"#;
+/// The interface of `contracts/examples/token`, and a function whose types the command line does not know.
+fn token_interface() -> String {
+    let written = fs::read(root().join("contracts/artifacts/token.json")).unwrap();
+    let mut interface: Value = serde_json::from_slice(&written).unwrap();
+    let odd = value!({
+        "name": "odd", "selector": 99, "payable": false, "returns": "option<u8>",
+        "arguments": [{ "name": "what", "type": "vec<u32>" }],
+    });
+    interface["functions"].as_array_mut().unwrap().push(odd);
+    interface.to_string()
+}
 
 #[test]
 fn contracts_are_deployed_called_and_read_by_name() {
@@ -234,7 +248,7 @@ fn contracts_are_deployed_called_and_read_by_name() {
     let elf = folder.path().join("token.elf");
     fs::copy(root().join("contracts/artifacts/token.elf"), &elf).unwrap();
     let interface = elf.with_extension("json");
-    fs::write(&interface, TOKEN).unwrap();
+    fs::write(&interface, token_interface()).unwrap();
     let (elf, interface) = (elf.to_str().unwrap(), interface.to_str().unwrap());
 
     let chain = Chain::start(&["--seed", "22", "--block-interval-ms", "30"]);
@@ -304,9 +318,9 @@ fn contracts_are_deployed_called_and_read_by_name() {
         (&["transfer", "0x12", "1"], "to: address:"),
         (
             &["mint", "1"],
-            "token has no function mint; it has transfer(to: address, amount: u128), balance_of(owner: address)",
+            "token has no function mint; it has transfer(to: address, amount: u128), approve(spender: address, ",
         ),
-        (&["odd", "1"], "no values of type vec<u8>"),
+        (&["odd", "1"], "no values of type vec<u32>"),
     ] {
         let said = fails(arguments);
         assert!(said.contains(why), "{arguments:?}: {said}");

@@ -82,7 +82,7 @@ fn transactions_of_anyone_run_on_the_executor_and_keep_what_they_do() {
         let (status, output) = call(&mut world, BOB, token, transfer(ALICE, 301));
         assert_eq!(
             (status, output.as_slice()),
-            (status::REVERTED, &b"insufficient balance"[..])
+            (status::REVERTED, &b"InsufficientBalance"[..])
         );
         let key = [&b"balance/"[..], &BOB.0].concat();
         let stored = world.answer(Request::Storage { contract: token, key });
@@ -193,10 +193,10 @@ fn any_difference_between_the_tiers_is_found() {
             ("output", &|run: &mut UnsignedOutput| run.output.push(0)),
             ("created", &|run: &mut UnsignedOutput| run.created = None),
             ("changes", &|run: &mut UnsignedOutput| {
-                drop(run.changes.pop_first())
+                run.changes.pop_first();
             }),
             ("the accounts", &|run: &mut UnsignedOutput| {
-                drop(run.accounts.pop_first())
+                run.accounts.pop_first();
             }),
         ] {
             let found = differs(change).expect(name);
