@@ -65,6 +65,13 @@ const NO_METHOD: [ErrorName; 3] = [
     ErrorName::MethodNotFound,
 ];
 const OF_STATE: &[ErrorName] = &[ErrorName::NotExecuted, ErrorName::Pruned, ErrorName::UnknownBlock];
+const OF_ESTIMATING: &[ErrorName] = &[
+    ErrorName::NotExecuted,
+    ErrorName::Pruned,
+    ErrorName::UnknownBlock,
+    ErrorName::GasLimitTooLow,
+    ErrorName::GasLimitTooHigh,
+];
 const OF_LOGS: &[ErrorName] = &[
     ErrorName::NotExecuted,
     ErrorName::UnknownBlock,
@@ -153,7 +160,7 @@ const DESCRIPTIONS: &[Description] = &[
         "millrace_estimateGas",
         "The smallest gas limit with which a transaction succeeds.",
         "estimate",
-        OF_STATE,
+        OF_ESTIMATING,
     ),
     Description::of::<LogsView>(
         "millrace_getLogs",

@@ -67,7 +67,9 @@ fn commands_print_the_documented_fields() {
 
     let elf = concat!(env!("CARGO_MANIFEST_DIR"), "/../contracts/artifacts/counter.elf");
     let deployed = signed(&["contract", "deploy", elf]);
-    has_fields(&deployed, RECEIPT);
+    // Its interface lies beside it.
+    has_fields(&deployed, &[RECEIPT, &["named"]].concat());
+    has_fields(&deployed["named"], &["output", "error", "events"]);
     assert_eq!(
         deployed["gas_charged"], deployed["gas_used"],
         "the limit was an estimate"

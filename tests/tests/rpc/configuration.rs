@@ -140,6 +140,11 @@ fn every_key_can_be_set_from_the_environment() {
         ("rpc.max_subscriptions", "3", json!(3)),
         ("rpc.max_concurrent_calls", "3", json!(3)),
         ("rpc.call_gas_limit", "3", json!(3)),
+        ("rpc.max_log_blocks", "3", json!(3)),
+        ("rpc.max_logs", "3", json!(3)),
+        ("rpc.requests_per_second", "3", json!(3)),
+        ("rpc.request_burst", "3", json!(3)),
+        ("rpc.max_calls_per_connection", "3", json!(3)),
         ("engine.pipelining", "false", json!(false)),
         ("engine.workers", "3", json!(3)),
         ("engine.queue_blocks", "30", json!(30)),
@@ -173,6 +178,10 @@ fn every_key_can_be_set_from_the_environment() {
         }
         if key.starts_with("execution.profile_") {
             variables.push(("MILLRACE_EXECUTION__PROFILE", "gdb"));
+        }
+        // There is no burst without a rate.
+        if *key == "rpc.request_burst" {
+            variables.push(("MILLRACE_RPC__REQUESTS_PER_SECOND", "2"));
         }
         let shown = configuration.shown(&[], &variables);
         assert_eq!(

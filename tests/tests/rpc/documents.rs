@@ -216,7 +216,8 @@ fn every_command_and_option_is_documented_and_no_other() {
         "--timeout-s",
     ]
     .map(str::to_owned);
-    for option in common.iter().chain(&node).chain(&signing) {
+    let rules = ["--chain-spec", "--machine-version"].map(str::to_owned);
+    for option in common.iter().chain(&node).chain(&signing).chain(&rules) {
         assert!(text.contains(&format!("`{option}")), "{option}");
     }
     let of_dev: Vec<String> = rows(&text, "## millrace dev")
@@ -237,6 +238,7 @@ fn every_command_and_option_is_documented_and_no_other() {
             match part {
                 "*node*" => options.extend(node.clone()),
                 "*signing*" => options.extend(signing.clone()),
+                "*rules*" => options.extend(rules.clone()),
                 "below" => options.extend(of_dev.clone()),
                 option => {
                     options.insert(quoted(option)[0].split(' ').next().unwrap().to_owned());

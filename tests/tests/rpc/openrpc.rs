@@ -170,7 +170,8 @@ struct Schemas {
 
 impl Schemas {
     fn of(mut document: Value) -> Self {
-        close(&mut document["components"]["schemas"]);
+        let published = document["components"]["schemas"].clone();
+        close(&mut document["components"]["schemas"], &published);
         Self { document }
     }
 
@@ -224,12 +225,20 @@ impl Schemas {
     }
 }
 
-/// Objects with described fields have no others.
-fn close(schema: &mut Value) {
+/// Objects with described fields have no others. An object that has fields beside those of a `published` one gets these as
+/// its own first: each of the two would refuse the other's.
+fn close(schema: &mut Value, published: &Value) {
     match schema {
-        Value::Array(list) => list.iter_mut().for_each(close),
+        Value::Array(list) => list.iter_mut().for_each(|each| close(each, published)),
         Value::Object(fields) => {
-            fields.values_mut().for_each(close);
+            if fields.get("properties").is_some_and(Value::is_object)
+                && let Some(Value::Array(parts)) = fields.remove("allOf")
+            {
+                for part in parts {
+                    take_fields(fields, &part, published);
+                }
+            }
+            fields.values_mut().for_each(|each| close(each, published));
             if fields.get("properties").is_some_and(Value::is_object) && fields.contains_key("type") {
                 let more = fields.entry("additionalProperties");
                 more.or_insert(json!(false));
@@ -239,12 +248,30 @@ fn close(schema: &mut Value) {
     }
 }
 
+/// Fields of the object that `part` refers to, and which of them are required.
+fn take_fields(fields: &mut Map<String, Value>, part: &Value, published: &Value) {
+    let name = part["$ref"].as_str().unwrap();
+    let part = &published[name.strip_prefix("#/components/schemas/").unwrap()];
+    let properties = fields["properties"].as_object_mut().unwrap();
+    properties.append(&mut part["properties"].as_object().unwrap().clone());
+    let required = fields["required"].as_array_mut().unwrap();
+    required.append(&mut part["required"].as_array().unwrap().clone());
+}
+
 /// Calls of every method that come to a result, and some that come to an error.
 fn calls(node: &Node, counter: Address, executed: Hash) -> Vec<(&'static str, Value)> {
     let [nobody, none] = [json!(Address([0x77; 32])), json!(Hash([0xee; 32]))];
     let request = json!({ "to": counter, "input": Bytes(GET.to_vec()), "value": "0" });
     let trapping = json!({ "to": counter, "input": Bytes(INCREMENT.to_vec()), "gas_limit": 100 });
     let logging = json!({ "to": counter, "input": Bytes(INCREMENT.to_vec()), "from": nobody });
+    let moves = json!({ "kind": "transfer", "to": nobody, "from": address(1), "value": "5" });
+    let deploys = json!({ "kind": "deploy", "code": Bytes(contracts::COUNTER.to_vec()) });
+    let increments = |gas_limit: Option<u64>| {
+        let input = Bytes(INCREMENT.to_vec());
+        json!({ "kind": "call", "to": counter, "input": input, "gas_limit": gas_limit })
+    };
+    let needed = ask(node, "millrace_estimateGas", &json!([increments(None)])).unwrap();
+    let starves = increments(Some(needed["gas_limit"].as_u64().unwrap() - 1));
     let key = json!(Bytes(COUNT.to_vec()));
     let above = node.chain.engine.heights().head.height + 5;
     let transfer = Bytes::of(&contracts::transfer(3, 0, address(1), 5));
@@ -312,6 +339,42 @@ fn calls(node: &Node, counter: Address, executed: Hash) -> Vec<(&'static str, Va
         ("millrace_call", json!({ "request": request, "block": "latest" })),
         ("millrace_call", json!({ "request": trapping })),
         ("millrace_call", json!({ "request": logging })),
+        ("millrace_estimateGas", json!({ "request": moves })),
+        (
+            "millrace_estimateGas",
+            json!({ "request": deploys, "block": "safe" }),
+        ),
+        (
+            "millrace_estimateGas",
+            json!({ "request": starves, "block": "executed" }),
+        ),
+        (
+            "millrace_estimateGas",
+            json!({ "request": increments(Some(1_000)) }),
+        ),
+        (
+            "millrace_estimateGas",
+            json!({ "request": increments(Some(1 << 60)) }),
+        ),
+        (
+            "millrace_estimateGas",
+            json!({ "request": moves, "block": above }),
+        ),
+        ("millrace_getLogs", json!({ "filter": {} })),
+        ("millrace_getLogs", json!({ "filter": { "from": 0, "limit": 1 } })),
+        (
+            "millrace_getLogs",
+            json!({ "filter": { "from": 0, "to": "latest", "contract": counter } }),
+        ),
+        (
+            "millrace_getLogs",
+            json!({ "filter": { "block": 1, "contract": [counter, nobody], "topics": [null, none, [none]] } }),
+        ),
+        (
+            "millrace_getLogs",
+            json!({ "filter": { "from": 0, "to": above } }),
+        ),
+        ("millrace_getLogs", json!({ "filter": { "block": none } })),
         ("millrace_sendTransaction", json!({ "transaction": transfer })),
         ("millrace_sendTransaction", json!({ "transaction": poor })),
         ("millrace_sendTransaction", json!({ "transaction": "0x00" })),
@@ -327,10 +390,14 @@ fn openrpc_schemas_are_true_of_what_a_node_answers() {
     let counter = deploy_counter(&mut node);
     let call = contracts::call(1, 0, counter, INCREMENT);
     let engine = node.chain.engine.clone();
-    engine.submit_transaction(call.clone()).unwrap();
+    for nonce in [0, 1] {
+        engine
+            .submit_transaction(contracts::call(1, nonce, counter, INCREMENT))
+            .unwrap();
+    }
     node.settle();
     // A held one and a pooled one.
-    for nonce in [1, 3] {
+    for nonce in [2, 4] {
         engine
             .submit_transaction(contracts::call(1, nonce, counter, INCREMENT))
             .unwrap();
@@ -345,26 +412,37 @@ fn openrpc_schemas_are_true_of_what_a_node_answers() {
             answered.insert(method.to_owned());
         }
     }
-    for nonce in [1, 3] {
+    let page = ask(&node, "millrace_getLogs", &json!([{ "from": 0, "limit": 1 }])).unwrap();
+    assert!(page["next"].is_string() && page["logs"][0].is_object(), "{page}");
+    let rest = json!({ "from": 0, "cursor": page["next"] });
+    schemas.takes("millrace_getLogs", &json!({ "filter": rest }));
+    let rest = ask(&node, "millrace_getLogs", &json!([rest]));
+    schemas.answers("millrace_getLogs", &rest);
+    assert_eq!(rest.unwrap()["logs"].as_array().map(Vec::len), Some(1));
+    for nonce in [2, 4] {
         let hash = contracts::call(1, nonce, counter, INCREMENT).hash();
         let answer = ask(&node, "millrace_getTransactionStatus", &json!([hash]));
         schemas.answers("millrace_getTransactionStatus", &answer);
     }
-    answered.extend(check_notifications(&mut node, &schemas));
+    answered.extend(check_notifications(&mut node, &schemas, counter));
     assert_eq!(answered, node.methods, "every method came to a result once");
 }
 
 /// Subscribes to every topic, has something happen, and ends it; answers what that called.
-fn check_notifications(node: &mut Node, schemas: &Schemas) -> [String; 2] {
+fn check_notifications(node: &mut Node, schemas: &Schemas, counter: Address) -> [String; 2] {
     let [subscribe, unsubscribe] = ["millrace_subscribe", "millrace_unsubscribe"];
     let mut socket = WebSocket::open(&node.address, "").unwrap();
     let notification = schemas.method(subscribe)["x-notification"].clone();
-    let topics = &schemas.document["components"]["schemas"]["Topic"];
-    let topics: Vec<&str> = ["finalized", "executed", "settled", "head"]
-        .into_iter()
-        .filter(|topic| topics.to_string().contains(&format!("\"{topic}\"")))
-        .collect();
-    assert_eq!(topics.len(), 4);
+    let topics = [
+        json!("finalized"),
+        json!("executed"),
+        json!("settled"),
+        json!("head"),
+        json!("transactions"),
+        json!({ "logs": { "contract": [counter], "topics": [] } }),
+    ];
+    let described = &schemas.document["components"]["schemas"]["Topic"]["oneOf"];
+    assert_eq!(described.as_array().map(Vec::len), Some(topics.len()));
     let mut ids = Vec::new();
     for topic in &topics {
         schemas.takes(subscribe, &json!({ "topic": topic }));

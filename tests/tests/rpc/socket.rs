@@ -1,6 +1,6 @@
 //! HTTP and WebSocket on a socket, byte by byte: for what no well-behaved client does, such as never reading.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -169,9 +169,14 @@ impl WebSocket {
 
     /// The first byte of the next frame.
     fn peek(&mut self) -> u8 {
-        let bytes = self.stream.fill_buf();
-        let bytes = bytes.unwrap_or_else(|error| panic!("no message within {PATIENCE:?}: {error}"));
-        *bytes.first().expect("the connection goes on")
+        loop {
+            match self.stream.fill_buf() {
+                Ok(bytes) => return *bytes.first().expect("the connection goes on"),
+                // A signal to this process is no end of patience.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => panic!("no message within {PATIENCE:?}: {error}"),
+            }
+        }
     }
 
     /// A server lets go of whoever answers none for long.

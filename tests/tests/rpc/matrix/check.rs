@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::table::{Ask, Cell, Place, Reference, Which};
 use super::world::{CALLER, EARLY, Held, Name, PAYER, SINK, Situation, World, pooled};
-use crate::contracts::{COUNT, COUNTER, GET};
+use crate::contracts::{COUNT, COUNTER, GET, INCREMENT};
 use crate::sequencer::{BALANCE, address};
 use crate::socket;
 
@@ -80,14 +80,27 @@ impl Asked<'_> {
                 let request = json!({ "to": counter, "input": Bytes(GET.to_vec()) });
                 json!({ "request": request, "block": at })
             }
+            Ask::Estimate => {
+                let input = Bytes(INCREMENT.to_vec());
+                let request =
+                    json!({ "kind": "call", "to": counter, "input": input, "from": address(CALLER) });
+                json!({ "request": request, "block": at })
+            }
+            // With the references as they stand in a filter.
+            Ask::Logs => json!({ "block": at }),
+            Ask::LogsUpTo => json!({ "from": 0, "to": at }),
         };
         // A reference that is left out is no name at all.
         let params = match (reference, params) {
             (Reference::LeftOut, Value::Object(mut given)) => {
-                given.remove("block");
+                given.retain(|name, _| name != "block" && name != "to");
                 Value::Object(given)
             }
             (_, params) => params,
+        };
+        let params = match ask {
+            Ask::Logs | Ask::LogsUpTo => json!({ "filter": params }),
+            _ => params,
         };
         let answer = self.ask(ask.method(), &params);
         let place = format!(
@@ -113,6 +126,17 @@ impl Asked<'_> {
                 let data = json!({ "name": "Pruned", "asked": asked, "oldest": oldest });
                 oldest.is_some() && is_error(Err(error), -32002, &data)
             }),
+            Cell::NotCanonical { lost, shared } => {
+                let of = |name: Name| json!({ "height": self.world.height(name), "block_hash": self.world.hash(name) });
+                let data = json!({
+                    "name": "NotCanonical",
+                    "height": self.world.height(lost),
+                    "block_hash": self.world.hash(lost),
+                    "shared": of(shared),
+                    "finalized": self.world.height(self.situation.heights[0]),
+                });
+                is_error(answer, -32004, &data)
+            }
             Cell::UnknownBlock => is_error(answer, -32003, &json!({ "name": "UnknownBlock", "asked": at })),
         };
         assert!(is_so, "{place}");
@@ -122,6 +146,15 @@ impl Asked<'_> {
         match ask {
             Ask::Block | Ask::BlockInFull => self.is_block(name, answer, matches!(ask, Ask::BlockInFull)),
             Ask::Receipt => self.is_receipt(name, answer),
+            Ask::Logs => self.is_logs(&[name], answer),
+            Ask::LogsUpTo => {
+                let mut names = vec![name];
+                while let Some(last) = names.last().filter(|last| **last != "genesis") {
+                    names.push(self.world.parent(last));
+                }
+                names.reverse();
+                self.is_logs(&names, answer)
+            }
             Ask::PendingAccount => false,
             _ => self.is_state(ask, name, answer),
         }
@@ -172,6 +205,52 @@ impl Asked<'_> {
         self.shows(&self.world.known(name).receipt, answer)
             && answer["canonical"] == canonical
             && answer["settled_by"] == settled_by
+    }
+
+    /// The logs of these blocks, in order, and nothing left.
+    fn is_logs(&self, names: &[Name], answer: &Value) -> bool {
+        let mut expected = Vec::new();
+        for name in names {
+            for receipt in &self.world.known(name).receipts {
+                for (index, log) in receipt.logs.iter().enumerate() {
+                    expected.push(json!({
+                        "contract": log.address,
+                        "topics": log.topics,
+                        "data": Bytes(log.data.clone()),
+                        "height": self.world.height(name),
+                        "block_hash": self.world.hash(name),
+                        "transaction_hash": receipt.transaction_hash,
+                        "transaction_index": receipt.index,
+                        "log_index": index,
+                        "finalized": self.situation.is_finalized(self.world, name),
+                        "settled_by": self.settled_by(name),
+                    }));
+                }
+            }
+        }
+        let last = names[names.len() - 1];
+        let looked = json!({ "height": self.world.height(last), "block_hash": self.world.hash(last) });
+        // The counter tells of every increment.
+        let increments = names.iter().filter(|name| self.world.increments(name)).count();
+        expected.len() == increments && *answer == json!({ "logs": expected, "looked": looked, "next": null })
+    }
+
+    /// One more increment: what it would come to, and the gas that it took where the next block has it.
+    fn is_estimate(&self, name: Name, answer: &Value) -> bool {
+        let Some(count) = self.world.values(name).count else {
+            return answer["outcome"] == "no_code" && answer["gas_limit"].is_null();
+        };
+        let needed = answer["gas_limit"].as_u64();
+        let used = answer["gas_used"].as_u64().unwrap();
+        let took = self
+            .world
+            .next_increment(name)
+            .map_or(used, |receipt| receipt.gas_used);
+        answer["outcome"] == "success"
+            && answer["output"] == json!(Bytes((count + 1).to_le_bytes().to_vec()))
+            && answer["exact"] == true
+            && used == took
+            && needed.is_some_and(|needed| needed >= used)
     }
 
     /// The height of the finalized block that settles a canonical one, by the headers alone.
@@ -245,7 +324,13 @@ impl Asked<'_> {
                 }
                 None => answer["outcome"] == "no_code",
             },
-            Ask::Block | Ask::BlockInFull | Ask::Receipt | Ask::PendingAccount => false,
+            Ask::Estimate => self.is_estimate(name, answer),
+            Ask::Block
+            | Ask::BlockInFull
+            | Ask::Receipt
+            | Ask::PendingAccount
+            | Ask::Logs
+            | Ask::LogsUpTo => false,
         };
         answer["origin"] == origin && is_so
     }

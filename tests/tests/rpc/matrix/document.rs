@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 
 use super::HEIGHTS;
-use super::table::{
-    Cell, GROUPS, HEADERS, METHODS, Mapping, Place, Reference, SETTLEMENTS, TAGS, TRANSACTIONS, WITHOUT,
-};
+use super::ethereum::{METHODS, Mapping, TAGS};
+use super::table::{Cell, GROUPS, HEADERS, Place, Reference, SETTLEMENTS, TRANSACTIONS, WITHOUT};
 use super::world::{Name, SITUATIONS};
 
 const OPENING: &str = "# What each method answers for each block
@@ -204,6 +203,7 @@ fn cell_words(cell: Cell) -> String {
         Cell::NotExecuted { asked, executed } => format!("`NotExecuted` {asked}, {executed}"),
         Cell::Pruned { asked } => format!("`Pruned` {asked}"),
         Cell::UnknownBlock => "`UnknownBlock`".to_owned(),
+        Cell::NotCanonical { lost, shared } => format!("`NotCanonical` {lost}, shared {shared}"),
         Cell::Nonce(nonce) => format!("nonce {nonce}"),
     }
 }

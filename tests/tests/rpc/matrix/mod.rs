@@ -3,10 +3,11 @@
 //!
 //! [`table`] is the table; [`world`] has the blocks and a node in each situation, [`check`] asks one cell, and [`document`]
 //! writes `docs/spec/rpc-matrix.md`, which is committed and compared. A method that is new has to be given its place in the
-//! table: the tests say so.
+//! table: the tests say so. [`ethereum`] says what those find who know its methods.
 
 mod check;
 mod document;
+mod ethereum;
 mod table;
 mod world;
 
@@ -15,7 +16,8 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use self::check::Asked;
-use self::table::{GROUPS, HEADERS, METHODS, Reference, SETTLEMENTS, TAGS, TRANSACTIONS, WITHOUT};
+use self::ethereum::{METHODS, TAGS};
+use self::table::{GROUPS, HEADERS, Reference, SETTLEMENTS, TRANSACTIONS, WITHOUT};
 use self::world::{SITUATIONS, World};
 use crate::blessed;
 use crate::node::Node;

@@ -27,6 +27,8 @@ pub enum Cell {
     Pruned { asked: u64 },
     /// The error `UnknownBlock`, with what was asked.
     UnknownBlock,
+    /// The error `NotCanonical` with this block, and its newest ancestor that is canonical.
+    NotCanonical { lost: Name, shared: Name },
     /// The next nonce of the payer and nothing else.
     Nonce(u64),
 }
@@ -47,6 +49,12 @@ pub enum Ask {
     Code,
     ProvenCode,
     Call,
+    /// Gas of one more increment.
+    Estimate,
+    /// Logs of the block.
+    Logs,
+    /// Logs from genesis to the block.
+    LogsUpTo,
 }
 
 impl Ask {
@@ -59,6 +67,8 @@ impl Ask {
             Self::Storage | Self::ProvenStorage => "millrace_getStorage",
             Self::Code | Self::ProvenCode => "millrace_getCode",
             Self::Call => "millrace_call",
+            Self::Estimate => "millrace_estimateGas",
+            Self::Logs | Self::LogsUpTo => "millrace_getLogs",
         }
     }
 
@@ -66,6 +76,8 @@ impl Ask {
     pub fn with(self) -> &'static str {
         match self {
             Self::BlockInFull => " with full transactions",
+            Self::Logs => " with `block`",
+            Self::LogsUpTo => " from genesis, with `to`",
             Self::ProvenAccount | Self::ProvenStorage | Self::ProvenCode => " with a proof",
             _ => "",
         }
@@ -86,6 +98,10 @@ use Reference::{Hash, Height, LeftOut, Tag, UnknownHash};
 
 const fn not_executed(asked: u64, executed: u64) -> Cell {
     Cell::NotExecuted { asked, executed }
+}
+
+const fn not_canonical(lost: Name) -> Cell {
+    Cell::NotCanonical { lost, shared: "7" }
 }
 
 const fn pruned(asked: u64) -> Cell {
@@ -201,6 +217,7 @@ pub const GROUPS: &[Group] = &[
             Ask::Code,
             Ask::ProvenCode,
             Ask::Call,
+            Ask::Estimate,
         ],
         rows: &[
             (
@@ -319,6 +336,7 @@ pub const GROUPS: &[Group] = &[
             Ask::Code,
             Ask::ProvenCode,
             Ask::Call,
+            Ask::Estimate,
         ],
         rows: &[(
             Tag("pending"),
@@ -338,6 +356,129 @@ pub const GROUPS: &[Group] = &[
                   null.",
         asks: &[Ask::PendingAccount],
         rows: &[(Tag("pending"), [Nonce(9); 5])],
+    },
+    Group {
+        title: "Logs",
+        meaning: "A cell is the block whose logs are told, or up to which they are, each with `finalized` and `settled_by` as the \
+                  situation has it. A range ends where execution does: what lies above is said not to be executed. Only \
+                  canonical blocks have logs here; of a lost one it is said where the chain left it. Genesis has none.",
+        asks: &[Ask::Logs, Ask::LogsUpTo],
+        rows: &[
+            (
+                LeftOut,
+                [Block("8"), Block("5"), Block("8b"), Block("5"), Block("8b")],
+            ),
+            (
+                Tag("executed"),
+                [Block("8"), Block("5"), Block("8b"), Block("5"), Block("8b")],
+            ),
+            (
+                Tag("latest"),
+                [Block("8"), Block("5"), Block("8b"), Block("5"), Block("8b")],
+            ),
+            (
+                Tag("finalized"),
+                [
+                    Block("7"),
+                    not_executed(7, 5),
+                    Block("7"),
+                    not_executed(7, 5),
+                    Block("8b"),
+                ],
+            ),
+            (
+                Tag("safe"),
+                [Block("7"), Block("5"), Block("7"), Block("5"), Block("8b")],
+            ),
+            (
+                Tag("settled"),
+                [Block("3"), Block("3"), Block("3"), Block("3"), Block("4")],
+            ),
+            (
+                Tag("pending"),
+                [
+                    not_executed(9, 8),
+                    not_executed(9, 5),
+                    not_executed(9, 8),
+                    not_executed(9, 5),
+                    not_executed(9, 8),
+                ],
+            ),
+            (Height(0), [Block("genesis"); 5]),
+            (Height(5), [Block("5"); 5]),
+            (
+                Height(7),
+                [
+                    Block("7"),
+                    not_executed(7, 5),
+                    Block("7"),
+                    not_executed(7, 5),
+                    Block("7"),
+                ],
+            ),
+            (
+                Height(8),
+                [
+                    Block("8"),
+                    not_executed(8, 5),
+                    Block("8b"),
+                    not_executed(8, 5),
+                    Block("8b"),
+                ],
+            ),
+            (
+                Height(9),
+                [
+                    not_executed(9, 8),
+                    not_executed(9, 5),
+                    not_executed(9, 8),
+                    not_executed(9, 5),
+                    not_executed(9, 8),
+                ],
+            ),
+            (Hash("5"), [Block("5"); 5]),
+            (
+                Hash("7"),
+                [
+                    Block("7"),
+                    not_executed(7, 5),
+                    Block("7"),
+                    not_executed(7, 5),
+                    Block("7"),
+                ],
+            ),
+            (
+                Hash("8"),
+                [
+                    Block("8"),
+                    not_executed(8, 5),
+                    not_canonical("8"),
+                    not_canonical("8"),
+                    not_canonical("8"),
+                ],
+            ),
+            (
+                Hash("9"),
+                [
+                    UnknownBlock,
+                    UnknownBlock,
+                    not_canonical("9"),
+                    not_canonical("9"),
+                    not_canonical("9"),
+                ],
+            ),
+            (
+                Hash("8b"),
+                [
+                    UnknownBlock,
+                    UnknownBlock,
+                    Block("8b"),
+                    not_executed(8, 5),
+                    Block("8b"),
+                ],
+            ),
+            (UnknownHash, [UnknownBlock; 5]),
+        ],
     },
 ];
 
@@ -505,129 +646,12 @@ pub const WITHOUT: &[(&str, &str)] = &[
     ),
     (
         "millrace_subscribe",
-        "from now on; the topics `finalized`, `executed`, `settled` and `head` are when the tags of these names move",
+        "from now on; the topics `finalized`, `executed`, `settled` and `head` are when the tags of these names move, \
+         `transactions` and `logs` what the blocks hold that `executed` tells of",
     ),
     ("millrace_unsubscribe", "ends a subscription"),
     (
         "rpc.discover",
         "the surface itself: the same for the node's whole life",
     ),
-];
-
-/// How a client of Ethereum's methods finds its way.
-pub struct Mapping {
-    pub theirs: &'static str,
-    pub expects: &'static str,
-    pub ours: &'static str,
-    pub differs: &'static str,
-}
-
-/// Tags.
-pub const TAGS: &[Mapping] = &[
-    Mapping {
-        theirs: "latest",
-        expects: "the head, with its state",
-        ours: "latest",
-        differs: "taken, and the same as `executed`: the newest block of the head chain that is *executed*. The head may be above \
-                  it (`pending`), and so may the finalized block",
-    },
-    Mapping {
-        theirs: "safe",
-        expects: "justified: above `finalized`, and unlikely to be reorganized",
-        ours: "safe",
-        differs: "taken; min(finalized, executed): never above `finalized`, never reorganized, and its state is always there",
-    },
-    Mapping {
-        theirs: "finalized",
-        expects: "final, with its state",
-        ours: "finalized",
-        differs: "taken; the block is final, but its state may not be there yet: `NotExecuted`. Who wants state that is final asks \
-                  for `safe`, who wants to prove it for `settled`",
-    },
-    Mapping {
-        theirs: "pending",
-        expects: "a block made up of the head and the pool, with its state",
-        ours: "pending",
-        differs: "taken; the head. The nonce of an account counts what is in flight and pooled; of the rest of the state nothing is \
-                  said: `NotExecuted`",
-    },
-    Mapping {
-        theirs: "earliest",
-        expects: "genesis",
-        ours: "0",
-        differs: "not taken: `InvalidParams`. Height 0 is genesis",
-    },
-    Mapping {
-        theirs: "0x7",
-        expects: "a height in hex",
-        ours: "7",
-        differs: "not taken: `InvalidParams`. A height is a number; hex is a hash of 32 bytes",
-    },
-];
-
-/// Methods.
-pub const METHODS: &[Mapping] = &[
-    Mapping {
-        theirs: "eth_blockNumber",
-        expects: "the head's height",
-        ours: "millrace_status",
-        differs: "five heights; `heights.executed` is what `latest` means here",
-    },
-    Mapping {
-        theirs: "eth_getBlockByNumber, eth_getBlockByHash",
-        expects: "the block, whose `stateRoot` is that of the state after it",
-        ours: "millrace_getBlock",
-        differs: "a header commits to no state of its own block: its receipt, or `origin` of a state answer, has the root. \
-                  `finalized` and `executed` stand beside it",
-    },
-    Mapping {
-        theirs: "eth_getTransactionCount",
-        expects: "the nonce; at `pending` with the pool",
-        ours: "millrace_getAccount",
-        differs: "`nonce`; at `pending` the same",
-    },
-    Mapping {
-        theirs: "eth_getBalance",
-        expects: "the balance",
-        ours: "millrace_getAccount",
-        differs: "`balance`, a decimal string; null at `pending`",
-    },
-    Mapping {
-        theirs: "eth_getStorageAt, eth_getCode",
-        expects: "the value, zeros if there is none",
-        ours: "millrace_getStorage, millrace_getCode",
-        differs: "null if there is none; keys and values are bytes of any length",
-    },
-    Mapping {
-        theirs: "eth_getProof",
-        expects: "a proof against the block's `stateRoot`",
-        ours: "millrace_getAccount, millrace_getStorage",
-        differs: "with `proof`, at `settled`: only there a finalized header commits to the root (`millrace_getSettlement`)",
-    },
-    Mapping {
-        theirs: "eth_call",
-        expects: "the output, at `latest` or `pending`",
-        ours: "millrace_call",
-        differs: "how it ended is an answer, not an error; never at `pending`",
-    },
-    Mapping {
-        theirs: "eth_sendRawTransaction",
-        expects: "the hash",
-        ours: "millrace_sendTransaction",
-        differs: "funds that are credited and not settled yet do not count: such a transaction waits in the pool",
-    },
-    Mapping {
-        theirs: "eth_getTransactionReceipt",
-        expects: "the receipt as soon as the block is there",
-        ours: "millrace_getTransactionReceipt",
-        differs: "null until the block is executed, be it final; then `settled_by` says whether it can be proven. After a reorg it \
-                  stays, with `canonical: false`, unless the transaction waits in the pool again",
-    },
-    Mapping {
-        theirs: "eth_subscribe",
-        expects: "`newHeads`, and `logs` with `removed`",
-        ours: "millrace_subscribe",
-        differs: "`head` tells moves with what came and went, `executed` tells receipts and takes them back by `removed`; each \
-                  numbered",
-    },
 ];

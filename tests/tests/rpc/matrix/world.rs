@@ -17,7 +17,7 @@ use std::time::Duration;
 use millrace_ledger::Ledger;
 use millrace_pipeline::{BlockId, BlockRef, EngineConfig};
 use millrace_rpc::server::RpcConfig;
-use millrace_types::{Address, Amount, ChainSpec, Hash, Payload, SignedTransaction};
+use millrace_types::{Address, Amount, ChainSpec, Hash, Payload, SignedTransaction, TransactionReceipt};
 
 use crate::contracts::{self, COUNTER, INCREMENT};
 use crate::model::{Draft, Known, Model};
@@ -152,6 +152,18 @@ impl World {
             .find(|plan| plan.name == name)
             .map(|plan| plan.parent);
         parent.expect("genesis has none")
+    }
+
+    /// Whether a block has an increment.
+    pub fn increments(&self, name: Name) -> bool {
+        PLANS.iter().any(|plan| plan.name == name && plan.calls)
+    }
+
+    /// The receipt of the increment that comes right after a block on some branch, if one does.
+    pub fn next_increment(&self, name: Name) -> Option<&TransactionReceipt> {
+        let next = PLANS.iter().find(|plan| plan.parent == name && plan.calls)?;
+        let (index, _) = self.transaction(next.name, CALLER);
+        Some(&self.known(next.name).receipts[index])
     }
 
     /// The transaction of a block by the account that sends it, and its place.
