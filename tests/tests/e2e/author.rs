@@ -199,6 +199,7 @@ void _start(void) {
 
 #[test]
 fn a_folder_with_one_c_file_is_a_contract_too() {
+    let example = root().join("contracts/examples/timelock");
     let folder = tempfile::tempdir().unwrap();
     let source = C_SOURCE.replace("RETURN", &millrace_executor::host::number::RETURN.to_string());
     fs::write(folder.path().join("nothing.c"), source).unwrap();
@@ -217,6 +218,14 @@ fn a_folder_with_one_c_file_is_a_contract_too() {
     );
     let bytes = fs::metadata(folder.path().join("out/nothing.elf")).unwrap().len();
     assert!(bytes < 1024, "{bytes} bytes of headers and text");
+
+    // The header comes with the program, the interface from beside the source.
+    let out = folder.path().join("timelock");
+    let example = ["contract", "build", example.to_str().unwrap(), "--json", "--out"];
+    let built = json(&[&example[..], &[out.to_str().unwrap()]].concat());
+    assert_eq!(built["check"]["accepted"], true, "{built}");
+    let interface = fs::read_to_string(built["interface"].as_str().unwrap()).unwrap();
+    assert!(interface.contains("\"timelock\""), "{interface}");
 
     fs::write(
         folder.path().join("nothing.c"),

@@ -162,6 +162,14 @@ impl Interface {
     /// # Errors
     /// When the file cannot be read or holds none.
     pub fn read(path: &Path) -> Result<Self, InterfaceError> {
+        Self::text(path).map(|(_, interface)| interface)
+    }
+
+    /// Reads one from a file, with the text as it is there.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds none.
+    pub fn text(path: &Path) -> Result<(Vec<u8>, Self), InterfaceError> {
         let file = |reason: String| InterfaceError::File {
             path: path.to_owned(),
             reason,
@@ -170,7 +178,8 @@ impl Interface {
         File::open(path)
             .and_then(|opened| opened.take(MOST_BYTES + 1).read_to_end(&mut bytes))
             .map_err(|error| file(format!("cannot read the file: {error}")))?;
-        Self::parse(&bytes).map_err(|error| file(error.to_string()))
+        let interface = Self::parse(&bytes).map_err(|error| file(error.to_string()))?;
+        Ok((bytes, interface))
     }
 
     /// Reads one from the text that a contract prints.

@@ -1,9 +1,11 @@
-//! Contracts in C: a folder with one `.c` file and no Cargo.toml, compiled by clang.
+//! Contracts in C: a folder with one `.c` file and no Cargo.toml, compiled by clang with the SDK's header at hand.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::Built;
+use super::{Built, Described};
+use crate::commands::contract::interface::{Interface, InterfaceError};
+use crate::commands::contract::new::sdk;
 use crate::failure::Failure;
 
 const COMPILERS: [&str; 4] = ["clang", "clang-19", "clang-20", "clang-18"];
@@ -48,8 +50,12 @@ pub fn build(source: &Path) -> Result<Built, Failure> {
         .to_string_lossy()
         .into_owned();
     let directory = source.parent().unwrap_or(Path::new("."));
-    let object = tempfile::NamedTempFile::new()
-        .map_err(|error| Failure::new(format!("contract build: a file for the compiler: {error}")))?;
+    let failed = |what: &Path, error: std::io::Error| {
+        Failure::new(format!("contract build: {}: {error}", what.display()))
+    };
+    let sdk = tempfile::tempdir().map_err(|error| failed(&std::env::temp_dir(), error))?;
+    let (header, object) = (sdk.path().join("millrace.h"), sdk.path().join("object"));
+    std::fs::write(&header, sdk::c_header()).map_err(|error| failed(&header, error))?;
     let compiler = COMPILERS
         .into_iter()
         .find(|compiler| Command::new(compiler).arg("--version").output().is_ok())
@@ -57,10 +63,14 @@ pub fn build(source: &Path) -> Result<Built, Failure> {
     let status = Command::new(compiler)
         .args(FLAGS)
         .arg(format!("-ffile-prefix-map={}=contract", directory.display()))
+        .arg(format!("-ffile-prefix-map={}=sdk", sdk.path().display()))
+        // A header of the contract's own goes before.
         .arg("-I")
         .arg(directory)
+        .arg("-I")
+        .arg(sdk.path())
         .arg("-o")
-        .arg(object.path())
+        .arg(&object)
         .arg(source)
         .status()
         .map_err(|error| Failure::new(format!("{compiler}: {error}")))?;
@@ -70,11 +80,22 @@ pub fn build(source: &Path) -> Result<Built, Failure> {
             source.display()
         )));
     }
-    let elf = std::fs::read(object.path())
-        .map_err(|error| Failure::new(format!("contract build: {}: {error}", object.path().display())))?;
+    let elf = std::fs::read(&object).map_err(|error| failed(&object, error))?;
     Ok(Built {
         name,
         elf,
         toolchain: compiler.to_owned(),
     })
+}
+
+/// The interface that its author wrote beside it, if there is one.
+///
+/// # Errors
+/// When the file is no interface.
+pub fn interface(source: &Path) -> Result<Option<Described>, InterfaceError> {
+    let path = source.with_file_name("interface.json");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    Interface::text(&path).map(|(text, interface)| Some(Described { text, interface }))
 }

@@ -68,7 +68,10 @@ impl BuildArgs {
     /// When there is no toolchain, the project does not build, or a chain would refuse the program.
     pub fn run(self) -> Result<(), Failure> {
         let (built, interface) = match c::source(&self.directory) {
-            Some(source) => (c::build(&source)?, None),
+            Some(source) => {
+                let described = c::interface(&source).map_err(|error| Failure::new(error.to_string()))?;
+                (c::build(&source)?, described)
+            }
             None => {
                 let project = Project::find(&self.directory, self.bin.as_deref())?;
                 (build(&project)?, interface(&project)?)
@@ -100,7 +103,9 @@ impl BuildArgs {
             println!("symbols    {}", symbols.display());
             match &described {
                 Some(path) => println!("interface  {}", path.display()),
-                None => println!("interface  none: the contract prints none (`cargo run -- --interface`)"),
+                None => println!(
+                    "interface  none: `cargo run -- --interface` prints none, or no interface.json lies beside the C"
+                ),
             }
             print!("\n{}", check.as_text(&elf));
         }

@@ -3,7 +3,7 @@
 //! The template is the folder `template` beside this file; `{{name}}` in it is the contract's name, `{{sdk}}` the path of
 //! the SDK.
 
-mod sdk;
+pub mod sdk;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -34,6 +34,11 @@ pub fn files() -> Result<Vec<(String, Vec<u8>)>, Failure> {
     Ok(files)
 }
 
+/// `millrace.h`, the host calls for C.
+pub fn c_header() -> &'static [u8] {
+    bytes("sdk/c/millrace.h").unwrap_or_default()
+}
+
 /// The versions that the SDK was tested with.
 pub fn lock_file() -> &'static [u8] {
     bytes("Cargo.lock").unwrap_or_default()
