@@ -134,6 +134,11 @@ fn of_rpc(name: &str, settings: &Settings) -> Value {
         "max_subscriptions" => json!(rpc.max_subscriptions),
         "max_concurrent_calls" => json!(rpc.max_concurrent_calls),
         "call_gas_limit" => json!(rpc.call_gas_limit),
+        "max_log_blocks" => json!(rpc.max_log_blocks),
+        "max_logs" => json!(rpc.max_logs),
+        "requests_per_second" => json!(rpc.rate_limit.map_or(0, |rate| rate.per_second.get())),
+        "request_burst" => json!(rpc.rate_limit.map(|rate| rate.burst)),
+        "max_calls_per_connection" => json!(rpc.max_calls_per_connection),
         _ => Value::Null,
     }
 }
@@ -204,7 +209,13 @@ mod tests {
             variable("engine.max_speculative_blocks"),
             "MILLRACE_ENGINE__MAX_SPECULATIVE_BLOCKS"
         );
-        for key in ["version", "plugin.path", "rpc.listen", "engine.workers", "execution.tier"] {
+        for key in [
+            "version",
+            "plugin.path",
+            "rpc.listen",
+            "engine.workers",
+            "execution.tier",
+        ] {
             assert!(KEYS.iter().any(|known| known == key), "{key} in {KEYS:?}");
         }
     }
