@@ -24,5 +24,5 @@ mod write;
 
 pub use batch::Batch;
 pub use error::{LedgerError, OpenError};
-pub use open::{FORMAT_VERSION, Ledger};
+pub use open::{Condition, FORMAT_VERSION, Ledger};
 pub use read::{Finalized, Inclusion};

@@ -4,7 +4,9 @@
 mod common;
 
 use common::{block, open, receipt, spec, transaction};
-use millrace_ledger::{Batch, FORMAT_VERSION, Finalized, Inclusion, Ledger, LedgerError, OpenError};
+use millrace_ledger::{
+    Batch, Condition, FORMAT_VERSION, Finalized, Inclusion, Ledger, LedgerError, OpenError,
+};
 use millrace_types::Hash;
 
 #[test]
@@ -172,6 +174,31 @@ fn the_wrong_chain_a_second_process_and_damage_are_refused_by_name() {
     std::fs::write(&path, b"not a database at all".repeat(1000)).unwrap();
     let error = Ledger::open(&path, &spec("one")).unwrap_err();
     assert!(matches!(error, OpenError::Database { .. }), "{error}");
+}
+
+#[test]
+fn a_look_at_a_ledger_changes_no_byte_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.redb");
+    let missing = Ledger::inspect(&path, &spec("one"));
+    assert!(missing.is_err() && !path.exists(), "{missing:?}");
+    let ledger = open(&path);
+    let in_use = Ledger::inspect(&path, &spec("one"));
+    assert!(matches!(in_use, Err(OpenError::InUse { .. })), "{in_use:?}");
+    // What a kill leaves.
+    let killed = directory.path().join("killed.redb");
+    std::fs::copy(&path, &killed).unwrap();
+    drop(ledger);
+    for (path, expected) in [(&path, Condition::Whole), (&killed, Condition::NotClosed)] {
+        let before = std::fs::read(path).unwrap();
+        assert_eq!(Ledger::inspect(path, &spec("one")).unwrap(), expected);
+        assert!(std::fs::read(path).unwrap() == before, "{expected:?}: it changed");
+    }
+    let other = Ledger::inspect(&path, &spec("two"));
+    assert!(matches!(other, Err(OpenError::OtherChain { .. })), "{other:?}");
+    std::fs::write(&path, b"not a database at all".repeat(1000)).unwrap();
+    let damaged = Ledger::inspect(&path, &spec("one"));
+    assert!(matches!(damaged, Err(OpenError::Database { .. })), "{damaged:?}");
 }
 
 #[test]
