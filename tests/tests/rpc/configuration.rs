@@ -312,8 +312,14 @@ fn what_is_shown_can_be_used_as_a_file() {
         shown["plugin.config.\"dotted.key\""],
         (json!(2), "file".to_owned(), Value::Null)
     );
-    let text = process::text(&["config", "show", "--config", configuration.file.to_str().unwrap()]);
-    let other = configuration.directory.path().join("other.toml");
+    // As it is written mostly: from the directory that the file is in.
+    let shown = process::millrace(&["config", "show", "--config", "node.toml"])
+        .current_dir(configuration.directory.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(shown.stdout).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = elsewhere.path().join("other.toml");
     fs::write(&other, &text).unwrap();
     let again = process::text(&["config", "show", "--config", other.to_str().unwrap()]);
     let values = |text: &str| -> BTreeSet<String> {

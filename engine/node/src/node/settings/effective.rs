@@ -186,8 +186,10 @@ fn of_execution(name: &str, path: &Path, file: &File, settings: &Settings) -> Va
     }
 }
 
-/// A path as text; what is no text in it becomes a replacement character.
+/// A path as text, from the root, so that it means the same in a file that lies elsewhere. What is no text in it becomes a
+/// replacement character.
 fn shown(path: &Path) -> Value {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     json!(path.display().to_string())
 }
 
