@@ -17,6 +17,7 @@ mod batch;
 mod contain;
 mod error;
 mod open;
+mod overlay;
 mod read;
 mod seal;
 mod tables;
@@ -24,5 +25,5 @@ mod write;
 
 pub use batch::Batch;
 pub use error::{LedgerError, OpenError};
-pub use open::{Condition, FORMAT_VERSION, Ledger};
+pub use open::{FORMAT_VERSION, Ledger};
 pub use read::{Finalized, Inclusion};

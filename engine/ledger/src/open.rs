@@ -8,6 +8,7 @@ use millrace_types::{ChainSpec, Hash};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase};
 
 use crate::contain::contained;
+use crate::overlay::Overlay;
 use crate::{OpenError, tables};
 
 /// The newest format of the file that this build reads and the one that it writes.
@@ -75,19 +76,24 @@ impl Ledger {
         Ok(Self::of(database))
     }
 
-    /// Looks whether [`Self::open`] would open the file `path`, and changes nothing in it. No other process can open it
-    /// meanwhile.
+    /// Looks whether [`Self::open`] would open the file `path`, and changes nothing in it: what a kill left is mended in
+    /// memory. No other process can open it meanwhile.
     ///
     /// # Errors
     /// As [`Self::open`]; a file that is missing is an error too.
-    pub fn inspect(path: &Path, spec: &ChainSpec) -> Result<Condition, OpenError> {
+    pub fn inspect(path: &Path, spec: &ChainSpec) -> Result<(), OpenError> {
         let look = || {
             check_file(path)?;
-            match builder().open_read_only(path) {
-                Err(DatabaseError::RepairAborted) => Ok(Condition::NotClosed),
-                Err(error) => Err(database_error(path, error)),
-                Ok(database) => check_identity(&database, path, spec).map(|()| Condition::Whole),
-            }
+            let overlay = Overlay::of(path).map_err(|error| match error.kind() {
+                ErrorKind::WouldBlock => OpenError::InUse {
+                    path: path.to_owned(),
+                },
+                _ => io_error(path, error),
+            })?;
+            let database = builder()
+                .create_with_backend(overlay)
+                .map_err(|error| database_error(path, error))?;
+            check_identity(&database, path, spec)
         };
         contained(look).unwrap_or_else(|reason| {
             let what = format!("a page of the database does not decode ({reason})");
@@ -113,15 +119,6 @@ impl Ledger {
             database: Arc::new(Shared(Some(database))),
         }
     }
-}
-
-/// What [`Ledger::inspect`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// It opens, and is of this chain and a known format.
-    Whole,
-    /// Whoever had it open was killed. Opening mends that first, so that nothing else was looked at.
-    NotClosed,
 }
 
 fn builder() -> Builder {
