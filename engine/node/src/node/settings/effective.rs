@@ -177,7 +177,9 @@ fn of_execution(name: &str, path: &Path, file: &File, settings: &Settings) -> Va
             |plan| plan.mib
         )),
         "profile" => json!(profile.map(|plan| plan.kind)),
-        "profile_directory" => shown(&profile.map_or_else(|| base_of(path), |plan| plan.directory.clone())),
+        "profile_directory" => {
+            shown(&profile.map_or_else(|| base_of(path, file), |plan| plan.directory.clone()))
+        }
         "profile_symbols" => {
             let symbols = profile.map(|plan| plan.symbols.as_slice()).unwrap_or_default();
             symbols.iter().map(|path| shown(path)).collect()
@@ -214,8 +216,12 @@ pub fn toml_of(value: &Value) -> String {
     }
 }
 
-fn base_of(path: &Path) -> PathBuf {
-    path.parent().unwrap_or(Path::new(".")).join(".")
+/// Where a jitdump would go, were one made.
+fn base_of(path: &Path, file: &File) -> PathBuf {
+    let given = file.execution.profile_directory.as_deref();
+    path.parent()
+        .unwrap_or(Path::new("."))
+        .join(given.unwrap_or(Path::new(".")))
 }
 
 #[cfg(test)]
