@@ -26,8 +26,8 @@ const CURVE: Color = Color::Cyan;
 /// More is drawn like this: a node may say anything, and curves are made by multiplying.
 const MOST_DRAWN: u64 = 1 << 40;
 
-/// On the smallest usual terminal, 80 by 24, everything else keeps its place beside so many.
-const MOST_ALERT_ROWS: u16 = 5;
+/// Rows that everything but alerts takes at least: on the smallest usual terminal, 80 by 24, five are left for them.
+const OTHER_ROWS: u16 = 19;
 
 /// How one frame is drawn.
 pub struct View<'a> {
@@ -55,7 +55,9 @@ impl View<'_> {
         let columns = usize::from(frame.area().width);
         let alerts = alert_lines(model);
         let rows: usize = alerts.iter().map(|line| rows_of(line, columns)).sum();
-        let rows = u16::try_from(rows).unwrap_or(u16::MAX).clamp(1, MOST_ALERT_ROWS);
+        let rows = u16::try_from(rows)
+            .unwrap_or(u16::MAX)
+            .clamp(1, frame.area().height.saturating_sub(OTHER_ROWS).clamp(5, 10));
         let [header, stages, lags, throughput, facts, alert, footer] = Layout::vertical([
             Constraint::Length(1),
             Constraint::Length(5),

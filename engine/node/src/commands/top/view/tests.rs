@@ -163,7 +163,13 @@ fn a_long_alert_is_read_to_its_end() {
         let words = words.join(" ");
         check(
             &words,
-            &[why, "rung shrink", "q quit", "plugin solo/1", "transactions/s"],
+            &[
+                why,
+                "keep up with consensus",
+                "q quit",
+                "plugin solo/1",
+                "transactions/s",
+            ],
         );
     }
 }
