@@ -18,6 +18,7 @@ mod batch;
 mod contain;
 mod error;
 mod open;
+mod overlay;
 mod read;
 mod seal;
 mod summary;

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millrace_types::{ChainSpec, Hash};
-use redb::{Database, DatabaseError, ReadableDatabase};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase};
 
 use crate::contain::contained;
+use crate::overlay::Overlay;
 use crate::{OpenError, tables};
 
 /// The newest format of the file that this build reads and the one that it writes.
@@ -67,28 +68,37 @@ impl Ledger {
         if !path.exists() {
             create(path, spec.hash())?;
         }
-        let file = std::fs::metadata(path).map_err(|error| io_error(path, error))?;
-        if !file.is_file() {
-            return Err(damaged(path, "it is no file"));
-        }
-        if file.len() < LEAST_BYTES {
-            let what = format!("it has {} bytes, fewer than any ledger", file.len());
-            return Err(damaged(path, &what));
-        }
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
+        check_file(path)?;
+        let database = builder()
             .open(path)
             .map_err(|error| database_error(path, error))?;
-        let (found, expected) = (identity(&database, path)?, spec.hash());
-        if found != expected {
-            let path = path.to_owned();
-            return Err(OpenError::OtherChain {
-                path,
-                found,
-                expected,
-            });
-        }
+        check_identity(&database, path, spec)?;
         Ok(Self::of(database))
+    }
+
+    /// Looks whether [`Self::open`] would open the file `path`, and changes nothing in it: what a kill left is mended in
+    /// memory. No other process can open it meanwhile.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; a file that is missing is an error too.
+    pub fn inspect(path: &Path, spec: &ChainSpec) -> Result<(), OpenError> {
+        let look = || {
+            check_file(path)?;
+            let overlay = Overlay::of(path).map_err(|error| match error.kind() {
+                ErrorKind::WouldBlock => OpenError::InUse {
+                    path: path.to_owned(),
+                },
+                _ => io_error(path, error),
+            })?;
+            let database = builder()
+                .create_with_backend(overlay)
+                .map_err(|error| database_error(path, error))?;
+            check_identity(&database, path, spec)
+        };
+        contained(look).unwrap_or_else(|reason| {
+            let what = format!("a page of the database does not decode ({reason})");
+            Err(damaged(path, &what))
+        })
     }
 
     /// A ledger that lives in memory, for ephemeral chains and tests. Survives nothing.
@@ -109,6 +119,38 @@ impl Ledger {
             database: Arc::new(Shared(Some(database))),
         }
     }
+}
+
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+/// What can be seen of a file from outside.
+fn check_file(path: &Path) -> Result<(), OpenError> {
+    let file = std::fs::metadata(path).map_err(|error| io_error(path, error))?;
+    if !file.is_file() {
+        return Err(damaged(path, "it is no file"));
+    }
+    if file.len() < LEAST_BYTES {
+        let what = format!("it has {} bytes, fewer than any ledger", file.len());
+        return Err(damaged(path, &what));
+    }
+    Ok(())
+}
+
+/// Refuses the ledger of another chain.
+fn check_identity(database: &impl ReadableDatabase, path: &Path, spec: &ChainSpec) -> Result<(), OpenError> {
+    let (found, expected) = (identity(database, path)?, spec.hash());
+    if found == expected {
+        return Ok(());
+    }
+    Err(OpenError::OtherChain {
+        path: path.to_owned(),
+        found,
+        expected,
+    })
 }
 
 /// Makes a ledger beside `path` and puts it there whole, so that a crash leaves none or all of it. If another process
@@ -167,7 +209,7 @@ fn sync_directory_of(path: &Path) -> Result<(), OpenError> {
 }
 
 /// The chain that the file belongs to.
-fn identity(database: &Database, path: &Path) -> Result<Hash, OpenError> {
+fn identity(database: &impl ReadableDatabase, path: &Path) -> Result<Hash, OpenError> {
     let failed = |error: redb::Error| failed(path, error);
     let damaged = |what: &str| damaged(path, what);
     let transaction = database.begin_read().map_err(|error| failed(error.into()))?;

@@ -3,6 +3,9 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use common::{block, open, receipt, spec, transaction};
 use millrace_ledger::{Batch, FORMAT_VERSION, Finalized, Inclusion, Ledger, LedgerError, LogKey, OpenError};
 use millrace_types::{Address, Block, Hash, Log, Outcome, TransactionReceipt};
@@ -172,6 +175,71 @@ fn the_wrong_chain_a_second_process_and_damage_are_refused_by_name() {
     std::fs::write(&path, b"not a database at all".repeat(1000)).unwrap();
     let error = Ledger::open(&path, &spec("one")).unwrap_err();
     assert!(matches!(error, OpenError::Database { .. }), "{error}");
+}
+
+#[test]
+fn a_look_at_a_ledger_changes_no_byte_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.redb");
+    let missing = Ledger::inspect(&path, &spec("one"));
+    assert!(missing.is_err() && !path.exists(), "{missing:?}");
+    let ledger = open(&path);
+    let in_use = Ledger::inspect(&path, &spec("one"));
+    assert!(matches!(in_use, Err(OpenError::InUse { .. })), "{in_use:?}");
+    // What a kill leaves.
+    let killed = directory.path().join("killed.redb");
+    std::fs::copy(&path, &killed).unwrap();
+    drop(ledger);
+    for path in [&path, &killed] {
+        let before = std::fs::read(path).unwrap();
+        Ledger::inspect(path, &spec("one")).unwrap();
+        assert!(
+            std::fs::read(path).unwrap() == before,
+            "{}: it changed",
+            path.display()
+        );
+    }
+    let other = Ledger::inspect(&path, &spec("two"));
+    assert!(matches!(other, Err(OpenError::OtherChain { .. })), "{other:?}");
+    std::fs::write(&path, b"not a database at all".repeat(1000)).unwrap();
+    let damaged = Ledger::inspect(&path, &spec("one"));
+    assert!(matches!(damaged, Err(OpenError::Database { .. })), "{damaged:?}");
+}
+
+/// A plugin is never unloaded, and what it was given is never dropped: a process ends with its ledger open.
+#[test]
+fn a_settled_ledger_needs_no_mending_though_it_is_never_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.redb");
+    let ledger = open(&path);
+    let mut batch = Batch::new();
+    let genesis = block(0, Hash::ZERO, 0, Vec::new());
+    batch.block(genesis.clone()).finalized(0, genesis.hash());
+    ledger.commit(&batch).unwrap();
+    let ended = |name: &str| {
+        let copy = directory.path().join(name);
+        std::fs::copy(&path, &copy).unwrap();
+        let is_walked = Arc::new(AtomicBool::new(false));
+        let walks = is_walked.clone();
+        let database = redb::Database::builder()
+            .set_repair_callback(move |_| walks.store(true, Ordering::Relaxed))
+            .open(&copy)
+            .unwrap();
+        drop(database);
+        let is_walked = is_walked.load(Ordering::Relaxed);
+        (is_walked, open(&copy).finalized_hash(0).unwrap())
+    };
+    let hash = Some(genesis.hash());
+    assert_eq!(ended("before"), (true, hash));
+    ledger.settle().unwrap();
+    assert_eq!(ended("settled"), (false, hash));
+    // What comes later is not lost.
+    let first = block(1, genesis.hash(), 0, Vec::new());
+    let mut batch = Batch::new();
+    batch.block(first.clone()).finalized(1, first.hash());
+    ledger.commit(&batch).unwrap();
+    assert_eq!(ended("later"), (true, hash));
+    drop(ledger);
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn plain(status: StatusCode, limits: Limits) -> Option<HttpResponse> {
             "Host: this node listens on this machine alone and answers requests to localhost, 127.0.0.1 or [::1]\n"
         }
         StatusCode::METHOD_NOT_ALLOWED => {
-            "JSON-RPC takes POST, or GET to become a WebSocket; other pages are GET /health and GET /metrics\n"
+            "JSON-RPC takes POST, or GET to become a WebSocket; other pages are GET /health, GET /metrics and GET /dashboard\n"
         }
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "Content-Type: JSON-RPC takes application/json\n",
         StatusCode::PAYLOAD_TOO_LARGE => {

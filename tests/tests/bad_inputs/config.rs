@@ -107,7 +107,7 @@ fn file_cases() -> Vec<Case> {
         file(
             "configuration: no TOML",
             "version = = 1\n",
-            "configuration {dir}/node.toml: TOML parse error at line 1, column 11\n  |\n1 | version = = 1\n  |           ^\ninvalid string\nexpected `\"`, `'`",
+            "configuration {dir}/node.toml: TOML parse error at line 1, column 11: invalid string, expected `\"`, `'`",
         ),
         changed(
             "configuration: unknown key",

@@ -72,13 +72,13 @@ fn http_cases(node: &Shared) -> Vec<Case> {
             "rpc: GET",
             node,
             with_host("GET / HTTP/1.1"),
-            "HTTP 405: JSON-RPC takes POST, or GET to become a WebSocket; other pages are GET /health and GET /metrics",
+            "HTTP 405: JSON-RPC takes POST, or GET to become a WebSocket; other pages are GET /health, GET /metrics and GET /dashboard",
         ),
         request(
             "rpc: a page that is not there",
             node,
             with_host("DELETE /nothing HTTP/1.1"),
-            "HTTP 405: JSON-RPC takes POST, or GET to become a WebSocket; other pages are GET /health and GET /metrics",
+            "HTTP 405: JSON-RPC takes POST, or GET to become a WebSocket; other pages are GET /health, GET /metrics and GET /dashboard",
         ),
         request(
             "rpc: not JSON by its content type",

@@ -117,6 +117,68 @@ fn a_secret_is_shown_nowhere() {
     }
 }
 
+/// A node that does not start says why in a log that others read.
+#[test]
+fn a_line_that_does_not_parse_is_not_quoted_with_its_secret() {
+    let configuration = Configuration::new(&format!("config = {{ secret_key = \"{SECRET}\", }} }}\n"));
+    let config = configuration.file.to_str().unwrap();
+    for command in [&["config", "show"][..], &["node"], &["doctor"]] {
+        let output = process::run(&[command, &["--config", config]].concat());
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(
+            !output.status.success() && said.contains("TOML parse error at line 6, column "),
+            "{command:?}: {said}"
+        );
+        assert!(!said.contains("5ec2e7"), "{command:?}: {said}");
+    }
+}
+
+/// Numbers that no 32 bits hold are outside the range like others.
+#[test]
+fn large_numbers_are_refused_with_what_is_allowed() {
+    let configuration = Configuration::new("[rpc]\nmax_batch = 99999999999\n");
+    let text = fs::read_to_string(&configuration.file).unwrap();
+    let refused = |expected: &str| {
+        let config = configuration.file.to_str().unwrap();
+        let output = process::run(&["node", "--check", "--config", config]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && errors.contains(expected), "{errors}");
+    };
+    refused("rpc.max_batch = 99999999999: allowed is from 1 to 10000");
+    fs::write(
+        &configuration.file,
+        text.replace("version = 1", "version = 99999999999"),
+    )
+    .unwrap();
+    refused("version = 99999999999, this build reads up to 1; use the newer build");
+    fs::write(&configuration.file, "#".repeat((1 << 20) + 1)).unwrap();
+    refused("has more than 1048576 bytes");
+}
+
+#[test]
+fn a_path_that_is_no_text_is_shown() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let configuration = Configuration::new("");
+    let odd = configuration
+        .directory
+        .path()
+        .join(std::ffi::OsStr::from_bytes(b"odd\xff"));
+    fs::create_dir(&odd).unwrap();
+    for name in ["node.toml", "spec.json"] {
+        fs::copy(configuration.directory.path().join(name), odd.join(name)).unwrap();
+    }
+    for json in [&[][..], &["--json"]] {
+        let output = process::millrace(&["config", "show", "--config"])
+            .arg(odd.join("node.toml"))
+            .args(json)
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+    }
+}
+
 #[test]
 fn every_key_can_be_set_from_the_environment() {
     let hash = format!("0x{}", "ab".repeat(32));
@@ -250,9 +312,23 @@ fn a_newer_file_is_refused_as_newer_whatever_else_is_in_it() {
 
 #[test]
 fn what_is_shown_can_be_used_as_a_file() {
-    let configuration = Configuration::new("[engine]\nworkers = 3\n");
-    let text = process::text(&["config", "show", "--config", configuration.file.to_str().unwrap()]);
-    let other = configuration.directory.path().join("other.toml");
+    let configuration = Configuration::new(
+        "config = { list = [{ a = 1, \"b c\" = [] }], \"dotted.key\" = 2, \"odd \\\" \\u007f key\" = true, e = {}, \"\" = 1.5 }\n\
+         [engine]\nworkers = 3\n",
+    );
+    let shown = configuration.shown(&[], &[]);
+    assert_eq!(
+        shown["plugin.config.\"dotted.key\""],
+        (json!(2), "file".to_owned(), Value::Null)
+    );
+    // As it is written mostly: from the directory that the file is in.
+    let shown = process::millrace(&["config", "show", "--config", "node.toml"])
+        .current_dir(configuration.directory.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(shown.stdout).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = elsewhere.path().join("other.toml");
     fs::write(&other, &text).unwrap();
     let again = process::text(&["config", "show", "--config", other.to_str().unwrap()]);
     let values = |text: &str| -> BTreeSet<String> {

@@ -115,19 +115,44 @@ fn a_plugin_is_looked_at_in_a_process_of_its_own() {
         "install the pinned file, or pin the new hash",
     );
     // One that ends the process that loads it, before the node has said a word to it.
+    for (leave, words) in [
+        ("abort()", "ends the process that loads it (signal: 6"),
+        ("exit(0)", "ends the process that loads it, in order"),
+    ] {
+        assert_fails(
+            &with_constructor(leave),
+            "plugin",
+            words,
+            "a node that loads it would end too",
+        );
+    }
+    // What it says is shown on a terminal that does not obey it.
+    let configuration = with_constructor("fputs(\"\\033]0;mine\\007\", stderr); abort()");
+    let output = process::run(&["doctor", "--config", configuration.file.to_str().unwrap()]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("\\u{1b}]0;mine\\u{7}") && !text.contains('\x1b'),
+        "{text}"
+    );
+}
+
+/// A configuration whose plugin does this when it is loaded.
+fn with_constructor(code: &str) -> Configuration {
     let configuration = usable("");
     let directory = configuration.directory.path();
     fs::write(
-        directory.join("abort.c"),
-        "#include <stdlib.h>\n#include \"millrace_plugin.h\"\nMILLRACE_PLUGIN_NOTE(\"solo/1\");\nconst MillracePlugin millrace_plugin = {0};\n\
-         __attribute__((constructor)) static void leave(void) { abort(); }\n",
+        directory.join("plugin.c"),
+        format!(
+            "#include <stdio.h>\n#include <stdlib.h>\n#include \"millrace_plugin.h\"\nMILLRACE_PLUGIN_NOTE(\"solo/1\");\n\
+             const MillracePlugin millrace_plugin = {{0}};\n__attribute__((constructor)) static void leave(void) {{ {code}; }}\n"
+        ),
     )
     .unwrap();
     let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("../consensus-plugins/abi/include");
     let built = Command::new(tools::find("cc", "gcc"))
         .args(["-std=c11", "-shared", "-fPIC", "-I"])
         .arg(header)
-        .args(["-o", "abort.so", "abort.c"])
+        .args(["-o", "hostile.so", "plugin.c"])
         .current_dir(directory)
         .status();
     assert!(built.unwrap().success());
@@ -135,15 +160,10 @@ fn a_plugin_is_looked_at_in_a_process_of_its_own() {
     let solo = program::solo_plugin();
     fs::write(
         &configuration.file,
-        text.replace(solo.to_str().unwrap(), "abort.so"),
+        text.replace(solo.to_str().unwrap(), "hostile.so"),
     )
     .unwrap();
-    assert_fails(
-        &configuration,
-        "plugin",
-        "ends the process that loads it (signal: 6",
-        "a node that loads it would end too",
-    );
+    configuration
 }
 
 #[test]
@@ -184,6 +204,11 @@ fn data_that_a_node_would_refuse_is_a_failure() {
     )
     .unwrap();
     assert_fails(&configuration, "code cache", "has mode 0755", "chmod 700");
+    // A key that the doctor made would be the doctor's user's, and no other's.
+    fs::set_permissions(data.join("code-cache"), fs::Permissions::from_mode(0o700)).unwrap();
+    let (_, said) = of(&configuration);
+    assert_eq!(check(&said, "code cache").0, "ok", "{said}");
+    assert!(!data.join("code-cache.key").exists(), "it made a key");
 }
 
 #[test]
@@ -219,12 +244,19 @@ fn a_port_that_is_taken_is_a_failure_and_a_node_that_runs_is_none() {
     assert!(check(&said, "ledger").1.contains("the node seems to run"));
     chain.signal("TERM");
     chain.summary();
+    let ledger = directory.path().join("ledger.redb");
+    let before = fs::read(&ledger).unwrap();
     let (status, said) = doctor(&["--data-dir", path]);
     assert_eq!(
         (status, check(&said, "ledger").0, check(&said, "states").0),
         (Some(0), "ok", "ok"),
         "{said}"
     );
+    assert!(
+        check(&said, "ledger").1.contains("opens, of this chain"),
+        "{said}"
+    );
+    assert!(fs::read(&ledger).unwrap() == before, "the ledger's file changed");
 }
 
 #[test]

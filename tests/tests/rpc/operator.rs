@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use millrace_tests::program;
 use serde_json::Value;
@@ -61,12 +61,54 @@ fn top_says_what_is_missing() {
     );
 }
 
+/// As where a disk is full, or `| head` has read enough.
+#[test]
+fn stdout_that_takes_no_more_is_said_in_a_line() {
+    let chain = Running::start(&["--block-interval-ms", "20"]);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let configuration = crate::configuration::Configuration::new("");
+    let config = configuration.file.to_str().unwrap();
+    let top = ["top", "--once", "--samples", "1", "--rpc", chain.url()];
+    for (arguments, json) in [
+        (&top[..], true),
+        (&["doctor", "--data-dir", path], true),
+        (&["config", "show", "--config", config], true),
+        (&["man"], false),
+    ] {
+        for json in &[&[][..], &["--json"]][..1 + usize::from(json)] {
+            let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+            let output = process::millrace(&[arguments, json].concat())
+                .stdout(full)
+                .output()
+                .unwrap();
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{arguments:?}: {errors}");
+            assert!(
+                errors.starts_with("millrace: stdout: No space left on device"),
+                "{arguments:?}: {errors}"
+            );
+        }
+    }
+}
+
 /// `script` lends it a terminal.
 #[test]
 fn top_on_a_terminal_draws_and_leaves_it_as_it_was() {
+    let by_key = |_: &Child, keys: &mut ChildStdin| keys.write_all(b"q").unwrap();
+    watch_on_a_terminal(by_key);
+    watch_on_a_terminal(|script, _| {
+        let script = script.id();
+        let top = fs::read_to_string(format!("/proc/{script}/task/{script}/children")).unwrap();
+        let killed = Command::new("kill").args(["-TERM", top.trim()]).status().unwrap();
+        assert!(killed.success(), "{top}");
+    });
+}
+
+fn watch_on_a_terminal(end: impl Fn(&Child, &mut ChildStdin)) {
     let chain = Running::start(&["--block-interval-ms", "20"]);
     let command = format!(
-        "stty cols 100 rows 30; {} top --rpc {} --interval-ms 100",
+        "stty cols 100 rows 30; exec {} top --rpc {} --interval-ms 100",
         program::millrace().display(),
         chain.url()
     );
@@ -89,7 +131,7 @@ fn top_on_a_terminal_draws_and_leaves_it_as_it_was() {
         assert_ne!(count, 0, "it ended: {}", String::from_utf8_lossy(&seen));
         seen.extend_from_slice(&bytes[..count]);
     }
-    keys.write_all(b"q").unwrap();
+    end(&child, &mut keys);
     std::io::Read::read_to_end(&mut screen, &mut seen).unwrap();
     assert!(child.wait().unwrap().success());
     let seen = String::from_utf8_lossy(&seen);

@@ -1,5 +1,6 @@
 //! `--code-cache`, for every command that executes programs.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -64,6 +65,25 @@ impl CodeCachePlan {
         let key = CodeCacheKey::open(&key_file(&self.directory)?).map_err(failed)?;
         CodeCache::open(&self.directory, key, self.mib.saturating_mul(1 << 20))
             .map(Arc::new)
+            .map_err(failed)
+    }
+}
+
+impl CodeCachePlan {
+    /// Looks whether [`Self::open`] would open it. Makes no key, and drops nothing.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn inspect(&self) -> Result<(), Failure> {
+        let failed = |error: millrace_jit::CodeCacheError| Failure::new(error.to_string());
+        let key_file = key_file(&self.directory)?;
+        let key = match std::fs::symlink_metadata(&key_file) {
+            // Nothing is read with it: the directory alone is looked at.
+            Err(error) if error.kind() == ErrorKind::NotFound => CodeCacheKey::from_bytes([0; 32]),
+            _ => CodeCacheKey::open(&key_file).map_err(failed)?,
+        };
+        CodeCache::open(&self.directory, key, u64::MAX)
+            .map(drop)
             .map_err(failed)
     }
 }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::commands::code_cache::CodeCacheArgs;
-use crate::commands::print_json;
+use crate::commands::print_text;
 use crate::commands::profile::ProfileArgs;
 use crate::failure::Failure;
 use crate::node::settings::Flags;
@@ -50,18 +50,19 @@ impl ConfigCommand {
         let (values, _) =
             effective::read(&args.config, flags).map_err(|error| Failure::new(error.to_string()))?;
         if args.json {
-            print_json(&json!({ "config": args.config, "values": values }));
-            return Ok(());
+            let config = args.config.display().to_string();
+            return print_text(&format!("{}\n", json!({ "config": config, "values": values })));
         }
         let lines: Vec<(String, String)> = values.iter().map(|value| (line(value), origin(value))).collect();
         // A long path moves its own origin, and not everybody's.
         const WIDEST: usize = 60;
         let lengths = lines.iter().map(|(line, _)| line.chars().count());
         let width = lengths.filter(|length| *length <= WIDEST).max().unwrap_or(0);
-        for (line, origin) in lines {
-            println!("{line:width$}  # {origin}");
-        }
-        Ok(())
+        let text: String = lines
+            .into_iter()
+            .map(|(line, origin)| format!("{line:width$}  # {origin}\n"))
+            .collect();
+        print_text(&text)
     }
 }
 
@@ -69,7 +70,7 @@ impl ConfigCommand {
 fn line(value: &Effective) -> String {
     match &value.value {
         Value::Null => format!("# {} is not set", value.key),
-        set => format!("{} = {set}", value.key),
+        set => format!("{} = {}", value.key, effective::toml_of(set)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 
-use super::Cli;
+use super::{Cli, print_text};
 use crate::failure::Failure;
 
 /// Prints completions for a shell.
@@ -25,7 +25,7 @@ impl CompletionsArgs {
     pub fn run(self) -> Result<(), Failure> {
         let mut text = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "millrace", &mut text);
-        print(&text)
+        print_text(&String::from_utf8_lossy(&text))
     }
 }
 
@@ -48,17 +48,10 @@ impl ManArgs {
             clap_mangen::Man::new(Cli::command())
                 .render(&mut text)
                 .map_err(|error| Failure::new(format!("man page: {error}")))?;
-            return print(&text);
+            return print_text(&String::from_utf8_lossy(&text));
         };
         let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", directory.display()));
         std::fs::create_dir_all(&directory).map_err(failed)?;
         clap_mangen::generate_to(Cli::command(), &directory).map_err(failed)
     }
-}
-
-fn print(text: &[u8]) -> Result<(), Failure> {
-    use std::io::Write as _;
-    std::io::stdout()
-        .write_all(text)
-        .map_err(|error| Failure::new(format!("stdout: {error}")))
 }

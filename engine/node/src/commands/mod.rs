@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use millrace_types::Amount;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, printable};
 
 /// A blockchain execution engine: consensus plugins, a bounded pipeline, a RISC-V machine.
 #[derive(Debug, Parser)]
@@ -107,7 +107,7 @@ pub(crate) fn ended(result: Result<(), Failure>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Where stderr is closed there is no one to tell.
-            let _ = writeln!(std::io::stderr(), "millrace: {failure}");
+            let _ = writeln!(std::io::stderr(), "millrace: {}", printable(&failure.to_string()));
             ExitCode::FAILURE
         }
     }
@@ -137,6 +137,15 @@ fn start_logging(filter: &str, json: bool) -> Result<(), Failure> {
 fn amount(text: &str) -> Result<Amount, &'static str> {
     text.parse()
         .map_err(|_| "an amount takes decimal digits, less than 2^128")
+}
+
+/// Prints text, which a pipe that nobody reads any more does not take.
+fn print_text(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::new(format!("stdout: {error}")))
 }
 
 /// Prints a JSON value on a line of its own.

@@ -41,6 +41,8 @@ pub struct RunningNode {
     pub plugin: PluginHandle,
     /// The RPC server.
     pub rpc: RpcServer,
+    /// What the engine, and the plugin that is never unloaded, hold until the process ends.
+    ledger: Ledger,
 }
 
 impl RunningNode {
@@ -71,13 +73,19 @@ impl RunningNode {
         config.code_cache = settings.code_cache.as_ref().map(|plan| plan.open()).transpose()?;
         let code_cache = config.code_cache.clone();
         // Recovery may execute the ledger again, which is no work for a thread of the runtime.
-        let engine = tokio::task::spawn_blocking(move || Engine::open(spec, ledger, config))
+        let of_engine = ledger.clone();
+        let engine = tokio::task::spawn_blocking(move || Engine::open(spec, of_engine, config))
             .await
             .map_err(|error| Failure::new(format!("opening the engine ended: {error}")))?
             .map_err(|error| Failure::new(error.to_string()))?;
         let rpc = start_rpc(&settings, &engine, plugin, code_cache, metrics).await?;
         start_plugin(&settings, &engine, plugin, &consensus_id)?;
-        Ok(Self { engine, plugin, rpc })
+        Ok(Self {
+            engine,
+            plugin,
+            rpc,
+            ledger,
+        })
     }
 
     /// Stops consensus, finishes what is finalized as far as that is soon done, stops serving. Finalized blocks are
@@ -86,13 +94,19 @@ impl RunningNode {
     /// # Errors
     /// When the plugin does not come back in time; everything else has been stopped then.
     pub async fn stop(self) -> Result<(), Failure> {
-        let Self { engine, plugin, rpc } = self;
+        let Self {
+            engine,
+            plugin,
+            rpc,
+            ledger,
+        } = self;
         let stopping = tokio::task::spawn_blocking(move || plugin.stop(STOP_DEADLINE));
         let plugin_stopped = stopping
             .await
             .map_err(|error| Failure::new(format!("stopping ended: {error}")))?;
         finish(&engine).await?;
         rpc.stop(STOP_DEADLINE).await;
+        settle(ledger).await;
         let profiled = profile::finish();
         plugin_stopped.map_err(|error| Failure::new(error.to_string()))?;
         profiled
@@ -122,6 +136,14 @@ async fn finish(engine: &Engine) -> Result<(), Failure> {
         );
     }
     Ok(())
+}
+
+/// Spares the next start a walk over the whole ledger.
+async fn settle(ledger: Ledger) {
+    let settled = tokio::task::spawn_blocking(move || ledger.settle()).await;
+    if let Ok(Err(error)) = settled {
+        tracing::warn!(%error, "the next start will take longer: it reads the whole ledger");
+    }
 }
 
 fn open_ledger(settings: &Settings) -> Result<Ledger, Failure> {

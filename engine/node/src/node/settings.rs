@@ -44,7 +44,7 @@ pub enum SettingsError {
         /// The file.
         path: PathBuf,
         /// Its version.
-        found: u32,
+        found: u64,
     },
     /// A variable of the environment that sets nothing.
     #[error(
@@ -128,17 +128,17 @@ pub struct RpcFile {
     /// Address and port.
     pub listen: Option<String>,
     /// Connections at once.
-    pub max_connections: Option<u32>,
+    pub max_connections: Option<u64>,
     /// Bytes of one request.
-    pub max_request_bytes: Option<u32>,
+    pub max_request_bytes: Option<u64>,
     /// Bytes of one answer.
-    pub max_response_bytes: Option<u32>,
+    pub max_response_bytes: Option<u64>,
     /// Calls in one batch.
-    pub max_batch: Option<u32>,
+    pub max_batch: Option<u64>,
     /// Subscriptions of one connection.
-    pub max_subscriptions: Option<u32>,
+    pub max_subscriptions: Option<u64>,
     /// Read-only calls at once.
-    pub max_concurrent_calls: Option<u32>,
+    pub max_concurrent_calls: Option<u64>,
     /// Gas of a read-only call.
     pub call_gas_limit: Option<u64>,
     /// Blocks that one search for logs looks at.
@@ -427,13 +427,15 @@ impl RpcFile {
         value: &dyn Fn(&'static str, String, &str) -> SettingsError,
     ) -> Result<RpcConfig, SettingsError> {
         let mut rpc = RpcConfig::default().fitting(limits);
-        let within = |key, given: Option<u32>, least: u32, most: u32, into: &mut u32| match given {
-            None => Ok(()),
-            Some(given) if (least..=most).contains(&given) => {
-                *into = given;
-                Ok(())
+        let within = |key, given: Option<u64>, least: u32, most: u32, into: &mut u32| {
+            let Some(given) = given else { return Ok(()) };
+            match u32::try_from(given) {
+                Ok(allowed) if (least..=most).contains(&allowed) => {
+                    *into = allowed;
+                    Ok(())
+                }
+                _ => Err(value(key, given.to_string(), &format!("from {least} to {most}"))),
             }
-            Some(given) => Err(value(key, given.to_string(), &format!("from {least} to {most}"))),
         };
         within(
             "rpc.max_connections",

@@ -40,7 +40,7 @@ impl Exposition {
             .map(|(_, value)| *value)
             .peekable();
         values.peek()?;
-        Some(values.sum())
+        Some(values.sum()).filter(|sum: &f64| sum.is_finite())
     }
 }
 
@@ -74,6 +74,12 @@ mod tests {
         assert_eq!(page.sum("a"), Some(1.5));
         assert_eq!(page.value("nan"), None);
         assert_eq!(page.sum("broken"), None);
+    }
+
+    #[test]
+    fn a_sum_that_is_no_number_is_none() {
+        let page = Exposition::parse("m{a=\"1\"} 1e308\nm{a=\"2\"} 1e308\n");
+        assert_eq!(page.sum("m"), None);
     }
 
     #[test]

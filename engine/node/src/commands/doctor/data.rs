@@ -180,8 +180,8 @@ fn ledger(subject: &Subject) -> Finding {
     if !path.exists() {
         return Finding::ok(CHECK, "none yet; the first start makes it");
     }
-    match Ledger::open(&path, spec) {
-        Ok(_) => {
+    match Ledger::inspect(&path, spec) {
+        Ok(()) => {
             let version = millrace_ledger::FORMAT_VERSION;
             Finding::ok(
                 CHECK,
@@ -238,7 +238,7 @@ fn code_cache(subject: &Subject) -> Finding {
     if !plan.directory.exists() {
         return Finding::ok(CHECK, "none yet");
     }
-    match plan.open() {
+    match plan.inspect() {
         Ok(_) => Finding::ok(
             CHECK,
             format!("{} is this user's alone", plan.directory.display()),

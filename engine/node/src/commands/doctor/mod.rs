@@ -17,8 +17,8 @@ use serde_json::json;
 
 use crate::commands::code_cache::CodeCachePlan;
 use crate::commands::dev::SPEC_FILE;
-use crate::commands::{code_cache, print_json};
-use crate::failure::Failure;
+use crate::commands::{code_cache, print_text};
+use crate::failure::{Failure, printable};
 use crate::node::settings::{Flags, Settings, default_workers, read_chain_spec};
 
 /// Looks for what would keep a node from running well: configuration, data, machine, plugin, port.
@@ -132,9 +132,10 @@ impl DoctorArgs {
         let count = |status| findings.iter().filter(|finding| finding.status == status).count();
         let (warnings, failures) = (count(Verdict::Warning), count(Verdict::Failure));
         if self.json {
-            print_json(&json!({ "checks": findings, "warnings": warnings, "failures": failures }));
+            let said = json!({ "checks": findings, "warnings": warnings, "failures": failures });
+            print_text(&format!("{said}\n"))?;
         } else {
-            findings.iter().for_each(print);
+            print_text(&findings.iter().map(lines).collect::<String>())?;
         }
         match failures {
             0 => Ok(()),
@@ -146,16 +147,19 @@ impl DoctorArgs {
     }
 }
 
-fn print(finding: &Finding) {
+/// As people read it.
+fn lines(finding: &Finding) -> String {
     let word = match finding.status {
         Verdict::Ok => "ok",
         Verdict::Warning => "warning",
         Verdict::Failure => "failure",
     };
-    println!("{word:8} {:16} {}", finding.check, finding.found);
+    // A plugin's words may be in it.
+    let mut lines = format!("{word:8} {:16} {}\n", finding.check, printable(&finding.found));
     if let Some(advice) = &finding.advice {
-        println!("{:25} → {advice}", "");
+        lines.push_str(&format!("{:25} → {}\n", "", printable(advice)));
     }
+    lines
 }
 
 fn of_configuration(config: &Path) -> Vec<Finding> {

@@ -1,6 +1,6 @@
 //! The consensus plugin, loaded in a process of its own: whatever it does there, the doctor goes on.
 
-use std::io::{Read as _, Seek as _};
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -36,6 +36,8 @@ pub(super) fn load(config: &Path) -> Result<(), Failure> {
     })
     .map_err(|error| failed(&error))?;
     let info = plugin.info();
+    // The plugin may have printed half a line.
+    println!();
     print_json(&json!({
         "consensus_id": info.consensus_id,
         "version": info.version,
@@ -57,7 +59,14 @@ pub(super) fn look(config: &Path, settings: &Settings) -> Finding {
             status: Some(status),
             output,
             ..
-        } if status.success() => loaded(&path, &output, settings),
+        } if status.success() => match description(&output) {
+            Some(info) => loaded(&path, &info, settings),
+            None => Finding::failure(
+                CHECK,
+                format!("{path} ends the process that loads it, in order ({status}), before it is loaded"),
+                "ask its author; a node that loads it would end too",
+            ),
+        },
         Said { status: None, .. } => Finding::failure(
             CHECK,
             format!(
@@ -84,10 +93,13 @@ pub(super) fn look(config: &Path, settings: &Settings) -> Finding {
     }
 }
 
-fn loaded(path: &dyn std::fmt::Display, output: &str, settings: &Settings) -> Finding {
-    // What it prints itself stands in front.
-    let line = output.lines().last().unwrap_or("");
-    let info: Value = serde_json::from_str(line).unwrap_or(Value::Null);
+/// What [`load`] said, among what the plugin itself printed before and after.
+fn description(output: &str) -> Option<Value> {
+    let mut lines = output.lines().rev().map(serde_json::from_str::<Value>);
+    lines.find_map(|line| line.ok().filter(|line| line["blake3"].is_string()))
+}
+
+fn loaded(path: &dyn std::fmt::Display, info: &Value, settings: &Settings) -> Finding {
     let field = |name: &str| info[name].as_str().unwrap_or("?").to_owned();
     let found = format!(
         "{path} loads: {} {}, ABI {}",
@@ -142,7 +154,9 @@ fn load_elsewhere(config: &Path) -> std::io::Result<Said> {
 }
 
 fn said(mut file: std::fs::File) -> std::io::Result<String> {
-    file.rewind()?;
+    // The end is what says how it ended.
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(MOST_SAID)))?;
     let mut text = Vec::new();
     file.take(MOST_SAID).read_to_end(&mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())

@@ -8,7 +8,8 @@ mod view;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -17,7 +18,8 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use crate::commands::{print_json, run_async};
+use crate::commands::dev::interrupted;
+use crate::commands::{print_text, run_async};
 use crate::failure::Failure;
 use crate::watch::{Model, Sample, Sampler};
 use view::View;
@@ -88,17 +90,16 @@ impl TopArgs {
             }
             model.take(&sampler.sample(milliseconds_since(began)).await?);
         }
-        if self.json {
-            print_json(&serde_json::to_value(&model)?);
-            return Ok(());
-        }
         let frame = self.frame(&model)?;
         if let Some(file) = &self.svg {
             std::fs::write(file, picture::svg(&frame))
                 .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
         }
-        print!("{}", picture::text(&frame));
-        Ok(())
+        if self.json {
+            print_text(&format!("{}\n", serde_json::to_value(&model)?))
+        } else {
+            print_text(&picture::text(&frame))
+        }
     }
 
     fn frame(&self, model: &Model) -> Result<Buffer, Failure> {
@@ -114,11 +115,21 @@ impl TopArgs {
         let (sender, samples) = mpsc::sync_channel(1);
         let interval = Duration::from_millis(self.interval_ms);
         let sampling = tokio::spawn(keep_sampling(sampler, interval, sender));
-        let watching = tokio::task::spawn_blocking(move || watch_on_terminal(&self.rpc, &samples));
+        // A signal that ended the process here would leave its terminal raw.
+        let is_ended = Arc::new(AtomicBool::new(false));
+        let signals = tokio::spawn({
+            let is_ended = is_ended.clone();
+            async move {
+                interrupted().await;
+                is_ended.store(true, Ordering::Relaxed);
+            }
+        });
+        let watching = tokio::task::spawn_blocking(move || watch_on_terminal(&self.rpc, &samples, &is_ended));
         let watched = watching
             .await
             .map_err(|error| Failure::new(format!("drawing ended: {error}")))?;
         sampling.abort();
+        signals.abort();
         watched
     }
 }
@@ -141,10 +152,14 @@ async fn keep_sampling(
     }
 }
 
-fn watch_on_terminal(url: &str, samples: &mpsc::Receiver<Result<Sample, String>>) -> Result<(), Failure> {
+fn watch_on_terminal(
+    url: &str,
+    samples: &mpsc::Receiver<Result<Sample, String>>,
+    is_ended: &AtomicBool,
+) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(format!("terminal: {error}"));
     let mut terminal = ratatui::try_init().map_err(failed)?;
-    let watched = draw_until_left(&mut terminal, url, samples).map_err(failed);
+    let watched = draw_until_left(&mut terminal, url, samples, is_ended).map_err(failed);
     ratatui::restore();
     watched
 }
@@ -153,11 +168,12 @@ fn draw_until_left(
     terminal: &mut ratatui::DefaultTerminal,
     url: &str,
     samples: &mpsc::Receiver<Result<Sample, String>>,
+    is_ended: &AtomicBool,
 ) -> std::io::Result<()> {
     let mut model = Model::default();
     let mut is_paused = false;
     let mut is_stale = true;
-    loop {
+    while !is_ended.load(Ordering::Relaxed) {
         for sample in samples.try_iter() {
             match sample {
                 _ if is_paused => continue,
@@ -188,6 +204,7 @@ fn draw_until_left(
         }
         is_stale = true;
     }
+    Ok(())
 }
 
 enum Key {

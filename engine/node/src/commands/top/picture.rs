@@ -95,8 +95,24 @@ fn colour(colour: Color) -> &'static str {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
+    // XML has no such characters, escaped or not; what a node says may hold any.
+    let is_none = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    text.replace(is_none, "\u{fffd}")
+        .replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace(' ', "\u{a0}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_has_no_character_that_xml_forbids() {
+        assert_eq!(
+            escaped("a\u{1b}\u{fffe}\u{0}<&> b"),
+            "a\u{fffd}\u{fffd}\u{fffd}&lt;&amp;&gt;\u{a0}b"
+        );
+    }
 }

@@ -26,6 +26,9 @@ const CURVE: Color = Color::Cyan;
 /// More is drawn like this: a node may say anything, and curves are made by multiplying.
 const MOST_DRAWN: u64 = 1 << 40;
 
+/// Rows that everything but alerts takes at least: on the smallest usual terminal, 80 by 24, five are left for them.
+const OTHER_ROWS: u16 = 19;
+
 /// How one frame is drawn.
 pub struct View<'a> {
     /// The node.
@@ -49,14 +52,19 @@ pub fn buffer(view: &View<'_>, model: &Model, columns: u16, rows: u16) -> Result
 impl View<'_> {
     /// Draws the model over the whole frame.
     pub fn draw(&self, model: &Model, frame: &mut Frame<'_>) {
-        let alerts = u16::try_from(model.alerts.len()).unwrap_or(u16::MAX).clamp(1, 5);
+        let columns = usize::from(frame.area().width);
+        let alerts = alert_lines(model);
+        let rows: usize = alerts.iter().map(|line| rows_of(line, columns)).sum();
+        let rows = u16::try_from(rows)
+            .unwrap_or(u16::MAX)
+            .clamp(1, frame.area().height.saturating_sub(OTHER_ROWS).clamp(5, 10));
         let [header, stages, lags, throughput, facts, alert, footer] = Layout::vertical([
             Constraint::Length(1),
             Constraint::Length(5),
-            Constraint::Min(5),
-            Constraint::Min(5),
+            Constraint::Min(3),
+            Constraint::Min(3),
             Constraint::Length(6),
-            Constraint::Length(alerts),
+            Constraint::Length(rows),
             Constraint::Length(u16::from(self.has_keys)),
         ])
         .areas(frame.area());
@@ -70,10 +78,7 @@ impl View<'_> {
         draw_pressure(model, frame, pressure);
         draw_pool(model, frame, pool);
         draw_engine(model, frame, engine);
-        frame.render_widget(
-            Paragraph::new(alert_lines(model)).wrap(Wrap { trim: false }),
-            alert,
-        );
+        frame.render_widget(Paragraph::new(alerts).wrap(Wrap { trim: false }), alert);
         if self.has_keys {
             frame.render_widget(Line::from(" q quit   p pause").dim(), footer);
         }
@@ -315,6 +320,25 @@ fn alert_lines(model: &Model) -> Vec<Line<'_>> {
         ])
     };
     model.alerts.iter().map(line).collect()
+}
+
+/// Rows that a line takes whose words are wrapped.
+fn rows_of(line: &Line<'_>, columns: usize) -> usize {
+    let columns = columns.max(1);
+    let text: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
+    let (mut rows, mut used) = (1, 0);
+    for word in text.split(' ') {
+        let width = Span::raw(word).width();
+        let after = if used == 0 { 0 } else { used + 1 };
+        if after + width <= columns {
+            used = after + width;
+            continue;
+        }
+        // On a row of its own, or on several.
+        rows += usize::from(used > 0) + width.saturating_sub(1) / columns;
+        used = width.saturating_sub(1) % columns + 1;
+    }
+    rows
 }
 
 /// A whole number with its thousands apart.

@@ -37,6 +37,9 @@ pub struct Effective {
     pub source: Option<String>,
 }
 
+/// What the keys of the plugin's own configuration begin with.
+const BELOW_PLUGIN_CONFIG: &str = "plugin.config.";
+
 /// Shown instead of what may be a secret.
 pub const HIDDEN: &str = "(hidden)";
 
@@ -60,6 +63,9 @@ pub fn read(path: &Path, flags: Flags) -> Result<(Vec<Effective>, Settings), Set
     }
     let origin = |key: &str| match flag_for(key, &given) {
         Some(flag) => (Origin::Flag, Some(flag.to_owned())),
+        // What is in a plugin's configuration was put there. A variable cannot, where the key's name needs quotes, and where
+        // it does not, the lookup finds it.
+        None if !figment.contains(key) && key.starts_with(BELOW_PLUGIN_CONFIG) => (Origin::File, None),
         None if !figment.contains(key) => (Origin::Default, None),
         None if sources::is_variable(figment.find_metadata(key)) => (Origin::Variable, Some(variable(key))),
         None => (Origin::File, None),
@@ -107,9 +113,9 @@ fn hide(value: Value) -> Value {
 fn value_of(key: &str, path: &Path, file: &File, settings: &Settings) -> Value {
     match key {
         "version" => json!(CONFIG_VERSION),
-        "chain_spec" => json!(path.parent().unwrap_or(Path::new(".")).join(&file.chain_spec)),
-        "data_directory" => json!(settings.data_directory),
-        "plugin.path" => json!(settings.plugin),
+        "chain_spec" => shown(&path.parent().unwrap_or(Path::new(".")).join(&file.chain_spec)),
+        "data_directory" => json!(settings.data_directory.as_deref().map(shown)),
+        "plugin.path" => shown(&settings.plugin),
         "plugin.blake3" => json!(settings.plugin_pin.map(|pin| Hash(pin).to_string())),
         "plugin.patience_ms" => json!(file.plugin.patience_ms),
         _ => {
@@ -170,22 +176,57 @@ fn of_execution(name: &str, path: &Path, file: &File, settings: &Settings) -> Va
     match name {
         "tier" => json!(tiers.into_iter().find(|name| name.tier() == settings.engine.tier)),
         "code_cache" => json!(cache.is_some()),
-        "code_cache_directory" => json!(cache.map(|plan| &plan.directory)),
+        "code_cache_directory" => json!(cache.map(|plan| shown(&plan.directory))),
         "code_cache_mib" => json!(cache.map_or(
             file.execution.code_cache_mib.unwrap_or(code_cache::DEFAULT_MIB),
             |plan| plan.mib
         )),
         "profile" => json!(profile.map(|plan| plan.kind)),
         "profile_directory" => {
-            json!(profile.map_or_else(|| base_of(path), |plan| plan.directory.clone()))
+            shown(&profile.map_or_else(|| base_of(path, file), |plan| plan.directory.clone()))
         }
-        "profile_symbols" => json!(profile.map(|plan| plan.symbols.clone()).unwrap_or_default()),
+        "profile_symbols" => {
+            let symbols = profile.map(|plan| plan.symbols.as_slice()).unwrap_or_default();
+            symbols.iter().map(|path| shown(path)).collect()
+        }
         _ => Value::Null,
     }
 }
 
-fn base_of(path: &Path) -> PathBuf {
-    path.parent().unwrap_or(Path::new(".")).join(".")
+/// A path as text, from the root, so that it means the same in a file that lies elsewhere. What is no text in it becomes a
+/// replacement character.
+fn shown(path: &Path) -> Value {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    json!(path.display().to_string())
+}
+
+/// A value as a file has it.
+#[must_use]
+pub fn toml_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => sources::quoted(text),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(toml_of).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Object(members) if members.is_empty() => "{}".to_owned(),
+        Value::Object(members) => {
+            let member = |(name, value): (&String, &Value)| {
+                format!("{} = {}", sources::key_part(name), toml_of(value))
+            };
+            let members: Vec<String> = members.iter().map(member).collect();
+            format!("{{ {} }}", members.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Where a jitdump would go, were one made.
+fn base_of(path: &Path, file: &File) -> PathBuf {
+    let given = file.execution.profile_directory.as_deref();
+    path.parent()
+        .unwrap_or(Path::new("."))
+        .join(given.unwrap_or(Path::new(".")))
 }
 
 #[cfg(test)]

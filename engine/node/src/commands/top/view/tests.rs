@@ -150,6 +150,43 @@ fn a_picture_has_the_same_characters_and_no_markup_of_the_nodes() {
     assert!(svg.contains("finalized") && svg.contains("&lt;script&gt;") && !svg.contains("<script>"));
 }
 
+/// The reason is what an operator needs, and it is at the end.
+#[test]
+fn a_long_alert_is_read_to_its_end() {
+    let mut model = golden(2);
+    let why = "writing the log of states: /var/lib/millrace/state/log-0000000001: No space left on device; make room, \
+               and start the node again";
+    model.lose(why.to_owned());
+    for (columns, rows) in [(80, 24), (100, 30)] {
+        let text = drawn(&model, columns, rows);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let words = words.join(" ");
+        check(
+            &words,
+            &[
+                why,
+                "keep up with consensus",
+                "q quit",
+                "plugin solo/1",
+                "transactions/s",
+            ],
+        );
+    }
+}
+
+#[test]
+fn rows_of_wrapped_lines_are_counted() {
+    for (text, columns, rows) in [
+        ("", 10, 1),
+        ("ten chars.", 10, 1),
+        ("ten chars. x", 10, 2),
+        ("a bcdefghijklmno", 10, 3),
+        ("abcdefghijklmnopqrstu v", 10, 3),
+    ] {
+        assert_eq!(rows_of(&Line::from(text), columns), rows, "{text}");
+    }
+}
+
 #[test]
 fn numbers_are_short() {
     assert_eq!(grouped(0), "0");
