@@ -152,7 +152,7 @@ pub enum InterfaceError {
         /// The argument.
         argument: String,
         /// Why.
-        source: ValueError,
+        source: Box<ValueError>,
     },
 }
 
@@ -341,7 +341,7 @@ fn encode(signature: &str, arguments: &[Argument], texts: &[String]) -> Result<V
             .map_err(|source| InterfaceError::Value {
                 signature: signature.to_owned(),
                 argument: argument.name.clone(),
-                source,
+                source: Box::new(source),
             })?;
     }
     Ok(input)

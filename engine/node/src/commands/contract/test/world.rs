@@ -254,9 +254,9 @@ impl World {
     fn apply(&mut self, output: UnsignedOutput) -> Result<(), String> {
         for (path, value) in output.changes {
             let is_slot = !output.accounts.contains(&path)
-                && !value
+                && value
                     .as_ref()
-                    .is_some_and(|bytes| code_path(&code_hash(bytes)) == path);
+                    .is_none_or(|bytes| code_path(&code_hash(bytes)) != path);
             match value {
                 Some(value) => {
                     self.state.insert(path, value);
