@@ -369,7 +369,10 @@ fn a_log_comes_with_its_place_and_what_is_known_of_its_block() {
         ..LogQueryView::default()
     };
     for block in [height(log.height), hash(log.block_hash)] {
-        assert_eq!(node.ask(node.http.logs(of_block(block))).logs, [found.clone()]);
+        assert_eq!(
+            node.ask(node.http.logs(of_block(block))).logs,
+            std::slice::from_ref(&found)
+        );
     }
     let before = node.ask(node.http.logs(of_block(height(log.height - 1))));
     assert_eq!((before.logs.len(), before.looked.height), (0, log.height - 1));

@@ -142,15 +142,15 @@ pub struct RpcFile {
     /// Gas of a read-only call.
     pub call_gas_limit: Option<u64>,
     /// Blocks that one search for logs looks at.
-    pub max_log_blocks: Option<u32>,
+    pub max_log_blocks: Option<u64>,
     /// Logs in one answer.
-    pub max_logs: Option<u32>,
+    pub max_logs: Option<u64>,
     /// Requests a second of one address; 0 for no limit.
-    pub requests_per_second: Option<u32>,
+    pub requests_per_second: Option<u64>,
     /// Requests of one address that may come at once.
-    pub request_burst: Option<u32>,
+    pub request_burst: Option<u64>,
     /// Calls of one connection that are under way at once.
-    pub max_calls_per_connection: Option<u32>,
+    pub max_calls_per_connection: Option<u64>,
 }
 
 /// `[engine]`.
@@ -491,12 +491,12 @@ impl RpcFile {
             }
             rpc.call_gas_limit = gas;
         }
-        let range = |key, given: Option<u32>, most: u32, into: &mut u64| match given {
+        let range = |key, given: Option<u64>, most: u64, into: &mut u64| match given {
             Some(given) if given == 0 || given > most => {
                 Err(value(key, given.to_string(), &format!("from 1 to {most}")))
             }
             given => {
-                *into = given.map_or(*into, u64::from);
+                *into = given.unwrap_or(*into);
                 Ok(())
             }
         };
@@ -516,17 +516,17 @@ impl RpcFile {
 }
 
 /// Requests a second of one address where nobody says how many and others than this machine can call.
-const REQUESTS_PER_SECOND: u32 = 1_000;
+const REQUESTS_PER_SECOND: u64 = 1_000;
 
 /// How often an address may call. Without a word of it: as often as it likes while the node listens on this machine alone, where
 /// everybody has the same address.
 fn rate_limit(
-    per_second: Option<u32>,
-    burst: Option<u32>,
+    per_second: Option<u64>,
+    burst: Option<u64>,
     listen: SocketAddr,
     value: &dyn Fn(&'static str, String, &str) -> SettingsError,
 ) -> Result<Option<RateLimit>, SettingsError> {
-    const MOST: u32 = 1_000_000;
+    const MOST: u64 = 1_000_000;
     let default = if listen.ip().is_loopback() {
         0
     } else {
@@ -541,8 +541,9 @@ fn rate_limit(
             "from 0 (no limit) to 1000000",
         ));
     }
-    let given = burst.unwrap_or_else(|| per_second.saturating_mul(2).max(1));
-    match (NonZeroU32::new(per_second), NonZeroU32::new(given)) {
+    let given = burst.unwrap_or(2 * per_second.max(1));
+    let number = |given: u64| u32::try_from(given).ok().and_then(NonZeroU32::new);
+    match (number(per_second), number(given)) {
         (Some(per_second), Some(burst)) if given <= 2 * MOST => Ok(Some(RateLimit { per_second, burst })),
         (None, Some(_)) if burst.is_some() => {
             let allowed = "nothing while rpc.requests_per_second is 0, which is no limit";
