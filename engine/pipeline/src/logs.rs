@@ -1,6 +1,6 @@
 //! Logs of the canonical chain, searched by contract and topics.
 //!
-//! A search looks at one moment's chain ([`ChainView`]), block by block, ascending. It passes by blocks whose summary has
+//! A search looks at one moment's chain (`ChainView`), block by block, ascending. It passes by blocks whose summary has
 //! nothing for the filter ([`millrace_ledger::LogSummary`]) and reads the receipts of the others. Everything that it takes is
 //! bounded before: blocks, logs, bytes of the answer, bytes read. Where a bound ends it early, it says where to go on.
 

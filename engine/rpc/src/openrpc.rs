@@ -1,7 +1,7 @@
 //! The surface described for machines: an OpenRPC document, made from the types that decode the parameters and encode the
 //! results.
 //!
-//! What each method takes is in [`parameters`](crate::parameters), where requests are judged by it. What it answers is
+//! What each method takes is in `parameters`, where requests are judged by it. What it answers is
 //! here, by type; the server's trait cannot tell. A test validates real answers against the document, which is committed as
 //! `docs/spec/openrpc.json` and served as [`DISCOVER`].
 

@@ -1,6 +1,6 @@
 //! `millrace contract`: write, check, test, deploy, call and read contracts.
 //!
-//! [`new`] makes a project, [`build`] its ELF file, [`check`] judges one, [`test`] runs a project's tests on the executor;
+//! [`new`] makes a project, [`build`] its ELF file, [`check`] judges one, [`mod@test`] runs a project's tests on the executor;
 //! [`send`] speaks to a running chain, by the names of an [`interface`] and the values of [`values`].
 
 mod build;

@@ -7,7 +7,7 @@
 //!
 //! The tests are those that plain `cargo test` runs on the host in memory; the SDK's `Mock` finds the socket by the
 //! environment variable [`SOCKET`] and leaves everything to the other side: [`protocol`], [`server`], [`world`],
-//! [`bench`].
+//! [`mod@bench`].
 
 mod bench;
 mod protocol;
