@@ -40,9 +40,8 @@ pub struct RpcArgs {
     /// Connections that call one method after the other.
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     callers: u32,
-    /// Seconds of the load; it goes on until the slow subscriber must have been cut off. After a minute its connection would be
-    /// closed instead.
-    #[arg(long, value_name = "N", default_value_t = 45, value_parser = clap::value_parser!(u64).range(1..=50))]
+    /// Seconds of the load; it goes on until the slow subscriber must have been cut off.
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
     /// Milliseconds that each caller waits before its next call.
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(0..=60_000))]
