@@ -6,7 +6,7 @@ use millrace_pipeline::{BlockRef, BuildAnswer, BuildRequest, EngineConfig};
 use millrace_rpc::MillraceClient as _;
 use millrace_rpc::server::RpcConfig;
 use millrace_rpc::shapes::{BlockRefView, EventView, LogFilterView, LogQueryView, OneOrMany, Topic};
-use millrace_types::{Hash, SignedTransaction};
+use millrace_types::{Block, Hash, SignedTransaction};
 use serde_json::{Value, json};
 
 use crate::contracts;
@@ -14,6 +14,23 @@ use crate::node::{Node, hash, height};
 use crate::scripted::{self, Script};
 use crate::sequencer::{address, submit_rounds};
 use crate::socket::WebSocket;
+
+/// A block on `parent`, told from its siblings by `name`: built, head and executed.
+fn next_head(node: &mut Node, parent: Hash, name: u8) -> Block {
+    let request = BuildRequest {
+        parent,
+        consensus_data: vec![name],
+        allow_empty: true,
+        ..node.chain.request()
+    };
+    let BuildAnswer::Built(block) = node.chain.build(request) else {
+        panic!("nothing holds it back");
+    };
+    node.chain.import(&block);
+    node.chain.move_to(block.hash());
+    node.chain.wait_until_executed_to(block.hash());
+    *block
+}
 
 #[test]
 fn every_topic_counts_its_own_notifications_without_gaps() {
@@ -88,18 +105,7 @@ fn a_reorg_is_told_block_by_block_and_lost_receipts_are_not_canonical() {
     // Two blocks on genesis, one after the other, and then a sibling of the first.
     for (parent, name) in [(None, 1), (Some(0), 1), (None, 2)] {
         let parent = parent.map_or(genesis, |at: usize| made[at]);
-        let request = BuildRequest {
-            parent: parent.hash,
-            consensus_data: vec![name],
-            allow_empty: true,
-            ..node.chain.request()
-        };
-        let BuildAnswer::Built(block) = node.chain.build(request) else {
-            panic!();
-        };
-        node.chain.import(&block);
-        node.chain.move_to(block.hash());
-        node.chain.wait_until_executed_to(block.hash());
+        let block = next_head(&mut node, parent.hash, name);
         made.push(BlockRef::of(&block));
     }
     let told: Vec<(&str, Hash)> = (0..5)
@@ -420,18 +426,7 @@ fn transactions_and_logs_are_told_with_their_blocks_and_taken_back_with_them() {
     let mut made = Vec::new();
     for name in [1, 2, 3] {
         let parent = if name == 3 { made[1] } else { base };
-        let request = BuildRequest {
-            parent: parent.hash,
-            consensus_data: vec![name],
-            allow_empty: true,
-            ..node.chain.request()
-        };
-        let BuildAnswer::Built(block) = node.chain.build(request) else {
-            panic!();
-        };
-        node.chain.import(&block);
-        node.chain.move_to(block.hash());
-        node.chain.wait_until_executed_to(block.hash());
+        let block = next_head(&mut node, parent.hash, name);
         made.push(BlockRef::of(&block));
         assert_eq!(block.body.transactions.len(), if name == 2 { 0 } else { 2 });
     }

@@ -10,12 +10,12 @@
 #![allow(clippy::unwrap_used)]
 
 #[path = "../rpc/contracts.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "a part of what the other test program uses")]
 mod contracts;
 mod counted;
 mod frames;
 #[path = "../rpc/node.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "a part of what the other test program uses")]
 mod node;
 mod requests;
 #[path = "../../../engine/pipeline/tests/common/mod.rs"]

@@ -5,7 +5,7 @@ use super::registry::dispatch;
 
 /// The token itself, as it is built for the chain.
 #[path = "../../token/src/main.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "its own `main` is not called here")]
 mod example;
 
 use example::token::dispatch as token_program;

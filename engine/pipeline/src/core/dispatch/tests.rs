@@ -2,11 +2,12 @@
 
 use millrace_types::block::HEADER_VERSION;
 use millrace_types::receipt::settlement_hash;
-use millrace_types::{Block, Body, ExecutionReceipt, ExecutionStatus, Header, Height, merkle};
+use millrace_types::{Block, Body, ExecutionReceipt, Header, Height, merkle};
 
 use super::*;
 use crate::admission::Summary;
 use crate::api::{BlockRef, HeadCause};
+use crate::core::relief::receipt;
 use crate::core::{Executed, Start};
 use crate::task::Outcome;
 use crate::{EngineConfig, recovery, testing};
@@ -78,17 +79,8 @@ fn execute(work: &Work) {
 fn leave(core: &mut Core, with_receipt: bool) -> Vec<Hash> {
     let mut effects = Vec::new();
     let BlockRef { height, hash } = core.in_flight.front().expect("a task is in the ring").block;
-    let receipt = ExecutionReceipt {
-        height,
-        block_hash: hash,
-        status: ExecutionStatus::Executed,
-        post_state_root: hash,
-        transaction_receipts_root: merkle::receipts_root(&[]),
-        gas_used: 0,
-        gas_charged: 0,
-    };
-    let executed = with_receipt.then_some(Executed {
-        receipt,
+    let executed = with_receipt.then(|| Executed {
+        receipt: receipt(height, hash),
         transactions: 0,
     });
     let left = Left { hash, executed };

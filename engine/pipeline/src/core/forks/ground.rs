@@ -11,13 +11,12 @@ use std::sync::Arc;
 
 use millrace_mempool::BlockRoom;
 use millrace_types::state::Account;
-use millrace_types::{
-    Address, Block, ChainSpec, ExecutionReceipt, ExecutionStatus, Hash, Height, SignedTransaction, merkle,
-};
+use millrace_types::{Address, Block, ChainSpec, ExecutionReceipt, Hash, Height, SignedTransaction};
 
 use super::{Random, Tally};
 use crate::admission::{Branch, KnownSignatures, StateFault};
 use crate::api::{BuildAnswer, BuildRequest};
+use crate::core::relief::receipt;
 use crate::core::{Core, Effect, Executed, Left, Start, World};
 use crate::reply::Reply;
 use crate::task::{BlockTask, Outcome, Purpose};
@@ -465,18 +464,6 @@ impl Ground {
             "{} results are kept",
             self.core.kept.len()
         );
-    }
-}
-
-fn receipt(height: Height, block_hash: Hash) -> ExecutionReceipt {
-    ExecutionReceipt {
-        height,
-        block_hash,
-        status: ExecutionStatus::Executed,
-        post_state_root: block_hash,
-        transaction_receipts_root: merkle::receipts_root(&[]),
-        gas_used: 0,
-        gas_charged: 0,
     }
 }
 

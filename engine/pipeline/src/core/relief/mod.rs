@@ -14,6 +14,7 @@ mod system;
 use std::collections::BTreeMap;
 
 use explore::{Debt, Space};
+pub(super) use outside::receipt;
 use system::{Patience, Variant};
 
 /// One proposer, who waits for word of work alone.

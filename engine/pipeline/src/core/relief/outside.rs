@@ -21,7 +21,7 @@ pub(super) struct Outside {
 }
 
 /// What execution gives, here and everywhere.
-pub(super) fn receipt(height: Height, block_hash: Hash) -> ExecutionReceipt {
+pub(in crate::core) fn receipt(height: Height, block_hash: Hash) -> ExecutionReceipt {
     ExecutionReceipt {
         height,
         block_hash,
