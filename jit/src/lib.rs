@@ -33,6 +33,7 @@ pub use image::{ImageError, Program};
 pub use machine::Machine;
 pub use runtime::{
     CodeCache, CodeCacheError, CodeCacheKey, CodeCacheStatistics, CompilerStatistics, Ecall, End, Flow, Host,
-    Instance, InstanceError, Memory, NATIVE_STACK_BYTES, NativeSize, Outcome, Tier, Trap, TrapKind,
+    Instance, InstanceError, Jump, JumpKind, Memory, NATIVE_STACK_BYTES, NativeSize, Observed, Observer, Outcome,
+    Tier, Trap, TrapKind,
     restore_fault_handlers, wait_for_compiler,
 };

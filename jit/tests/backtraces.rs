@@ -112,3 +112,77 @@ proptest! {
         check(elf, &damaged, &values, in_text(&at), &stack);
     }
 }
+
+/// An ELF file with nothing but call frame information: in all of the text the CFA lies 16 bytes above sp, and nobody has stored ra.
+fn never_returns(start: u64, len: u64) -> Vec<u8> {
+    use gimli::write::{
+        Address, CallFrameInstruction, CommonInformationEntry, DebugFrame, EndianVec, FrameDescriptionEntry,
+        FrameTable,
+    };
+    let encoding = gimli::Encoding {
+        format: gimli::Format::Dwarf32,
+        version: 1,
+        address_size: 8,
+    };
+    let (ra, sp) = (gimli::RiscV::RA, gimli::RiscV::SP);
+    let mut table = FrameTable::default();
+    let mut common = CommonInformationEntry::new(encoding, 1, -8, ra);
+    common.add_instruction(CallFrameInstruction::Cfa(sp, 16));
+    let common = table.add_cie(common);
+    let length = u32::try_from(len).unwrap();
+    table.add_fde(common, FrameDescriptionEntry::new(Address::Constant(start), length));
+    let mut section = DebugFrame::from(EndianVec::new(gimli::LittleEndian));
+    table.write_debug_frame(&mut section).unwrap();
+    elf_with(".debug_frame", section.slice())
+}
+
+/// An ELF file with one section.
+fn elf_with(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let names = format!("\0{name}\0.shstrtab\0");
+    let (header, section) = (64, 64);
+    let (data, strings) = (header, header + bytes.len());
+    let table = strings + names.len();
+    let mut elf = Vec::new();
+    elf.extend([0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    elf.extend([2, 0, 243, 0, 1, 0, 0, 0]);
+    elf.extend([0; 16]);
+    elf.extend((table as u64).to_le_bytes());
+    elf.extend([0; 4]);
+    for half in [header as u16, 56, 0, section, 3, 2] {
+        elf.extend(half.to_le_bytes());
+    }
+    elf.extend(bytes);
+    elf.extend(names.as_bytes());
+    let mut entry = |name: usize, kind: u32, offset: usize, len: usize| {
+        elf.extend((name as u32).to_le_bytes());
+        elf.extend(kind.to_le_bytes());
+        for word in [0, 0, offset as u64, len as u64] {
+            elf.extend(word.to_le_bytes());
+        }
+        elf.extend([0; 8]);
+        elf.extend([1_u64, 0].map(u64::to_le_bytes).concat());
+    };
+    entry(0, 0, 0, 0);
+    entry(1, 1, data, bytes.len());
+    entry(name.len() + 2, 3, strings, names.len());
+    elf
+}
+
+#[test]
+fn a_caller_that_never_returns_ends_a_backtrace() {
+    // Such a function need not keep its return address: `panic_fmt` does not, and a walk once found it 62 times.
+    let program = program(GCC);
+    let (start, text) = program.text();
+    let call = text
+        .windows(4)
+        .step_by(2)
+        .position(|word| word[0] & 0x7f == 0x6f && word[0] & 0x80 != 0);
+    let ra = u64::from(start) + call.expect("somebody calls somebody") as u64 * 2 + 4;
+    let mut registers = [0; 32];
+    registers[1] = ra;
+    registers[2] = u64::from(machine(1).unwrap().layout.stack_top) - 1024;
+    let debug = never_returns(u64::from(start), text.len() as u64);
+    let backtrace = check(GCC, &debug, &registers, u64::from(start), &[0; 64]);
+    let found: Vec<_> = backtrace.frames.iter().map(|frame| frame.found).collect();
+    assert_eq!(found, [Found::Stopped, Found::CallFrameInformation], "{backtrace}");
+}

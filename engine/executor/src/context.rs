@@ -6,6 +6,7 @@ use millrace_types::{Address, Gas, Header, Height, TimestampMs};
 
 use crate::gas::GasSchedule;
 use crate::program_cache::ProgramCache;
+use crate::trace::Tracer;
 
 /// What transactions see of their block, and all that execution knows of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,6 +44,8 @@ pub(crate) struct Rules<'a> {
     pub(crate) tier: Tier,
     /// Whether to find out what traps of native code were, which takes a run in the interpreter.
     pub(crate) diagnoses_traps: bool,
+    /// Who is told of each step, if somebody is. Everything runs in the interpreter then.
+    pub(crate) tracer: Option<&'a dyn Tracer>,
     pub(crate) programs: &'a ProgramCache,
     pub(crate) block: &'a BlockContext,
 }

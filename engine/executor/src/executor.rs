@@ -126,7 +126,17 @@ impl Executor {
         transaction: &SignedTransaction,
         state: &dyn StateReader,
     ) -> Result<TransactionOutput, ExecutionError> {
-        let done = execute_transaction(self.rules(block), index, transaction, state)?;
+        self.execute_by(self.rules(block), index, transaction, state)
+    }
+
+    pub(crate) fn execute_by(
+        &self,
+        rules: Rules<'_>,
+        index: u32,
+        transaction: &SignedTransaction,
+        state: &dyn StateReader,
+    ) -> Result<TransactionOutput, ExecutionError> {
+        let done = execute_transaction(rules, index, transaction, state)?;
         let mut overlay = Overlay::new(state);
         overlay.apply(done.writes)?;
         Ok(TransactionOutput {
@@ -200,6 +210,7 @@ impl Executor {
             machine,
             tier: self.tier,
             diagnoses_traps: false,
+            tracer: None,
             programs: &self.programs,
             block,
         }

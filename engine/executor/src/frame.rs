@@ -13,7 +13,7 @@
 //! ```
 
 use millrace_jit::machine::PAGE_BYTES;
-use millrace_jit::{End, Instance, Trap, TrapKind};
+use millrace_jit::{End, Instance, Jump, Observer, Outcome, Trap, TrapKind};
 use millrace_types::{Address, Amount, Gas};
 
 use crate::error::ExecutionError;
@@ -21,6 +21,7 @@ use crate::execution::{Execution, FrameTrap};
 use crate::gas::GasSchedule;
 use crate::journal::Checkpoint;
 use crate::program_cache::Code;
+use crate::trace::{Stopped, TracedEnd, TracedFrame, Tracer};
 
 /// What a frame is for; `call_kind` tells it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,6 +89,10 @@ pub(crate) fn run_frame(
 ) -> Result<FrameResult, ExecutionError> {
     let gas = request.gas;
     let (contract, depth) = (request.contract, request.depth);
+    let tracer = execution.rules.tracer;
+    if let Some(tracer) = tracer {
+        tracer.enters(&traced(&request));
+    }
     let result = match enter(execution, request) {
         Ok((end, output, gas_used)) => match end {
             End::Returned => Ok((FrameEnd::Returned, output, gas_used)),
@@ -97,6 +102,18 @@ pub(crate) fn run_frame(
         },
         Err(kind) => Err(Trap { kind, pc: 0 }),
     };
+    if let Some(tracer) = tracer {
+        match &result {
+            Ok((end, output, gas_used)) => {
+                let end = match end {
+                    FrameEnd::Returned => TracedEnd::Returned,
+                    FrameEnd::Reverted | FrameEnd::Trapped => TracedEnd::Reverted,
+                };
+                tracer.leaves(&end, output, *gas_used);
+            }
+            Err(trap) => tracer.leaves(&TracedEnd::Trapped(trap.clone()), &[], gas),
+        }
+    }
     let result = match result {
         Ok((end, output, gas_used)) => FrameResult {
             end,
@@ -164,6 +181,7 @@ fn enter(execution: &mut Execution<'_>, request: FrameRequest) -> Result<(End, V
     take_pages(execution, pages)?;
     execution.journal.note_run(&code.hash);
     let (tier, diagnoses) = (execution.rules.tier, execution.rules.diagnoses_traps);
+    let tracer = execution.rules.tracer;
     let mut frame = Frame {
         execution,
         kind,
@@ -176,8 +194,12 @@ fn enter(execution: &mut Execution<'_>, request: FrameRequest) -> Result<(End, V
         output: Vec::new(),
         pages,
     };
+    let entry_pc = u64::from(code.program.entry());
     let mut instance = Instance::new(code.program);
-    let mut outcome = instance.run(tier, gas, &mut frame);
+    let mut outcome = match tracer {
+        None => instance.run(tier, gas, &mut frame),
+        Some(tracer) => run_traced(&mut instance, entry_pc, gas, &mut frame, tracer),
+    };
     if diagnoses && let End::Trapped(trap) = &mut outcome.end {
         *trap = instance.diagnose(trap);
     }
@@ -189,6 +211,45 @@ fn enter(execution: &mut Execution<'_>, request: FrameRequest) -> Result<(End, V
     } = frame;
     execution.live_pages -= pages;
     Ok((outcome.end, output, entry + outcome.gas_used))
+}
+
+/// Runs while `tracer` watches.
+#[cold]
+fn run_traced(
+    instance: &mut Instance,
+    entry: u64,
+    gas: Gas,
+    frame: &mut Frame<'_, '_>,
+    tracer: &dyn Tracer,
+) -> Outcome {
+    /// A tracer sees more than jumps.
+    struct Jumps<'t>(&'t dyn Tracer);
+    impl Observer for Jumps<'_> {
+        fn jumped(&self, jump: Jump) {
+            self.0.jumped(jump);
+        }
+    }
+    tracer.starts(entry, gas);
+    let ran = instance.run_observed(gas, frame, &Jumps(tracer));
+    tracer.stopped(&Stopped {
+        end: &ran.outcome.end,
+        pc: ran.pc,
+        gas_left: ran.gas_left,
+    });
+    ran.outcome
+}
+
+fn traced(request: &FrameRequest) -> TracedFrame<'_> {
+    TracedFrame {
+        is_initialiser: request.kind == CallKind::Initialise,
+        contract: request.contract,
+        code_hash: request.code.hash,
+        caller: request.caller,
+        value: request.value,
+        input: &request.input,
+        gas: request.gas,
+        depth: request.depth,
+    }
 }
 
 /// What a frame pays before its first instruction.

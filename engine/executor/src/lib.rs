@@ -11,7 +11,7 @@
 //!
 //! Reading order: [`executor`] (what can be asked), [`transaction`] (fees and outcomes), `frame` (one run
 //! of a contract), [`host`] (what an `ecall` means), `journal` (effects and how they are undone),
-//! [`gas`] (prices), [`examine`] (code before it is sent), [`unsigned`] (runs without a signature or fees), [`parallel`] (a block on many workers), [`warming`] (programs loaded ahead of a block).
+//! [`gas`] (prices), [`examine`] (code before it is sent), [`unsigned`] (runs without a signature or fees), [`trace`] (step by step), [`parallel`] (a block on many workers), [`warming`] (programs loaded ahead of a block).
 //!
 //! Invariants:
 //! - An execution is a function of the block and of the state before it. Nothing here reads a clock, chance, a hash
@@ -42,6 +42,7 @@ pub mod read_only;
 pub mod reader;
 pub mod spec_check;
 pub mod stack;
+pub mod trace;
 pub mod transaction;
 pub mod unsigned;
 pub mod warming;
@@ -53,12 +54,13 @@ pub use execution::{FrameTrap, MAX_KEPT_TRAPS};
 pub use executor::{BlockOutput, Executor};
 pub use gas::{GasSchedule, charged_gas, intrinsic_gas, schedule};
 pub use genesis::genesis_changes;
-pub use millrace_jit::{CodeCache, Tier};
+pub use millrace_jit::{CodeCache, Jump, JumpKind, Tier};
 pub use parallel::{ParallelBlock, ParallelError};
 pub use read_only::{ReadOnlyCall, ReadOnlyOutcome};
 pub use reader::{Changes, StateReader};
 pub use spec_check::{MAX_CALL_DEPTH, SpecError, check_spec};
 pub use stack::{on_large_stack, required_stack_bytes};
+pub use trace::{HostEvent, Stopped, TracedEnd, TracedFrame, Tracer};
 pub use transaction::{Diagnostics, TransactionOutput, most_cost};
 pub use unsigned::UnsignedOutput;
 pub use warming::{Warmed, Warming};

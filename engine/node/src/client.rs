@@ -112,6 +112,14 @@ impl Client {
         }
     }
 
+    /// The node answered something that no node answers.
+    pub fn odd(&self, what: &str) -> ClientFailure {
+        ClientFailure::Call {
+            url: self.url.clone(),
+            message: format!("{what}; is it a Millrace node of this version?"),
+        }
+    }
+
     /// The node's status.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::reference::BlockReference;
 use crate::shapes::{
     AccountView, BlockView, CallRequest, CallResult, ChainSpecView, CodeView, EstimateRequest,
     ExecutionReceiptView, GasEstimateView, LocatedTransactionView, LogQueryView, LogsView, Notification,
-    SealedHeader, Settlement, Status, StorageView, Topic, TransactionDetail, TransactionReceiptView,
+    SealedHeader, Settlement, StateView, Status, StorageView, Topic, TransactionDetail, TransactionReceiptView,
     TransactionStatusView,
 };
 
@@ -87,6 +87,15 @@ pub trait Millrace {
         block: Option<BlockReference>,
         proof: Option<bool>,
     ) -> RpcResult<CodeView>;
+
+    /// Raw values by their paths in the state.
+    #[method(name = "getState", blocking)]
+    fn state(
+        &self,
+        paths: Vec<Hash>,
+        block: Option<BlockReference>,
+        proof: Option<bool>,
+    ) -> RpcResult<StateView>;
 
     /// Runs a contract and keeps nothing.
     #[method(name = "call")]

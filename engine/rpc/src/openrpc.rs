@@ -16,7 +16,7 @@ use crate::error::ErrorName;
 use crate::parameters::{METHODS, Parameter};
 use crate::shapes::{
     AccountView, BlockView, CallResult, ChainSpecView, CodeView, ExecutionReceiptView, GasEstimateView,
-    LocatedTransactionView, LogsView, Notification, SealedHeader, Settlement, Status, StorageView,
+    LocatedTransactionView, LogsView, Notification, SealedHeader, Settlement, StateView, Status, StorageView,
     TransactionReceiptView, TransactionStatusView,
 };
 
@@ -150,6 +150,12 @@ const DESCRIPTIONS: &[Description] = &[
         OF_STATE,
     ),
     Description::of::<CodeView>("millrace_getCode", "A contract's code.", "code", OF_STATE),
+    Description::of::<StateView>(
+        "millrace_getState",
+        "Raw values by their paths in the state.",
+        "values",
+        OF_STATE,
+    ),
     Description::of::<CallResult>(
         "millrace_call",
         "Runs a contract and keeps nothing.",

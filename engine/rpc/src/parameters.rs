@@ -125,6 +125,14 @@ pub(crate) const METHODS: &[(&str, &[Parameter])] = &[
     ),
     ("millrace_getCode", &[CONTRACT, AT_BLOCK, PROOF]),
     (
+        "millrace_getState",
+        &[
+            Parameter::required::<Vec<Hash>>("paths", "a list of paths (each 64 hex digits after 0x)"),
+            AT_BLOCK,
+            PROOF,
+        ],
+    ),
+    (
         "millrace_call",
         &[
             Parameter::required::<CallRequest>(

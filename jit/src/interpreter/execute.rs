@@ -5,9 +5,9 @@ use std::cell::OnceCell;
 use super::code::{FAR, Leave, Slot, Text};
 use super::handlers::{At, HANDLERS, LINES};
 use super::operations::{End, Rest, immediate, jump_through_register};
-use super::{Hart, SINK, Stop, Transfer, Watch};
+use super::{Hart, SINK, Stop, Transfer, Watch, kind_of_jump};
 use crate::isa::Op;
-use crate::runtime::{AddressSpace, TrapKind};
+use crate::runtime::{AddressSpace, Jump, JumpKind, TrapKind};
 
 /// Runs until something leaves the machine.
 ///
@@ -28,8 +28,9 @@ pub(super) fn execute<W: Watch>(
         instructions,
         reservation,
         fcsr,
-        ..
+        meter,
     } = hart;
+    let meter = *meter;
     let mut rest = Rest {
         gas: *gas,
         executed: *instructions,
@@ -77,6 +78,21 @@ pub(super) fn execute<W: Watch>(
                         rest.executed += 1;
                         if W::ACTIVE || slot.target == FAR {
                             next_pc = rest.pc(slot).wrapping_add(immediate(slot));
+                            if W::OBSERVES {
+                                // Branches have no destination, and their second source is no length.
+                                let kind = match slot.op {
+                                    Op::Jal => kind_of_jump(slot.rd, 0, rest.link(slot)),
+                                    _ => JumpKind::Within,
+                                };
+                                let gas_left = meter.gas_left(rest.gas);
+                                let (from, to) = (rest.pc(slot), next_pc);
+                            watch.jumped(Jump {
+                                from,
+                                to,
+                                kind,
+                                gas_left,
+                            });
+                            }
                             if watch.stops_at(next_pc) {
                                 break 'page (Stop::Watched, next_pc);
                             }
@@ -100,6 +116,17 @@ pub(super) fn execute<W: Watch>(
                             if !watch.permits(transfer, next_pc) {
                                 break 'page (Stop::Strayed, next_pc);
                             }
+                        }
+                        if W::OBSERVES {
+                            let kind = kind_of_jump(slot.rd, slot.rs1, rest.link(slot));
+                            let gas_left = meter.gas_left(rest.gas);
+                            let (from, to) = (rest.pc(slot), next_pc);
+                            watch.jumped(Jump {
+                                from,
+                                to,
+                                kind,
+                                gas_left,
+                            });
                         }
                         if watch.stops_at(next_pc) {
                             break 'page (Stop::Watched, next_pc);

@@ -24,9 +24,11 @@ pub(crate) use arithmetic::carryless_multiply;
 pub(crate) use code::{Code, decode};
 
 use crate::image::Program;
-use crate::runtime::{Ecall, End, Flow, Host, Memory, Outcome, Trap, TrapKind};
+use crate::runtime::{Ecall, End, Flow, Host, Jump, JumpKind, Memory, Observer, Outcome, Trap, TrapKind};
 
 const RA: u8 = 1;
+/// The other register that the ABI knows as a link register.
+const T0: u8 = 5;
 const SP: usize = 2;
 const A0: usize = 10;
 const A1: usize = 11;
@@ -74,6 +76,14 @@ struct Meter {
     /// What the division left over.
     rest: u64,
     shift: u32,
+}
+
+impl Meter {
+    /// Gas left, where so much is left in units of the rate.
+    #[inline]
+    fn gas_left(self, left: u64) -> u64 {
+        left << self.shift | self.rest
+    }
 }
 
 /// What an LR reserved: its address, and its bytes from bit 32 on. 0 where nothing is reserved.
@@ -139,7 +149,7 @@ impl Hart {
 
     /// Gas left: exact at an `ecall`.
     pub(crate) fn gas_left(&self) -> u64 {
-        self.gas << self.meter.shift | self.meter.rest
+        self.meter.gas_left(self.gas)
     }
 
     /// Goes on with `left`, at the rate of what `memory` holds now.
@@ -237,14 +247,53 @@ impl Transfer {
 
 /// Somebody who wants to know where jumps go: the tiers, to go on in native code.
 pub(crate) trait Watch {
-    /// Whether it ever stops.
+    /// Whether it is told anything.
     const ACTIVE: bool;
+    /// Whether it is told what each jump was.
+    const OBSERVES: bool = false;
 
     /// Told the target of each jump that is taken; whether to stop there.
     fn stops_at(&mut self, pc: u64) -> bool;
 
     /// Told where a jump through a register leads, before `stops_at`; whether it may.
     fn permits(&self, transfer: Transfer, pc: u64) -> bool;
+
+    /// Told each jump that is taken, before `stops_at`.
+    #[inline(always)]
+    fn jumped(&mut self, _: Jump) {}
+}
+
+/// An observer, who never stops anything.
+struct Observed<'a>(&'a dyn Observer);
+
+impl Watch for Observed<'_> {
+    const ACTIVE: bool = true;
+    const OBSERVES: bool = true;
+
+    #[inline]
+    fn stops_at(&mut self, _: u64) -> bool {
+        false
+    }
+
+    #[inline]
+    fn permits(&self, _: Transfer, _: u64) -> bool {
+        true
+    }
+
+    #[inline]
+    fn jumped(&mut self, jump: Jump) {
+        self.0.jumped(jump);
+    }
+}
+
+/// What a jump with these operands does to the stack of calls, by the hints of the ISA manual (2.5.1, table 3); `returns_to` is
+/// the address behind it.
+const fn kind_of_jump(rd: u8, rs1: u8, returns_to: u64) -> JumpKind {
+    match (rd, rs1) {
+        (RA | T0, _) => JumpKind::Call { returns_to },
+        (_, RA | T0) => JumpKind::Return,
+        _ => JumpKind::Within,
+    }
 }
 
 /// Nobody.
@@ -266,8 +315,30 @@ impl Watch for Unwatched {
 
 /// Runs from the hart's pc until the call ends.
 pub(crate) fn run(hart: &mut Hart, program: &Program, memory: &mut Memory, host: &mut dyn Host) -> Outcome {
+    run_watched(hart, program, memory, host, &mut Unwatched)
+}
+
+/// The same, told to `observer`.
+pub(crate) fn run_observed(
+    hart: &mut Hart,
+    program: &Program,
+    memory: &mut Memory,
+    host: &mut dyn Host,
+    observer: &dyn Observer,
+) -> Outcome {
+    run_watched(hart, program, memory, host, &mut Observed(observer))
+}
+
+/// Runs with a watch that never stops.
+fn run_watched(
+    hart: &mut Hart,
+    program: &Program,
+    memory: &mut Memory,
+    host: &mut dyn Host,
+    watch: &mut impl Watch,
+) -> Outcome {
     loop {
-        if let Advance::Ended(end) = advance(hart, program, memory, host, &mut Unwatched) {
+        if let Advance::Ended(end) = advance(hart, program, memory, host, watch) {
             return hart.outcome(end);
         }
     }

@@ -43,8 +43,9 @@ impl Rest<'_> {
         };
     }
 
+    /// The address behind a jump.
     #[inline(always)]
-    fn link(&self, slot: &Slot) -> u64 {
+    pub(super) fn link(&self, slot: &Slot) -> u64 {
         self.pc(slot) + u64::from(slot.rs2) * 2
     }
 }

@@ -57,6 +57,8 @@ pub enum Found {
     FramePointer,
     /// By ra, which may be out of date.
     ReturnAddress,
+    /// Somebody saw the call.
+    Call,
 }
 
 impl Found {
@@ -68,6 +70,7 @@ impl Found {
             Self::CallFrameInformation => "call frame information",
             Self::FramePointer => "frame pointer",
             Self::ReturnAddress => "return address",
+            Self::Call => "call",
         }
     }
 }
@@ -105,6 +108,26 @@ impl Backtrace {
                 functions: debug.frames_at(walk.pc - 1),
             });
         }
+        Self { frames }
+    }
+}
+
+impl Backtrace {
+    /// Of a run that an [`Observer`](crate::Observer) saw: where it stopped, and where the functions go on that wait, the innermost
+    /// first.
+    #[must_use]
+    pub fn of_calls(debug: &Debug<'_>, pc: u64, returns_to: impl IntoIterator<Item = u64>) -> Self {
+        let mut frames = vec![Frame {
+            pc,
+            found: Found::Stopped,
+            functions: debug.frames_at(pc),
+        }];
+        let callers = returns_to.into_iter().map(|pc| Frame {
+            pc,
+            found: Found::Call,
+            functions: debug.frames_at(pc.saturating_sub(1)),
+        });
+        frames.extend(callers.take(MAX_FRAMES - 1));
         Self { frames }
     }
 }
@@ -175,6 +198,12 @@ impl Walk<'_> {
         // Stacks grow down, and only a function that calls nobody needs no room.
         let sp = self.registers[SP];
         if cfa < sp || (cfa == sp && !self.is_first) {
+            return None;
+        }
+        // Only the function that stopped still has its return address in a register: the others have called since. One that never
+        // returns need not keep it.
+        let keeps_return = row.saved.iter().any(|(register, _)| *register == row.return_address);
+        if !self.is_first && !keeps_return {
             return None;
         }
         let mut caller = self.registers;

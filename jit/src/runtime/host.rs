@@ -39,6 +39,12 @@ impl<'a> Ecall<'a> {
         *self.gas_left
     }
 
+    /// Gas that this host call has charged, less what it gave back.
+    #[must_use]
+    pub fn charged(&self) -> u64 {
+        self.charged
+    }
+
     /// Charges `gas` before the host acts.
     ///
     /// # Errors

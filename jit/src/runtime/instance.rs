@@ -7,6 +7,7 @@ use super::host::Host;
 use super::memory::{InstanceError, Memory};
 use super::native;
 use super::native::run::Ran;
+use super::observer::{Observed, Observer};
 use super::outcome::{Outcome, Trap, TrapKind};
 use super::replay::{Record, Recorder, Resumed};
 use crate::compiler::CompileError;
@@ -153,6 +154,36 @@ impl Instance {
         self.registers = ran.registers;
         self.interpreted_gas = ran.interpreted;
         ran.outcome.expect("exact code does not stray")
+    }
+
+    /// Runs as [`Self::run`] does in [`Tier::Interpreter`], with the same result, and tells `observer` of every jump. After any
+    /// end, memory and [`Self::registers`] are as it found them.
+    ///
+    /// # Panics
+    /// If `gas_limit` is larger than [`MAX_GAS_LIMIT`].
+    pub fn run_observed(
+        &mut self,
+        gas_limit: u64,
+        host: &mut dyn Host,
+        observer: &dyn Observer,
+    ) -> Observed {
+        assert!(
+            gas_limit <= MAX_GAS_LIMIT,
+            "a gas limit of {gas_limit} passes the maximum of {MAX_GAS_LIMIT}"
+        );
+        self.has_run = true;
+        self.record = None;
+        self.memory.stop_recording();
+        let program = Arc::clone(&self.program);
+        let mut hart = Hart::new(self.start(gas_limit), &self.memory);
+        let outcome = interpreter::run_observed(&mut hart, &program, &mut self.memory, host, observer);
+        self.registers = hart.registers();
+        self.interpreted_gas = outcome.gas_used;
+        Observed {
+            outcome,
+            pc: hart.pc,
+            gas_left: hart.gas_left(),
+        }
     }
 
     /// Runs again from the beginning, in code that makes no assumptions, with what the host answered so far.

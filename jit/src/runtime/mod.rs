@@ -12,6 +12,7 @@ mod host;
 mod instance;
 mod memory;
 pub(crate) mod native;
+mod observer;
 mod outcome;
 mod pool;
 mod replay;
@@ -26,4 +27,5 @@ pub(crate) use native::layout;
 pub use native::{
     CompilerStatistics, NATIVE_STACK_BYTES, NativeSize, restore_fault_handlers, wait_for_compiler,
 };
+pub use observer::{Jump, JumpKind, Observed, Observer};
 pub use outcome::{End, Outcome, Trap, TrapKind};

@@ -336,6 +336,11 @@ fn calls(node: &Node, counter: Address, executed: Hash) -> Vec<(&'static str, Va
             json!({ "contract": counter, "proof": true, "block": "finalized" }),
         ),
         ("millrace_getCode", json!({ "contract": nobody })),
+        (
+            "millrace_getState",
+            json!({ "paths": [none, none], "proof": true, "block": "safe" }),
+        ),
+        ("millrace_getState", json!({ "paths": vec![&none; 65] })),
         ("millrace_call", json!({ "request": request, "block": "latest" })),
         ("millrace_call", json!({ "request": trapping })),
         ("millrace_call", json!({ "request": logging })),

@@ -5,7 +5,7 @@ use millrace_proof::{Proof, verify_value};
 use millrace_rpc::server::RpcConfig;
 use millrace_rpc::shapes::StateOrigin;
 use millrace_rpc::{BlockReference, Bytes, MillraceClient as _};
-use millrace_types::state::{Account, account_path, code_hash, code_path, storage_path};
+use millrace_types::state::{Account, Path, account_path, code_hash, code_path, storage_path};
 use millrace_types::{Address, Hash, codec};
 use serde_json::json;
 
@@ -134,6 +134,47 @@ fn storage_and_code_are_proven_where_they_are_and_where_they_are_not() {
     let none = node.ask(node.http.code(address(5), None, Some(true)));
     assert_eq!((none.code_hash, none.code, none.code_proof), (None, None, None));
     assert!(none.account_proof.is_some());
+}
+
+#[test]
+fn raw_values_are_proven_like_any_other_and_bounded() {
+    let mut node = Node::new();
+    let counter = deploy_counter(&mut node);
+    let paths = [
+        account_path(&counter),
+        code_path(&code_hash(COUNTER)),
+        storage_path(&counter, b"nothing"),
+    ];
+    let ask = |paths: &[Path], proof| {
+        let paths = paths.iter().copied().map(Hash).collect();
+        node.http.state(paths, None, Some(proof))
+    };
+    let view = node.ask(ask(&paths, true));
+    is_of_block(&node, &view.origin);
+    let code = node.ask(node.http.code(counter, None, None));
+    let account = node.ask(node.http.account(counter, None, None));
+    let record = codec::encode(&Account {
+        nonce: account.nonce,
+        balance: account.balance.unwrap().0,
+        code_hash: code.code_hash,
+    });
+    let expected = [Some(&record[..]), Some(COUNTER), None];
+    assert_eq!(view.values.len(), 3);
+    for ((value, path), expected) in view.values.into_iter().zip(paths).zip(expected) {
+        assert_eq!(value.path.0, path);
+        assert_eq!(value.value.as_ref().map(|bytes| &bytes.0[..]), expected);
+        proven(&view.origin, &path, expected, value.proof);
+    }
+    let bare = node.ask(ask(&paths[..1], false));
+    assert_eq!(bare.values[0].proof, None);
+    assert_eq!(node.ask(ask(&[], false)).values, []);
+    // As many as fit, however often they are asked for; one more does not.
+    assert_eq!(node.ask(ask(&[paths[2]; 64], false)).values.len(), 64);
+    node.refusal(ask(&[paths[2]; 65], false)).is(
+        -32021,
+        "LimitExceeded",
+        &json!({ "what": "paths of state", "asked": 65, "limit": 64 }),
+    );
 }
 
 #[test]

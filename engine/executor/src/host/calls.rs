@@ -12,6 +12,7 @@ use crate::create::{Creation, create_contract};
 use crate::execution::NoProgram;
 use crate::frame::{CallKind, Frame, FrameEnd, FrameRequest, FrameResult, run_frame, unpaid_frame};
 use crate::program_cache::Code;
+use crate::trace::HostEvent;
 
 /// The fields of a request in memory, in order.
 struct Fields<'b>(&'b [u8]);
@@ -111,6 +112,7 @@ impl Frame<'_, '_> {
         self.execution.count_entry()?;
         let moved = self.execution.journal.transfer(&self.contract, &to, value);
         let moved = self.or_abandon(moved)?;
+        self.tell(call, |_| Ok(HostEvent::Transfer { to, value, moved }))?;
         call.results[0] = if moved {
             status::SUCCESS
         } else {
@@ -130,10 +132,24 @@ impl Frame<'_, '_> {
         let gas = self.forwarded(call, request.gas);
         let result = match self.callee(&request, gas)? {
             Ok(Some(code)) => Ok(self.run_callee(call, &request, code, gas)?),
-            Ok(None) => Ok(unpaid_frame(self.execution, request.to, self.depth + 1, gas)),
+            Ok(None) => {
+                let status = status::TRAPPED;
+                let to = Some(request.to);
+                self.tell(call, |_| Ok(HostEvent::Refused { to, status }))?;
+                Ok(unpaid_frame(self.execution, request.to, self.depth + 1, gas))
+            }
             Err(status) => Err(status),
         };
+        self.tell_refused(call, Some(request.to), &result)?;
         self.finish_call(call, result)
+    }
+
+    /// Tells the tracer of a call or a creation that came to no frame.
+    fn tell_refused(&self, call: &Ecall<'_>, to: Option<Address>, result: &Result<FrameResult, u64>) -> Step {
+        match *result {
+            Ok(_) => Ok(()),
+            Err(status) => self.tell(call, |_| Ok(HostEvent::Refused { to, status })),
+        }
     }
 
     /// The code to run, none if `gas` does not cover its first run, or the status that says why there is none to run.
@@ -205,6 +221,8 @@ impl Frame<'_, '_> {
                 ..
             })
         );
+        let to = Some(address).filter(|address| *address != Address::default());
+        self.tell_refused(call, to, &result)?;
         self.finish_call(call, result)?;
         if created {
             write(call, dst, &address.0)

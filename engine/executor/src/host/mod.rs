@@ -15,6 +15,7 @@ use millrace_types::{Address, Amount};
 use crate::error::ExecutionError;
 use crate::frame::Frame;
 use crate::gas::{GasSchedule, Price, per_word};
+use crate::trace::HostEvent;
 
 /// Numbers of host calls, as `a7` carries them.
 pub mod number {
@@ -151,6 +152,15 @@ impl Frame<'_, '_> {
 
     fn schedule(&self) -> &'static GasSchedule {
         self.execution.rules.schedule
+    }
+
+    /// Tells the tracer what this host call did, if there is one.
+    #[inline]
+    fn tell<'t>(&self, call: &'t Ecall<'_>, event: impl FnOnce(&'t Ecall<'_>) -> Step<HostEvent<'t>>) -> Step {
+        if let Some(tracer) = self.execution.rules.tracer {
+            tracer.host_call(&event(call)?, call.charged());
+        }
+        Ok(())
     }
 
     /// Gives up the execution because of `error`.

@@ -10,6 +10,7 @@ use super::{NONE, Step, charge_words, check_readable, check_writable, read, read
 use crate::frame::Frame;
 use crate::gas::per_word;
 use crate::journal::NoCounter;
+use crate::trace::HostEvent;
 
 /// Length of a counter's value.
 const COUNTER_BYTES: u64 = 16;
@@ -28,7 +29,12 @@ impl Frame<'_, '_> {
         let path = self.access_slot(call, key, key_len)?;
         let value = self.execution.journal.slot(&path);
         let value = self.or_abandon(value)?;
-        answer(call, value.as_deref(), dst, cap)
+        let value = value.as_deref();
+        self.tell(call, |call| {
+            let key = read(call, key, key_len)?;
+            Ok(HostEvent::StorageRead { key, value })
+        })?;
+        answer(call, value, dst, cap)
     }
 
     pub(super) fn storage_set(&mut self, call: &mut Ecall<'_>) -> Step {
@@ -40,7 +46,9 @@ impl Frame<'_, '_> {
         charge_words(call, price, len)?;
         let path = self.access_slot(call, key, key_len)?;
         self.execution.count_entry()?;
-        let value = Arc::from(read(call, pointer, len)?);
+        let value = read(call, pointer, len)?;
+        self.tell_written(call, (key, key_len), &path, Some(value))?;
+        let value = Arc::from(value);
         self.execution.journal.set_slot(path, Some(value));
         Ok(())
     }
@@ -51,6 +59,7 @@ impl Frame<'_, '_> {
         self.check_key(call, key, key_len)?;
         let path = self.access_slot(call, key, key_len)?;
         self.execution.count_entry()?;
+        self.tell_written(call, (key, key_len), &path, None)?;
         self.execution.journal.set_slot(path, None);
         Ok(())
     }
@@ -70,6 +79,10 @@ impl Frame<'_, '_> {
                 NoCounter::OtherValue => "counter_add: the slot holds other than 16 bytes",
                 NoCounter::Overflow => "counter_add: the sum is 2^128 or more",
             }))
+        })?;
+        self.tell(call, |call| {
+            let key = read(call, key, key_len)?;
+            Ok(HostEvent::CounterAdded { key, amount })
         })
     }
 
@@ -85,7 +98,12 @@ impl Frame<'_, '_> {
             .execution
             .journal
             .transient(self.contract, read(call, key, key_len)?);
-        answer(call, value.as_deref(), dst, cap)
+        let value = value.as_deref();
+        self.tell(call, |call| {
+            let key = read(call, key, key_len)?;
+            Ok(HostEvent::TransientRead { key, value })
+        })?;
+        answer(call, value, dst, cap)
     }
 
     pub(super) fn transient_set(&mut self, call: &mut Ecall<'_>) -> Step {
@@ -97,10 +115,12 @@ impl Frame<'_, '_> {
         call.charge(per_word(schedule.key_word, key_len))?;
         charge_words(call, schedule.transient, len)?;
         self.execution.count_entry()?;
-        let value = Arc::from(read(call, pointer, len)?);
+        let (value, key) = (read(call, pointer, len)?, read(call, key, key_len)?);
+        let after = Some(value);
+        self.tell(call, |_| Ok(HostEvent::TransientWritten { key, after }))?;
         self.execution
             .journal
-            .set_transient(self.contract, read(call, key, key_len)?, Some(value));
+            .set_transient(self.contract, key, Some(Arc::from(value)));
         Ok(())
     }
 
@@ -111,9 +131,9 @@ impl Frame<'_, '_> {
         self.check_key(call, key, key_len)?;
         call.charge(per_word(schedule.key_word, key_len))?;
         self.execution.count_entry()?;
-        self.execution
-            .journal
-            .set_transient(self.contract, read(call, key, key_len)?, None);
+        let key = read(call, key, key_len)?;
+        self.tell(call, |_| Ok(HostEvent::TransientWritten { key, after: None }))?;
+        self.execution.journal.set_transient(self.contract, key, None);
         Ok(())
     }
 
@@ -139,10 +159,16 @@ impl Frame<'_, '_> {
         charge_words(call, price, topics_len + data_len)?;
         self.execution.count_entry()?;
         let topics = read(call, topics, topics_len)?.chunks_exact(32);
-        let topics = topics
+        let topics: Vec<_> = topics
             .map(|topic| Hash(topic.try_into().expect("chunks of 32 bytes")))
             .collect();
-        let data = read(call, data, data_len)?.to_vec();
+        let data = read(call, data, data_len)?;
+        let event = HostEvent::Log {
+            topics: &topics,
+            data,
+        };
+        self.tell(call, |_| Ok(event))?;
+        let data = data.to_vec();
         self.execution.journal.log(
             Log {
                 address: self.contract,
@@ -152,6 +178,24 @@ impl Frame<'_, '_> {
             bytes,
         );
         Ok(())
+    }
+
+    /// Tells the tracer what a slot is going to hold.
+    fn tell_written(
+        &mut self,
+        call: &Ecall<'_>,
+        (key, key_len): (u64, u64),
+        path: &Path,
+        after: Option<&[u8]>,
+    ) -> Step {
+        if self.execution.rules.tracer.is_none() {
+            return Ok(());
+        }
+        // To read it costs nobody anything: the contract has paid for the access, and sees nothing of this.
+        let before = self.execution.journal.slot(path);
+        let before = self.or_abandon(before)?;
+        let (before, key) = (before.as_deref(), read(call, key, key_len)?);
+        self.tell(call, |_| Ok(HostEvent::StorageWritten { key, before, after }))
     }
 
     /// Checks a key's length and range.

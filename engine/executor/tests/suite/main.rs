@@ -19,4 +19,5 @@ mod partition;
 mod sample_contracts;
 mod spec;
 mod storage;
+mod trace;
 mod warming;

@@ -235,8 +235,8 @@ fn show_receipt(receipt: &TransactionReceiptView, names: &Names, as_json: bool) 
         .map(|name| format!(": {name}"))
         .unwrap_or_default();
     Err(Failure::new(format!(
-        "the transaction ended as {}{why}",
-        receipt.outcome
+        "the transaction ended as {}{why}; `millrace contract trace {}` shows what it did",
+        receipt.outcome, receipt.transaction_hash
     )))
 }
 

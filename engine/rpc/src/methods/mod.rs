@@ -32,7 +32,7 @@ use crate::server::RpcConfig;
 use crate::shapes::{
     AccountView, BlockView, CallRequest, CallResult, ChainSpecView, CodeView, CountersView, EstimateRequest,
     ExecutionReceiptView, GasEstimateView, HeightsView, LocatedTransactionView, LogQueryView, LogsView,
-    PluginView, PressureView, SealedHeader, Settlement, Status, StorageView, Topic, TransactionDetail,
+    PluginView, PressureView, SealedHeader, Settlement, StateView, Status, StorageView, Topic, TransactionDetail,
     TransactionReceiptView, TransactionStatusView,
 };
 
@@ -206,6 +206,15 @@ impl MillraceServer for Methods {
         proof: Option<bool>,
     ) -> RpcResult<CodeView> {
         self.code_view(contract, block.unwrap_or_default(), proof.unwrap_or(false))
+    }
+
+    fn state(
+        &self,
+        paths: Vec<Hash>,
+        block: Option<BlockReference>,
+        proof: Option<bool>,
+    ) -> RpcResult<StateView> {
+        self.state_values(paths, block.unwrap_or_default(), proof.unwrap_or(false))
     }
 
     async fn call(&self, request: CallRequest, block: Option<BlockReference>) -> RpcResult<CallResult> {

@@ -3,16 +3,22 @@
 use jsonrpsee::core::RpcResult;
 use millrace_pipeline::{BlockId, Engine, StateAt, Tag};
 use millrace_types::state::{Account, Path, account_path, code_path, storage_path};
-use millrace_types::{Address, codec};
+use millrace_types::{Address, Hash, codec};
 
 use super::Methods;
 use crate::encoding::{Bytes, Units};
 use crate::error::{internal, limit_exceeded, state_error};
 use crate::reference::BlockReference;
-use crate::shapes::{AccountView, CodeView, StateOrigin, StorageView};
+use crate::shapes::{AccountView, CodeView, StateOrigin, StateValueView, StateView, StorageView};
 
 /// Bytes of a storage key in a request; longer keys exist on no chain.
 const MAX_KEY_BYTES: u64 = 1 << 16;
+
+/// Paths in a request.
+const MAX_PATHS: usize = 64;
+
+/// Bytes of values and proofs that are read for one answer, the last one apart.
+const MAX_STATE_BYTES: usize = 4 << 20;
 
 impl Methods {
     pub(super) fn account_view(
@@ -119,6 +125,42 @@ impl Methods {
             code,
             account_proof,
             code_proof,
+        })
+    }
+
+    pub(super) fn state_values(
+        &self,
+        paths: Vec<Hash>,
+        reference: BlockReference,
+        with_proof: bool,
+    ) -> RpcResult<StateView> {
+        if paths.len() > MAX_PATHS {
+            return Err(limit_exceeded(
+                "paths of state",
+                paths.len() as u64,
+                MAX_PATHS as u64,
+            ));
+        }
+        let state = self.state_at(reference)?;
+        let mut bytes = 0;
+        let mut values = Vec::with_capacity(paths.len());
+        for path in paths {
+            let value = read(&state, &path.0)?.map(Bytes);
+            let proof = with_proof.then(|| prove(&state, &path.0)).transpose()?;
+            bytes += [&value, &proof].into_iter().flatten().map(|part| part.0.len()).sum::<usize>();
+            values.push(StateValueView { path, value, proof });
+            // One value, however long, has room in an answer. More are read as long as they stay small.
+            if bytes > MAX_STATE_BYTES && values.len() > 1 {
+                return Err(limit_exceeded(
+                    "bytes of values and proofs in an answer; ask for fewer paths at once",
+                    bytes as u64,
+                    MAX_STATE_BYTES as u64,
+                ));
+            }
+        }
+        Ok(StateView {
+            origin: origin(&state),
+            values,
         })
     }
 

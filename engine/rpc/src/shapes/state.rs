@@ -70,6 +70,26 @@ pub struct CodeView {
     pub code_proof: Option<Bytes>,
 }
 
+/// Answer of `millrace_getState`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StateView {
+    /// Where it was read.
+    pub origin: StateOrigin,
+    /// One for each path, in order.
+    pub values: Vec<StateValueView>,
+}
+
+/// What lies at a path of the state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StateValueView {
+    /// The path.
+    pub path: Hash,
+    /// The canonical bytes of an account record, a storage value, or an ELF file; null when nothing lies there.
+    pub value: Option<Bytes>,
+    /// Canonical bytes of a state proof.
+    pub proof: Option<Bytes>,
+}
+
 /// Parameter of `millrace_call`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -76,6 +76,10 @@ impl Asked<'_> {
             Ask::ProvenStorage => json!({ "contract": counter, "key": key, "block": at, "proof": true }),
             Ask::Code => json!({ "contract": counter, "block": at }),
             Ask::ProvenCode => json!({ "contract": counter, "block": at, "proof": true }),
+            Ask::State | Ask::ProvenState => {
+                let paths = self.paths().map(Hash);
+                json!({ "paths": paths, "block": at, "proof": matches!(ask, Ask::ProvenState) })
+            }
             Ask::Call => {
                 let request = json!({ "to": counter, "input": Bytes(GET.to_vec()) });
                 json!({ "request": request, "block": at })
@@ -318,6 +322,28 @@ impl Asked<'_> {
                     && answer["code"] == json!(code.map(|code| Bytes(code.to_vec())))
                     && is_proven
             }
+            Ask::State | Ask::ProvenState => {
+                let record = (values.paid > 0).then(|| {
+                    codec::encode(&Account {
+                        nonce: 0,
+                        balance: values.paid,
+                        code_hash: None,
+                    })
+                });
+                let expected = [record.as_deref(), count.as_ref().map(<[u8; 8]>::as_slice), code];
+                let shown = answer["values"].as_array().unwrap();
+                let each = shown.iter().zip(self.paths()).zip(expected);
+                shown.len() == expected.len()
+                    && each.into_iter().all(|((shown, path), value)| {
+                        let is_proven = match ask {
+                            Ask::ProvenState => proven(&path, value, &shown["proof"]),
+                            _ => shown["proof"].is_null(),
+                        };
+                        shown["path"] == json!(Hash(path))
+                            && shown["value"] == json!(value.map(|bytes| Bytes(bytes.to_vec())))
+                            && is_proven
+                    })
+            }
             Ask::Call => match count {
                 Some(count) => {
                     answer["outcome"] == "success" && answer["output"] == json!(Bytes(count.to_vec()))
@@ -333,6 +359,15 @@ impl Asked<'_> {
             | Ask::LogsUpTo => false,
         };
         answer["origin"] == origin && is_so
+    }
+
+    /// Where the account that is paid, the counter's storage and its code lie.
+    fn paths(&self) -> [Path; 3] {
+        [
+            account_path(&SINK),
+            storage_path(&self.world.counter, COUNT),
+            code_path(&code_hash(COUNTER)),
+        ]
     }
 
     /// One row of the transactions.

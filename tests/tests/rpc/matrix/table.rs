@@ -48,6 +48,9 @@ pub enum Ask {
     ProvenStorage,
     Code,
     ProvenCode,
+    /// The paths of the account that is paid, of the counter's storage and of its code.
+    State,
+    ProvenState,
     Call,
     /// Gas of one more increment.
     Estimate,
@@ -66,6 +69,7 @@ impl Ask {
             Self::Account | Self::ProvenAccount | Self::PendingAccount => "millrace_getAccount",
             Self::Storage | Self::ProvenStorage => "millrace_getStorage",
             Self::Code | Self::ProvenCode => "millrace_getCode",
+            Self::State | Self::ProvenState => "millrace_getState",
             Self::Call => "millrace_call",
             Self::Estimate => "millrace_estimateGas",
             Self::Logs | Self::LogsUpTo => "millrace_getLogs",
@@ -78,7 +82,9 @@ impl Ask {
             Self::BlockInFull => " with full transactions",
             Self::Logs => " with `block`",
             Self::LogsUpTo => " from genesis, with `to`",
-            Self::ProvenAccount | Self::ProvenStorage | Self::ProvenCode => " with a proof",
+            Self::ProvenAccount | Self::ProvenStorage | Self::ProvenCode | Self::ProvenState => {
+                " with a proof"
+            }
             _ => "",
         }
     }
@@ -216,6 +222,8 @@ pub const GROUPS: &[Group] = &[
             Ask::ProvenStorage,
             Ask::Code,
             Ask::ProvenCode,
+            Ask::State,
+            Ask::ProvenState,
             Ask::Call,
             Ask::Estimate,
         ],
@@ -335,6 +343,8 @@ pub const GROUPS: &[Group] = &[
             Ask::ProvenStorage,
             Ask::Code,
             Ask::ProvenCode,
+            Ask::State,
+            Ask::ProvenState,
             Ask::Call,
             Ask::Estimate,
         ],

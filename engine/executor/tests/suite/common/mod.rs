@@ -2,6 +2,7 @@
 
 pub mod guest;
 pub mod script;
+pub mod traced;
 pub mod world;
 
 pub use guest::{SCRATCH, elf, elf_of, elf_with_constants};

@@ -144,6 +144,7 @@ impl World {
         let output = self
             .executor
             .execute_block(&self.block, transactions, &self.state)?;
+        super::traced::check(&self.executor, &self.block, transactions, &self.state, &output);
         for (path, value) in &output.changes {
             match value {
                 Some(value) => drop(self.state.insert(*path, Arc::clone(value))),

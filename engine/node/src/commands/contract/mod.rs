@@ -1,7 +1,8 @@
 //! `millrace contract`: write, check, test, deploy, call and read contracts.
 //!
 //! [`new`] makes a project, [`build`] its ELF file, [`check`] judges one, [`mod@test`] runs a project's tests on the executor;
-//! [`send`] speaks to a running chain, by the names of an [`interface`] and the values of [`values`].
+//! [`send`] speaks to a running chain, by the names of an [`interface`] and the values of [`values`]; [`trace`] shows what
+//! happened there.
 
 mod build;
 mod check;
@@ -11,13 +12,14 @@ mod new;
 mod sections;
 mod send;
 mod test;
+mod trace;
 pub mod values;
 
 pub use self::send::Input;
 use crate::commands::run_async;
 use crate::failure::Failure;
 
-/// Makes, builds, checks and tests contracts; deploys, calls and reads them.
+/// Makes, builds, checks and tests contracts; deploys, calls, reads and traces them.
 #[derive(clap::Subcommand, Debug)]
 pub enum ContractCommand {
     New(new::NewArgs),
@@ -27,6 +29,7 @@ pub enum ContractCommand {
     Deploy(send::DeployArgs),
     Call(send::CallArgs),
     Read(send::ReadArgs),
+    Trace(trace::TraceArgs),
 }
 
 impl ContractCommand {
@@ -43,6 +46,7 @@ impl ContractCommand {
             Self::Deploy(args) => run_async(args.run()),
             Self::Call(args) => run_async(args.run()),
             Self::Read(args) => run_async(args.run()),
+            Self::Trace(args) => run_async(args.run()),
         }
     }
 }

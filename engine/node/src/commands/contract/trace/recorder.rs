@@ -1,0 +1,395 @@
+//! What a transaction did, as a tree of frames: written down while it is executed.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use millrace_executor::{HostEvent, Jump, Stopped, TracedEnd, TracedFrame, Tracer};
+use millrace_jit::End;
+use millrace_jit::profile::backtrace::Backtrace;
+use millrace_types::{Address, Amount, Gas, Hash};
+
+use super::functions::{Functions, Used};
+use super::programs::{Programs, Symbols};
+
+/// Most steps that are kept of a trace; those behind are counted.
+const MAX_STEPS: usize = 20_000;
+/// Bytes that are kept of a key, a value, an input or an output.
+const MAX_EXCERPT: usize = 1024;
+/// Jumps that are looked at for the newest line of a contract's own source.
+const LOOKED_BACK: usize = 256;
+
+/// The beginning of some bytes, and how many there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Excerpt {
+    /// At most [`MAX_EXCERPT`].
+    pub bytes: Vec<u8>,
+    /// Of all.
+    pub len: usize,
+}
+
+impl Excerpt {
+    fn of(bytes: &[u8]) -> Self {
+        Self {
+            bytes: bytes[..bytes.len().min(MAX_EXCERPT)].to_vec(),
+            len: bytes.len(),
+        }
+    }
+
+    /// All of them, if they were kept.
+    pub fn whole(&self) -> Option<&[u8]> {
+        (self.bytes.len() == self.len).then_some(&self.bytes)
+    }
+}
+
+/// What a host call did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A slot was read.
+    Read {
+        /// Whether it lasts no longer than the transaction.
+        is_transient: bool,
+        /// Its key.
+        key: Excerpt,
+        /// What it holds.
+        value: Option<Excerpt>,
+    },
+    /// A slot was written.
+    Written {
+        /// As above.
+        is_transient: bool,
+        /// Its key.
+        key: Excerpt,
+        /// What it held; not known of transient slots.
+        before: Option<Excerpt>,
+        /// What it holds now.
+        after: Option<Excerpt>,
+    },
+    /// A counter was added to.
+    Added {
+        /// Its key.
+        key: Excerpt,
+        /// What was added.
+        amount: Amount,
+    },
+    /// A log was emitted.
+    Log {
+        /// Its topics.
+        topics: Vec<Hash>,
+        /// Its data.
+        data: Excerpt,
+    },
+    /// Units were moved, or not.
+    Transfer {
+        /// To whom.
+        to: Address,
+        /// How many.
+        value: Amount,
+        /// Whether they were.
+        moved: bool,
+    },
+    /// A call or a creation came to no frame.
+    Refused {
+        /// The contract, if it is known.
+        to: Option<Address>,
+        /// The status that the caller got.
+        status: u64,
+    },
+}
+
+/// A step of a frame.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A host call did something, for so much gas.
+    Event(Event, Gas),
+    /// Another frame ran.
+    Call(Frame),
+}
+
+/// How a frame ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With success.
+    Returned,
+    /// With a revert.
+    Reverted,
+    /// With a trap: what, and where.
+    Trapped(String, u64),
+}
+
+/// A frame.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Whether it was the first run of a new contract.
+    pub is_initialiser: bool,
+    /// The contract.
+    pub contract: Address,
+    /// Hash of its code.
+    pub code_hash: Hash,
+    /// Who called it.
+    pub caller: Address,
+    /// Units that came along.
+    pub value: Amount,
+    /// Its input.
+    pub input: Excerpt,
+    /// Gas that it was given.
+    pub gas: Gas,
+    /// Price of its entry; none if it never ran.
+    pub entry_gas: Option<Gas>,
+    /// What it did, in order.
+    pub steps: Vec<Step>,
+    /// How it ended.
+    pub ended: Ended,
+    /// What it returned or reverted with.
+    pub output: Excerpt,
+    /// Gas that it used, frames that it called included.
+    pub gas_used: Gas,
+    /// Of it, what a trap took that nothing had used.
+    pub lost: Gas,
+    /// What each of its functions used.
+    pub functions: Vec<FunctionGas>,
+    /// Where it stood when it reverted or trapped.
+    pub stack: Option<Stack>,
+}
+
+/// What a function used in a frame.
+#[derive(Clone, Debug)]
+pub struct FunctionGas {
+    /// Its name, or its address.
+    pub name: String,
+    /// How often, and how much.
+    pub used: Used,
+}
+
+/// Where a frame stood at its end.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    /// Function by function.
+    pub backtrace: Backtrace,
+    /// The newest lines of its author's own source that it came through, the newest first.
+    pub came_through: Vec<millrace_jit::image::Frame>,
+}
+
+/// Everything that happened.
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
+    /// The transaction's own frame; none where no code ran.
+    pub root: Option<Frame>,
+    /// Steps that were not kept.
+    pub left_out: usize,
+}
+
+/// A frame that is running.
+struct Running {
+    frame: Frame,
+    symbols: Arc<Symbols>,
+    functions: Option<Functions>,
+    /// Gas left when its run ended.
+    left: Option<Gas>,
+    /// Where the newest jumps stood and led, a ring.
+    jumps: Vec<(u64, u64)>,
+    newest: usize,
+}
+
+/// Writes a trace down.
+pub struct Recorder<'p> {
+    programs: &'p Programs<'p>,
+    inner: RefCell<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    running: Vec<Running>,
+    trace: Trace,
+    steps: usize,
+}
+
+impl<'p> Recorder<'p> {
+    /// Nothing has happened yet.
+    pub fn new(programs: &'p Programs<'p>) -> Self {
+        Self {
+            programs,
+            inner: RefCell::default(),
+        }
+    }
+
+    /// What was written down.
+    pub fn finish(self) -> Trace {
+        self.inner.into_inner().trace
+    }
+}
+
+impl Inner {
+    /// Whether one more step is kept.
+    fn has_room(&mut self) -> bool {
+        let has_room = self.steps < MAX_STEPS;
+        if has_room {
+            self.steps += 1;
+        } else {
+            self.trace.left_out += 1;
+        }
+        has_room
+    }
+}
+
+impl Tracer for Recorder<'_> {
+    fn enters(&self, frame: &TracedFrame<'_>) {
+        let symbols = self.programs.symbols(&frame.code_hash);
+        self.inner.borrow_mut().running.push(Running {
+            frame: Frame {
+                is_initialiser: frame.is_initialiser,
+                contract: frame.contract,
+                code_hash: frame.code_hash,
+                caller: frame.caller,
+                value: frame.value,
+                input: Excerpt::of(frame.input),
+                gas: frame.gas,
+                entry_gas: None,
+                steps: Vec::new(),
+                ended: Ended::Returned,
+                output: Excerpt::default(),
+                gas_used: 0,
+                lost: 0,
+                functions: Vec::new(),
+                stack: None,
+            },
+            symbols,
+            functions: None,
+            left: None,
+            jumps: Vec::new(),
+            newest: 0,
+        });
+    }
+
+    fn starts(&self, entry: u64, gas_left: Gas) {
+        let mut inner = self.inner.borrow_mut();
+        let Some(running) = inner.running.last_mut() else {
+            return;
+        };
+        running.frame.entry_gas = Some(running.frame.gas - gas_left);
+        running.functions = Some(Functions::start(
+            Arc::clone(&running.symbols.ranges),
+            entry,
+            gas_left,
+        ));
+    }
+
+    fn stopped(&self, at: &Stopped<'_>) {
+        let mut inner = self.inner.borrow_mut();
+        let Some(running) = inner.running.last_mut() else {
+            return;
+        };
+        running.left = Some(at.gas_left);
+        if matches!(at.end, End::Returned | End::Aborted) {
+            return;
+        }
+        let ring = &running.jumps;
+        let jumps = ring[running.newest..].iter().chain(&ring[..running.newest]);
+        let jumps: Vec<_> = jumps.copied().collect();
+        let waiting = running.functions.as_ref().map(Functions::returns_to);
+        let stack = running.symbols.stack(at.pc, waiting.unwrap_or_default(), &jumps);
+        running.frame.stack = Some(stack);
+    }
+
+    fn leaves(&self, end: &TracedEnd, output: &[u8], gas_used: Gas) {
+        let mut inner = self.inner.borrow_mut();
+        let Some(mut ended) = inner.running.pop() else {
+            return;
+        };
+        ended.frame.ended = match end {
+            TracedEnd::Returned => Ended::Returned,
+            TracedEnd::Reverted => Ended::Reverted,
+            TracedEnd::Trapped(trap) => Ended::Trapped(trap.kind.to_string(), trap.pc),
+        };
+        ended.frame.output = Excerpt::of(output);
+        ended.frame.gas_used = gas_used;
+        ended.frame.lost = gas_used;
+        if let (Some(functions), Some(left)) = (ended.functions.take(), ended.left) {
+            ended.frame.lost = gas_used.saturating_sub(ended.frame.gas - left);
+            let ranges = &ended.symbols.ranges;
+            ended.frame.functions = functions
+                .finish(left)
+                .into_iter()
+                .map(|(start, used)| FunctionGas {
+                    name: ranges.name(start),
+                    used,
+                })
+                .collect();
+        }
+        let Some(caller) = inner.running.last_mut() else {
+            inner.trace.root = Some(ended.frame);
+            return;
+        };
+        if let Some(functions) = &mut caller.functions {
+            functions.called(gas_used);
+        }
+        if inner.has_room()
+            && let Some(caller) = inner.running.last_mut()
+        {
+            caller.frame.steps.push(Step::Call(ended.frame));
+        }
+    }
+
+    fn host_call(&self, event: &HostEvent<'_>, gas: Gas) {
+        let mut inner = self.inner.borrow_mut();
+        if !inner.has_room() {
+            return;
+        }
+        let excerpt = |bytes: &Option<&[u8]>| bytes.map(Excerpt::of);
+        let event = match event {
+            HostEvent::StorageRead { key, value } | HostEvent::TransientRead { key, value } => Event::Read {
+                is_transient: matches!(event, HostEvent::TransientRead { .. }),
+                key: Excerpt::of(key),
+                value: excerpt(value),
+            },
+            HostEvent::StorageWritten { key, before, after } => Event::Written {
+                is_transient: false,
+                key: Excerpt::of(key),
+                before: excerpt(before),
+                after: excerpt(after),
+            },
+            HostEvent::TransientWritten { key, after } => Event::Written {
+                is_transient: true,
+                key: Excerpt::of(key),
+                before: None,
+                after: excerpt(after),
+            },
+            HostEvent::CounterAdded { key, amount } => Event::Added {
+                key: Excerpt::of(key),
+                amount: *amount,
+            },
+            HostEvent::Log { topics, data } => Event::Log {
+                topics: topics.to_vec(),
+                data: Excerpt::of(data),
+            },
+            HostEvent::Transfer { to, value, moved } => Event::Transfer {
+                to: *to,
+                value: *value,
+                moved: *moved,
+            },
+            HostEvent::Refused { to, status } => Event::Refused {
+                to: *to,
+                status: *status,
+            },
+        };
+        if let Some(running) = inner.running.last_mut() {
+            running.frame.steps.push(Step::Event(event, gas));
+        }
+    }
+
+    fn jumped(&self, jump: Jump) {
+        let mut inner = self.inner.borrow_mut();
+        let Some(running) = inner.running.last_mut() else {
+            return;
+        };
+        let place = (jump.from, jump.to);
+        if running.jumps.len() < LOOKED_BACK {
+            running.jumps.push(place);
+        } else {
+            running.jumps[running.newest] = place;
+            running.newest = (running.newest + 1) % LOOKED_BACK;
+        }
+        if let Some(functions) = &mut running.functions {
+            functions.jumped(jump);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The state of a chain as a node shows it, value by value, for an execution on this machine.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use millrace_executor::{Changes, ReadError, StateReader};
+use millrace_rpc::{BlockReference, MillraceClient as _};
+use millrace_types::state::Path;
+use millrace_types::Hash;
+use tokio::runtime::Handle;
+
+use crate::client::{Client, ClientFailure};
+
+/// Paths of one request; a node takes no more.
+const MAX_PATHS: usize = 64;
+
+/// The state after one block. Read from threads that no runtime owns.
+pub struct RemoteState {
+    client: Client,
+    runtime: Handle,
+    block: BlockReference,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// What was answered, and what transactions since the block have written.
+    known: BTreeMap<Path, Option<Arc<[u8]>>>,
+    failure: Option<ClientFailure>,
+}
+
+impl RemoteState {
+    /// The state after `block`, as `client`'s node has it.
+    pub fn new(client: Client, block: BlockReference) -> Self {
+        Self {
+            client,
+            runtime: Handle::current(),
+            block,
+            inner: Mutex::default(),
+        }
+    }
+
+    /// Asks for values ahead of their use, many at once.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn prefetch(&self, paths: impl IntoIterator<Item = Path>) -> Result<(), ClientFailure> {
+        let paths: std::collections::BTreeSet<_> = paths.into_iter().collect();
+        let paths: Vec<_> = paths.into_iter().collect();
+        for some in paths.chunks(MAX_PATHS) {
+            let values = self.ask(some).await?;
+            self.lock().known.extend(values);
+        }
+        Ok(())
+    }
+
+    /// Lays what a transaction wrote on top.
+    pub fn apply(&self, changes: Changes) {
+        self.lock().known.extend(changes);
+    }
+
+    /// Why the node did not answer, if it did not.
+    pub fn failure(&self) -> Option<ClientFailure> {
+        self.lock().failure.take()
+    }
+
+    async fn ask(&self, paths: &[Path]) -> Result<Vec<(Path, Option<Arc<[u8]>>)>, ClientFailure> {
+        let names = paths.iter().copied().map(Hash).collect();
+        let view = self.client.http().state(names, Some(self.block), None).await;
+        let view = view.map_err(|error| self.client.failed(error))?;
+        let is_of = |(path, value): (&Path, &millrace_rpc::shapes::StateValueView)| value.path.0 == *path;
+        if view.values.len() != paths.len() || !paths.iter().zip(&view.values).all(is_of) {
+            return Err(self.client.odd("it answered other paths than were asked"));
+        }
+        let values = view.values.into_iter();
+        Ok(values
+            .map(|value| (value.path.0, value.value.map(|bytes| bytes.0.into())))
+            .collect())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StateReader for RemoteState {
+    fn get(&self, path: &Path) -> Result<Option<Arc<[u8]>>, ReadError> {
+        if let Some(value) = self.lock().known.get(path) {
+            return Ok(value.clone());
+        }
+        match self.runtime.block_on(self.ask(&[*path])) {
+            Ok(values) => {
+                let value = values.into_iter().next().and_then(|(_, value)| value);
+                self.lock().known.insert(*path, value.clone());
+                Ok(value)
+            }
+            Err(failure) => {
+                let reason = failure.to_string();
+                self.lock().failure = Some(failure);
+                Err(ReadError::Failed(reason))
+            }
+        }
+    }
+}
