@@ -33,7 +33,6 @@ pub use image::{ImageError, Program};
 pub use machine::Machine;
 pub use runtime::{
     CodeCache, CodeCacheError, CodeCacheKey, CodeCacheStatistics, CompilerStatistics, Ecall, End, Flow, Host,
-    Instance, InstanceError, Jump, JumpKind, Memory, NATIVE_STACK_BYTES, NativeSize, Observed, Observer, Outcome,
-    Tier, Trap, TrapKind,
-    restore_fault_handlers, wait_for_compiler,
+    Instance, InstanceError, Jump, JumpKind, Memory, NATIVE_STACK_BYTES, NativeSize, Observed, Observer,
+    Outcome, Tier, Trap, TrapKind, restore_fault_handlers, wait_for_compiler,
 };

@@ -130,7 +130,10 @@ fn never_returns(start: u64, len: u64) -> Vec<u8> {
     common.add_instruction(CallFrameInstruction::Cfa(sp, 16));
     let common = table.add_cie(common);
     let length = u32::try_from(len).unwrap();
-    table.add_fde(common, FrameDescriptionEntry::new(Address::Constant(start), length));
+    table.add_fde(
+        common,
+        FrameDescriptionEntry::new(Address::Constant(start), length),
+    );
     let mut section = DebugFrame::from(EndianVec::new(gimli::LittleEndian));
     table.write_debug_frame(&mut section).unwrap();
     elf_with(".debug_frame", section.slice())
@@ -184,5 +187,9 @@ fn a_caller_that_never_returns_ends_a_backtrace() {
     let debug = never_returns(u64::from(start), text.len() as u64);
     let backtrace = check(GCC, &debug, &registers, u64::from(start), &[0; 64]);
     let found: Vec<_> = backtrace.frames.iter().map(|frame| frame.found).collect();
-    assert_eq!(found, [Found::Stopped, Found::CallFrameInformation], "{backtrace}");
+    assert_eq!(
+        found,
+        [Found::Stopped, Found::CallFrameInformation],
+        "{backtrace}"
+    );
 }

@@ -9,8 +9,8 @@ use crate::reference::BlockReference;
 use crate::shapes::{
     AccountView, BlockView, CallRequest, CallResult, ChainSpecView, CodeView, EstimateRequest,
     ExecutionReceiptView, GasEstimateView, LocatedTransactionView, LogQueryView, LogsView, Notification,
-    SealedHeader, Settlement, StateView, Status, StorageView, Topic, TransactionDetail, TransactionReceiptView,
-    TransactionStatusView,
+    SealedHeader, Settlement, StateView, Status, StorageView, Topic, TransactionDetail,
+    TransactionReceiptView, TransactionStatusView,
 };
 
 /// Everything that a node answers. Meaning, units and errors: `docs/spec/rpc.md`.

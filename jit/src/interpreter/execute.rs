@@ -86,12 +86,12 @@ pub(super) fn execute<W: Watch>(
                                 };
                                 let gas_left = meter.gas_left(rest.gas);
                                 let (from, to) = (rest.pc(slot), next_pc);
-                            watch.jumped(Jump {
-                                from,
-                                to,
-                                kind,
-                                gas_left,
-                            });
+                                watch.jumped(Jump {
+                                    from,
+                                    to,
+                                    kind,
+                                    gas_left,
+                                });
                             }
                             if watch.stops_at(next_pc) {
                                 break 'page (Stop::Watched, next_pc);

@@ -202,7 +202,10 @@ impl Walk<'_> {
         }
         // Only the function that stopped still has its return address in a register: the others have called since. One that never
         // returns need not keep it.
-        let keeps_return = row.saved.iter().any(|(register, _)| *register == row.return_address);
+        let keeps_return = row
+            .saved
+            .iter()
+            .any(|(register, _)| *register == row.return_address);
         if !self.is_first && !keeps_return {
             return None;
         }

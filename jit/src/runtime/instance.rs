@@ -161,12 +161,7 @@ impl Instance {
     ///
     /// # Panics
     /// If `gas_limit` is larger than [`MAX_GAS_LIMIT`].
-    pub fn run_observed(
-        &mut self,
-        gas_limit: u64,
-        host: &mut dyn Host,
-        observer: &dyn Observer,
-    ) -> Observed {
+    pub fn run_observed(&mut self, gas_limit: u64, host: &mut dyn Host, observer: &dyn Observer) -> Observed {
         assert!(
             gas_limit <= MAX_GAS_LIMIT,
             "a gas limit of {gas_limit} passes the maximum of {MAX_GAS_LIMIT}"

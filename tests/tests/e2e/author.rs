@@ -1,4 +1,5 @@
-//! A contract author's first hour, as commands: new, test, edit, test, build, check; deploy, call and read by name.
+//! A contract author's first hour, as commands: new, test, edit, test, build, check; deploy, call and read by name,
+//! and a call that fails, traced to its source line.
 //!
 //! The project lies in a fixed folder and shares the contracts' target directory, so that little is compiled twice.
 
@@ -55,7 +56,7 @@ fn refused(arguments: &[&str]) -> String {
     text(&output.stderr) + &text(&output.stdout)
 }
 
-/// A function more, its test, and a test that holds in memory and not on a chain.
+/// Two functions more, a test of one, and a test that holds in memory and not on a chain.
 fn edit(project: &Path) {
     let replace = |name: &str, from: &str, to: &str| {
         let path = project.join(name);
@@ -67,7 +68,9 @@ fn edit(project: &Path) {
         "src/main.rs",
         "    /// The count.\n",
         "    #[call(0x11)]\n    fn owner() -> Address {\n        STORAGE.owner.get().unwrap_or_default()\n    }\n\n    \
-         #[call(0x12)]\n    fn gas() -> u64 {\n        host::gas_left()\n    }\n\n    /// The count.\n",
+         #[call(0x12)]\n    fn gas() -> u64 {\n        host::gas_left()\n    }\n\n    #[call(0x13)]\n    fn share(among: u64) -> u64 {\n        \
+         divided(STORAGE.count.get_or_zero(), among)\n    }\n\n    #[inline(never)]\n    fn divided(count: u64, among: \
+         u64) -> u64 {\n        count / among\n    }\n\n    /// The count.\n",
     );
     let tests = project.join("src/tests.rs");
     let mut source = fs::read_to_string(&tests).unwrap();
@@ -185,6 +188,77 @@ fn an_authors_first_hour_goes_as_the_documents_say() {
     let reset = ["contract", "read", contract, "reset", "--from", STRANGER];
     let failed = refused(&[&reset[..], &named, &node[..2]].concat());
     assert!(failed.contains("reverted: NotTheOwner"), "{failed}");
+
+    // A call that fails on the chain, traced to the line that failed.
+    let key = chain.wallets[1].secret_text();
+    let send = |function: &[&str]| {
+        let call = [
+            &["contract", "call", contract],
+            function,
+            &named,
+            &["--key", &key],
+        ]
+        .concat();
+        let failed = refused(&[&call[..], &node[..2]].concat());
+        let (_, advice) = failed
+            .split_once("`millrace contract trace ")
+            .unwrap_or_else(|| panic!("{failed}"));
+        advice.split_once('`').unwrap().0.to_owned()
+    };
+    let out = Path::new(elf).parent().unwrap().to_str().unwrap();
+    let trace = |hash: &str| on_chain(&["contract", "trace", hash, "--out", out]);
+    let source = fs::read_to_string(project.join("src/main.rs")).unwrap();
+    let line = |text: &str| 1 + source.lines().position(|line| line.trim() == text).unwrap();
+    let traced = trace(&send(&["share", "0"]));
+    let frame = &traced["frame"];
+    assert_eq!(
+        (&traced["outcome"], &frame["ended"], &frame["call"]),
+        (&"reverted".into(), &"reverted".into(), &"share(among: 0)".into())
+    );
+    let stack = frame["backtrace"]["frames"].as_array().unwrap();
+    let is_line = |at: &Value, line: usize| at["file"] == "src/main.rs" && at["line"] == line;
+    let here = stack.iter().flat_map(|at| at["functions"].as_array().unwrap());
+    assert!(
+        here.clone().any(|at| is_line(at, line("count / among"))),
+        "{frame}"
+    );
+    let read = value!({ "kind": "read", "transient": false, "text": "count: 42" });
+    let step = &frame["steps"][0];
+    for field in ["kind", "transient", "text"] {
+        assert_eq!(step[field], read[field], "{step}");
+    }
+    // An error that a function answered: the function has ended, and is told of all the same.
+    let hash = send(&["reset"]);
+    let traced = trace(&hash);
+    assert_eq!(traced["frame"]["named_output"], "NotTheOwner");
+    let came_through = traced["frame"]["backtrace"]["came_through"].as_array().unwrap();
+    let first = line("fn reset() -> Result<(), CounterError> {");
+    assert!(
+        (first..first + 7).any(|line| is_line(&came_through[0], line)),
+        "{came_through:?}"
+    );
+    let gas = traced["gas"][0]["functions"].as_array().unwrap();
+    assert!(
+        gas.iter()
+            .any(|row| row["function"] == "tally::counter::reset" && row["calls"] == 1),
+        "{gas:?}"
+    );
+    let text = said(&[
+        "contract",
+        "trace",
+        &hash,
+        "--out",
+        out,
+        "--rpc",
+        chain.url.as_str(),
+    ]);
+    for words in [
+        "outcome      reverted: NotTheOwner",
+        "tally 0x",
+        "it came through tally::counter::reset at src/main.rs:",
+    ] {
+        assert!(text.contains(words), "{text}");
+    }
 }
 
 /// Does nothing and says so by ending: the return of a frame without output.

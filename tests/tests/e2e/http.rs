@@ -1,4 +1,4 @@
-//! HTTP/1.1 messages with a known length on a byte stream: all that JSON-RPC needs, for a client.
+//! HTTP/1.1 messages with a known length on a byte stream: all that JSON-RPC needs, for a client and a proxy.
 
 use std::io::{self, BufRead, Write};
 
@@ -64,6 +64,11 @@ fn write(stream: &mut impl Write, start: &str, body: &[u8]) -> io::Result<()> {
         body.len()
     );
     stream.write_all(&[head.as_bytes(), body].concat())
+}
+
+/// Answers a request.
+pub fn answer(stream: &mut impl Write, body: &[u8]) -> io::Result<()> {
+    write(stream, "HTTP/1.1 200 OK", body)
 }
 
 /// Sends a JSON-RPC request.

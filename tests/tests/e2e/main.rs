@@ -18,6 +18,7 @@ mod light;
 mod recorded;
 mod state;
 mod tour;
+mod trace;
 
 /// Whether this is the long run.
 fn is_long() -> bool {

@@ -156,7 +156,11 @@ impl Frame<'_, '_> {
 
     /// Tells the tracer what this host call did, if there is one.
     #[inline]
-    fn tell<'t>(&self, call: &'t Ecall<'_>, event: impl FnOnce(&'t Ecall<'_>) -> Step<HostEvent<'t>>) -> Step {
+    fn tell<'t>(
+        &self,
+        call: &'t Ecall<'_>,
+        event: impl FnOnce(&'t Ecall<'_>) -> Step<HostEvent<'t>>,
+    ) -> Step {
         if let Some(tracer) = self.execution.rules.tracer {
             tracer.host_call(&event(call)?, call.charged());
         }

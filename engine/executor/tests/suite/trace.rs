@@ -127,9 +127,8 @@ fn every_host_call_that_does_something_is_told() {
         format!("{:?}", HostEvent::StorageWritten { key, before, after })
     };
     let read = |key: &[u8], value: Option<&[u8]>| format!("{:?}", HostEvent::StorageRead { key, value });
-    let transient = |key: &[u8], value: Option<&[u8]>| {
-        format!("{:?}", HostEvent::TransientRead { key, value })
-    };
+    let transient =
+        |key: &[u8], value: Option<&[u8]>| format!("{:?}", HostEvent::TransientRead { key, value });
     let refused = |to: Option<u8>, status: u64| format!("refused {to:?}: {status}");
     let expected = [
         "call at 1 with 3".to_owned(),
@@ -185,12 +184,6 @@ fn a_frame_that_never_began_is_told_too() {
 #[test]
 fn counters_are_told() {
     let (_, lines) = told(Script::new().counter_add(b"n", 7).finish(), 5_000_000);
-    let added = format!(
-        "{:?}",
-        HostEvent::CounterAdded {
-            key: b"n",
-            amount: 7
-        }
-    );
+    let added = format!("{:?}", HostEvent::CounterAdded { key: b"n", amount: 7 });
     assert_eq!(lines[1], added);
 }

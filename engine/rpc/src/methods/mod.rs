@@ -32,8 +32,8 @@ use crate::server::RpcConfig;
 use crate::shapes::{
     AccountView, BlockView, CallRequest, CallResult, ChainSpecView, CodeView, CountersView, EstimateRequest,
     ExecutionReceiptView, GasEstimateView, HeightsView, LocatedTransactionView, LogQueryView, LogsView,
-    PluginView, PressureView, SealedHeader, Settlement, StateView, Status, StorageView, Topic, TransactionDetail,
-    TransactionReceiptView, TransactionStatusView,
+    PluginView, PressureView, SealedHeader, Settlement, StateView, Status, StorageView, Topic,
+    TransactionDetail, TransactionReceiptView, TransactionStatusView,
 };
 
 /// What the node knows and the engine does not.

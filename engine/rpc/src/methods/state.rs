@@ -147,7 +147,11 @@ impl Methods {
         for path in paths {
             let value = read(&state, &path.0)?.map(Bytes);
             let proof = with_proof.then(|| prove(&state, &path.0)).transpose()?;
-            bytes += [&value, &proof].into_iter().flatten().map(|part| part.0.len()).sum::<usize>();
+            bytes += [&value, &proof]
+                .into_iter()
+                .flatten()
+                .map(|part| part.0.len())
+                .sum::<usize>();
             values.push(StateValueView { path, value, proof });
             // One value, however long, has room in an answer. More are read as long as they stay small.
             if bytes > MAX_STATE_BYTES && values.len() > 1 {

@@ -303,6 +303,9 @@ mod tests {
         assert_eq!(ranges.around(0x18e), (0x180, 0x190));
         assert_eq!(ranges.around(0x190), (0x190, u64::MAX));
         assert_eq!(ranges.around(0x20), (0x20, 0x100));
-        assert_eq!((ranges.name(0x140), ranges.name(0x20)), ("helper".into(), "0x20".into()));
+        assert_eq!(
+            (ranges.name(0x140), ranges.name(0x20)),
+            ("helper".into(), "0x20".into())
+        );
     }
 }

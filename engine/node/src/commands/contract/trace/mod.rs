@@ -214,7 +214,11 @@ impl TraceArgs {
             intrinsic,
             gas_limit: traced.transaction.gas_limit,
             created: mine.created,
-            why: why(&done.diagnostics.traps, done.diagnostics.image_error.as_ref(), &trace),
+            why: why(
+                &done.diagnostics.traps,
+                done.diagnostics.image_error.as_ref(),
+                &trace,
+            ),
             trace,
             state,
         })
@@ -303,7 +307,9 @@ impl TraceArgs {
             return Ok(input.0.clone());
         }
         let account = reader.account(&account_path(&contract));
-        let hash = account.map_err(|error| Failure::new(error.to_string()))?.code_hash;
+        let hash = account
+            .map_err(|error| Failure::new(error.to_string()))?
+            .code_hash;
         let hash = hash.ok_or_else(|| Failure::new(format!("there is no contract at {contract}")))?;
         let interface = locals.get(&hash).and_then(|local| local.interface.as_ref());
         let interface = interface.ok_or_else(|| {
@@ -313,7 +319,9 @@ impl TraceArgs {
             ))
         })?;
         let name = self.function.as_deref().unwrap_or_default();
-        let function = interface.function(name).map_err(|error| Failure::new(error.to_string()))?;
+        let function = interface
+            .function(name)
+            .map_err(|error| Failure::new(error.to_string()))?;
         function
             .input(&self.arguments)
             .map_err(|error| Failure::new(error.to_string()))
@@ -364,7 +372,10 @@ async fn executor(client: &Client) -> Result<Executor, Failure> {
 }
 
 async fn block(client: &Client, reference: BlockReference) -> Result<BlockView, Failure> {
-    let block = client.http().block(Some(reference), Some(TransactionDetail::Full)).await;
+    let block = client
+        .http()
+        .block(Some(reference), Some(TransactionDetail::Full))
+        .await;
     let block = block.map_err(|error| client.failed(error))?;
     block.ok_or_else(|| {
         let named = serde_json::to_string(&reference).unwrap_or_default();
@@ -378,7 +389,11 @@ fn transactions(client: &Client, block: &BlockView) -> Result<Vec<SignedTransact
     };
     let decode = |bytes: &[u8]| codec::decode(bytes, bytes.len());
     let decoded: Result<_, _> = views.iter().map(|view| decode(&view.encoded.0)).collect();
-    decoded.map_err(|error| client.odd(&format!("a transaction does not decode: {error}")).into())
+    decoded.map_err(|error| {
+        client
+            .odd(&format!("a transaction does not decode: {error}"))
+            .into()
+    })
 }
 
 fn context(block: &BlockView) -> BlockContext {

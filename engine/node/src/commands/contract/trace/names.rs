@@ -66,8 +66,7 @@ impl Meanings<'_> {
 
     /// A storage key as a place, and the type of what lies there.
     pub fn slot(self, key: &Excerpt) -> (String, Option<Kind>) {
-        self.named_slot(key)
-            .unwrap_or_else(|| (bytes(key), None))
+        self.named_slot(key).unwrap_or_else(|| (bytes(key), None))
     }
 
     fn named_slot(self, key: &Excerpt) -> Option<(String, Option<Kind>)> {
@@ -89,7 +88,9 @@ impl Place {
         let rest = key.strip_prefix(self.prefix.as_bytes())?;
         if self.key.is_empty() {
             let is_counter = self.kind == "counter";
-            let kind = self.value.or_else(|| is_counter.then(|| Kind::from("u128".to_owned())));
+            let kind = self
+                .value
+                .or_else(|| is_counter.then(|| Kind::from("u128".to_owned())));
             return rest.is_empty().then_some((self.name, kind));
         }
         let parts = taken(self.key.iter(), rest)?;
@@ -189,12 +190,24 @@ mod tests {
         assert_eq!(name(b"list"), typed("list.len", "u32"));
         assert_eq!(name(b"list/\x02\0\0\0"), typed("list[2]", "bool"));
         assert_eq!(name(b"of/\x07\x01\x01"), typed("of[7, 257]", "str"));
-        for other in [&b"totals"[..], b"of/\x07", b"of/\x07\x01\x01\x01", b"list/\0", b"\xff"] {
+        for other in [
+            &b"totals"[..],
+            b"of/\x07",
+            b"of/\x07\x01\x01\x01",
+            b"list/\0",
+            b"\xff",
+        ] {
             assert_eq!(name(other), (bytes(&excerpt(other)), None));
         }
         assert_eq!(bytes(&excerpt(b"\xff\0")), "0xff00");
-        assert_eq!(value(Some(&Kind::from("u8".to_owned())), Some(&excerpt(&[7]))), "7");
-        assert_eq!(value(Some(&Kind::from("u8".to_owned())), Some(&excerpt(&[7, 7]))), "0x0707");
+        assert_eq!(
+            value(Some(&Kind::from("u8".to_owned())), Some(&excerpt(&[7]))),
+            "7"
+        );
+        assert_eq!(
+            value(Some(&Kind::from("u8".to_owned())), Some(&excerpt(&[7, 7]))),
+            "0x0707"
+        );
         assert_eq!(value(None, None), "nothing");
     }
 }

@@ -96,7 +96,11 @@ impl Locals {
         let elf = read(path)?;
         let hash = code_hash(&elf);
         let beside = path.with_extension("symbols.elf");
-        let symbols = if beside.is_file() { Some(read(&beside)?) } else { None };
+        let symbols = if beside.is_file() {
+            Some(read(&beside)?)
+        } else {
+            None
+        };
         let symbols = symbols.filter(|symbols| {
             let is_same = is_same_text(&elf, symbols);
             if !is_same {
@@ -117,13 +121,13 @@ impl Locals {
                 None
             }
         };
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let elf = symbols.unwrap_or(elf).into();
-        self.by_hash.entry(hash).or_insert(Local {
-            name,
-            interface,
-            elf,
-        });
+        self.by_hash.entry(hash).or_insert(Local { name, interface, elf });
         Ok(())
     }
 
@@ -212,7 +216,8 @@ fn came_through(debug: &Debug<'_>, pc: u64, jumps: &[(u64, u64)]) -> Vec<image::
             let own = debug.frames_at(at).into_iter().find(is_own);
             // What a macro made of a function's signature says less than the function.
             if let Some(own) = own.filter(|own| !is_dispatcher(own)) {
-                let line = |frame: &image::Frame| frame.location.as_ref().map(|at| (at.file.clone(), at.line));
+                let line =
+                    |frame: &image::Frame| frame.location.as_ref().map(|at| (at.file.clone(), at.line));
                 if !found.iter().any(|known| line(known) == line(&own)) {
                     found.push(own);
                 }
@@ -242,7 +247,10 @@ fn is_own(frame: &image::Frame) -> bool {
         return false;
     };
     // `contract build` calls the contract's folder `contract`; `contracts/build.sh` calls its own `contracts`.
-    let in_folder = at.file.strip_prefix("contract/").or(at.file.strip_prefix("contracts/"));
+    let in_folder = at
+        .file
+        .strip_prefix("contract/")
+        .or(at.file.strip_prefix("contracts/"));
     let path = in_folder.unwrap_or(&at.file);
     let is_foreign = FOREIGN.iter().any(|prefix| path.starts_with(prefix));
     !is_foreign && (in_folder.is_some() || !WITHIN.iter().any(|folder| path.contains(folder)))

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use millrace_executor::{Changes, ReadError, StateReader};
 use millrace_rpc::{BlockReference, MillraceClient as _};
-use millrace_types::state::Path;
 use millrace_types::Hash;
+use millrace_types::state::Path;
 use tokio::runtime::Handle;
 
 use crate::client::{Client, ClientFailure};

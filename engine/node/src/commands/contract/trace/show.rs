@@ -64,7 +64,10 @@ impl<'t> Shown<'t> {
             row("transaction", place.hash.to_string());
             row(
                 "block",
-                format!("{} (height {}, index {})", place.block_hash, place.height, place.index),
+                format!(
+                    "{} (height {}, index {})",
+                    place.block_hash, place.height, place.index
+                ),
             );
         }
         row("outcome", self.outcome());
@@ -76,7 +79,10 @@ impl<'t> Shown<'t> {
         };
         row(
             "gas",
-            format!("{} used of {}{charged}{before}", traced.gas_used, traced.gas_limit),
+            format!(
+                "{} used of {}{charged}{before}",
+                traced.gas_used, traced.gas_limit
+            ),
         );
         if let Some(created) = &traced.created {
             row("contract", created.to_string());
@@ -113,7 +119,9 @@ impl<'t> Shown<'t> {
 
     fn output(&self, frame: &Frame) -> String {
         let is_success = frame.ended == Ended::Returned;
-        let named = self.meanings(frame).output(is_success, &frame.input, &frame.output);
+        let named = self
+            .meanings(frame)
+            .output(is_success, &frame.input, &frame.output);
         named.unwrap_or_else(|| bytes(&frame.output))
     }
 
@@ -186,7 +194,10 @@ impl<'t> Shown<'t> {
         for (contract, rows) in self.functions(root) {
             lines.push(String::new());
             lines.push(format!("gas by function of {contract}"));
-            lines.push(format!("  {:>12} {:>12} {:>8}  function", "own", "total", "calls"));
+            lines.push(format!(
+                "  {:>12} {:>12} {:>8}  function",
+                "own", "total", "calls"
+            ));
             for row in rows.iter().take(MOST_FUNCTIONS) {
                 let total = row.total.map_or("-".to_owned(), |total| total.to_string());
                 let calls = row.calls.map_or("-".to_owned(), |calls| calls.to_string());
@@ -214,7 +225,9 @@ impl<'t> Shown<'t> {
                 Step::Event(..) => None,
             });
             frames.extend(callees);
-            let known = found.iter().position(|(contract, ..)| *contract == frame.contract);
+            let known = found
+                .iter()
+                .position(|(contract, ..)| *contract == frame.contract);
             let at = known.unwrap_or_else(|| {
                 found.push((frame.contract, self.contract(frame), Vec::new()));
                 found.len() - 1
@@ -267,7 +280,12 @@ impl<'t> Shown<'t> {
                 "gas_charged": place.gas_charged,
             })
         });
-        let functions: Vec<_> = traced.trace.root.iter().flat_map(|root| self.functions(root)).collect();
+        let functions: Vec<_> = traced
+            .trace
+            .root
+            .iter()
+            .flat_map(|root| self.functions(root))
+            .collect();
         let functions: Vec<_> = functions
             .into_iter()
             .map(|(contract, rows)| json!({ "contract": contract, "functions": rows.iter().map(Row::as_json).collect::<Vec<_>>() }))
@@ -371,7 +389,10 @@ fn told(event: &Event, meanings: Meanings<'_>) -> (&'static str, String) {
             value: found,
         } => {
             let (name, kind) = slot(*is_transient, key);
-            ("read", format!("{name}: {}", value(kind.as_ref(), found.as_ref())))
+            (
+                "read",
+                format!("{name}: {}", value(kind.as_ref(), found.as_ref())),
+            )
         }
         Event::Written {
             is_transient,
@@ -400,7 +421,11 @@ fn told(event: &Event, meanings: Meanings<'_>) -> (&'static str, String) {
             ("log", what)
         }
         Event::Transfer { to, value, moved } => {
-            let why = if *moved { "" } else { ": the balance does not cover it" };
+            let why = if *moved {
+                ""
+            } else {
+                ": the balance does not cover it"
+            };
             ("transfer", format!("{value} units to {to}{why}"))
         }
         Event::Refused { to, status } => {
@@ -433,7 +458,9 @@ fn stack_text(stack: &Stack) -> Vec<String> {
         for (depth, function) in frame.functions.iter().enumerate() {
             let name = function.function.as_deref().unwrap_or("?");
             let at = function.location.as_ref();
-            let at = at.map_or(String::new(), |at| format!(" at {}:{}", source(&at.file), at.line));
+            let at = at.map_or(String::new(), |at| {
+                format!(" at {}:{}", source(&at.file), at.line)
+            });
             lines.push(match depth {
                 0 => format!("  {number:>2}: {name}{at}"),
                 _ => format!("      inlined into {name}{at}"),
@@ -481,7 +508,9 @@ fn event_json(event: &Event, gas: u64, meanings: Meanings<'_>) -> Value {
             is_transient,
             key,
             value,
-        } => json!({ "kind": "read", "transient": is_transient, "key": excerpt_json(key), "value": optional(value) }),
+        } => {
+            json!({ "kind": "read", "transient": is_transient, "key": excerpt_json(key), "value": optional(value) })
+        }
         Event::Written {
             is_transient,
             key,
