@@ -2,9 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use millrace_tests::program::{millrace, solo_plugin};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::chain::Chain;
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(millrace()).args(arguments).output().unwrap()
@@ -449,4 +453,40 @@ fn a_ledger_is_replayed_from_genesis_and_from_the_file_that_a_node_began_with() 
         Some(2),
         "--check is wanted"
     );
+}
+
+/// Whether the ledger of a data directory has to be walked through as a whole before it can be used.
+fn needs_repair(directory: &Path) -> bool {
+    let copy = directory.join("copy.redb");
+    std::fs::copy(directory.join("ledger.redb"), &copy).unwrap();
+    let was_repaired = Arc::new(AtomicBool::new(false));
+    let repaired = Arc::clone(&was_repaired);
+    drop(
+        redb::Builder::new()
+            .set_repair_callback(move |_| repaired.store(true, Ordering::SeqCst))
+            .open(&copy)
+            .unwrap(),
+    );
+    was_repaired.load(Ordering::SeqCst)
+}
+
+#[test]
+fn a_stop_in_order_leaves_a_ledger_that_the_next_start_need_not_walk() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().to_str().unwrap();
+    let fixed = ["--seed", "51", "--block-interval-ms", "20", "--data-dir", place];
+    let load = ["--blocks", "10", "--load", "transfer", "--rate", "100"];
+    let summary = Chain::start(&[&fixed[..], &load].concat()).finish();
+    assert_eq!(summary["event"], "summary", "{summary}");
+    assert!(!needs_repair(directory.path()));
+    // One that is killed does, so that the question means something.
+    let load = ["--load", "transfer", "--rate", "100", "--txs", "100000"];
+    let chain = Chain::start(&[&fixed[..], &load].concat());
+    let mut rpc = chain.rpc();
+    rpc.wait("more blocks", |rpc| {
+        let executed = rpc.call("status", json!([]))["heights"]["executed"].as_u64();
+        (executed > Some(20)).then_some(())
+    });
+    chain.kill();
+    assert!(needs_repair(directory.path()));
 }
