@@ -102,7 +102,7 @@ pub enum Step {
     /// A host call did something, for so much gas.
     Event(Event, Gas),
     /// Another frame ran.
-    Call(Frame),
+    Call(Box<Frame>),
 }
 
 /// How a frame ended.
@@ -325,7 +325,7 @@ impl Tracer for Recorder<'_> {
         if inner.has_room()
             && let Some(caller) = inner.running.last_mut()
         {
-            caller.frame.steps.push(Step::Call(ended.frame));
+            caller.frame.steps.push(Step::Call(Box::new(ended.frame)));
         }
     }
 

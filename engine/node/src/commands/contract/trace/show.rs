@@ -221,7 +221,7 @@ impl<'t> Shown<'t> {
         let mut frames = vec![root];
         while let Some(frame) = frames.pop() {
             let callees = frame.steps.iter().rev().filter_map(|step| match step {
-                Step::Call(callee) => Some(callee),
+                Step::Call(callee) => Some(&**callee),
                 Step::Event(..) => None,
             });
             frames.extend(callees);
