@@ -42,6 +42,7 @@ pub struct Observed {
     pub outcome: Outcome,
     /// Guest address of the instruction that ended it: an `ecall`, or the one that trapped.
     pub pc: u64,
-    /// Gas left then, which a trap takes all the same. At a trap, with the rest of its straight line paid for.
+    /// Gas left then, which a trap takes all the same. Of the straight line in which a trap lies all is paid for, and nothing
+    /// where the gas did not suffice for all.
     pub gas_left: u64,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use millrace_jit::image::{OwnedSegment, Permissions};
 use millrace_jit::isa::{self, Form, Operands};
 use millrace_jit::machine::{MAX_GAS_LIMIT, Machine, machine};
-use millrace_jit::{Ecall, End, Flow, Host, Instance, Outcome, Program, Tier};
+use millrace_jit::{Ecall, End, Flow, Host, Instance, Jump, Observer, Outcome, Program, Tier};
 
 /// First address of text, at the lowest allowed page.
 pub const TEXT: u64 = 0x1_0000;
@@ -199,6 +199,10 @@ impl Guest {
             let outcome = instance.run(tier, MAX_GAS_LIMIT, &mut Returns);
             compare(&Ran { outcome, instance }, &reference, tier);
         }
+        let mut instance = Instance::new(self.program());
+        let observed = instance.run_observed(MAX_GAS_LIMIT, &mut Returns, &Nobody);
+        assert_eq!(observed.outcome, reference.outcome, "an observer changes nothing");
+        assert_eq!(instance.registers(), reference.instance.registers());
         reference
     }
 
@@ -256,6 +260,13 @@ fn segment(address: u64, data: Vec<u8>, permissions: Permissions) -> OwnedSegmen
         data,
         permissions,
     }
+}
+
+/// An observer that takes note of nothing.
+struct Nobody;
+
+impl Observer for Nobody {
+    fn jumped(&self, _: Jump) {}
 }
 
 /// A host whose every call returns.
