@@ -189,8 +189,11 @@ fn frames_lie_within_each_other_and_a_call_that_nobody_sent_is_tried() {
     assert_eq!(short["outcome"], "trapped", "{short}");
 }
 
+/// Changes an answer of a method.
+type Lie = fn(&str, &mut Value);
+
 /// A node between the caller and a true one, which changes answers.
-fn liar(url: &str, change: fn(&str, &mut Value)) -> String {
+fn liar(url: &str, change: Lie) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let url = url.to_owned();
@@ -225,7 +228,7 @@ fn a_node_that_shows_another_state_or_receipt_is_found_out() {
     let honest = liar(&chain.url, |_, _| {});
     assert_eq!(traced(&honest, &[&hash])["outcome"], "success");
 
-    let lies: [(&str, fn(&str, &mut Value)); 6] = [
+    let lies: [(&str, Lie); 6] = [
         ("comes to success with", |method, answer| {
             if method == "millrace_getTransactionReceipt" {
                 answer["result"]["gas_used"] = 1.into();
