@@ -3,6 +3,13 @@
 //! One file per subcommand under [`commands`]: its arguments as a `clap` struct and a function that runs it. Exit
 //! statuses: 0 success, 1 a command that failed, 2 wrong usage or a program that is refused; `run` ends with the guest's
 //! status, or 134 after a trap.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::print_stdout,
+        reason = "stdout may take no more: `output` has what prints"
+    )
+)]
 
 mod bare;
 mod client;
@@ -12,6 +19,7 @@ mod failure;
 mod load;
 mod memory;
 mod node;
+mod output;
 mod watch;
 
 use std::process::ExitCode;

@@ -4,6 +4,7 @@ use std::io::BufReader;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use millrace_tests::program;
@@ -187,6 +188,13 @@ fn frames_lie_within_each_other_and_a_call_that_nobody_sent_is_tried() {
     );
     let short = traced(&chain.url, &[&registry, "--input", "0x10", "--gas-limit", "10"]);
     assert_eq!(short["outcome"], "trapped", "{short}");
+    // What a trap takes that nothing has used is told apart.
+    let whole = traced(&chain.url, &[&registry, "count"]);
+    let entry = whole["frame"]["entry_gas"].as_u64().unwrap();
+    let limit = (entry + 60).to_string();
+    let ended = traced(&chain.url, &[&registry, "count", "--gas-limit", &limit]);
+    assert_eq!(ended["frame"]["trap"]["kind"], "out of gas", "{ended}");
+    checked(&ended);
 }
 
 /// Changes an answer of a method.
@@ -227,6 +235,19 @@ fn a_node_that_shows_another_state_or_receipt_is_found_out() {
     let hash = hash.to_string();
     let honest = liar(&chain.url, |_, _| {});
     assert_eq!(traced(&honest, &[&hash])["outcome"], "success");
+    // One that has no time for the first question about state is asked again.
+    let busy = liar(&chain.url, |method, answer| {
+        static WAS_BUSY: AtomicBool = AtomicBool::new(false);
+        if method == "millrace_getState" && !WAS_BUSY.swap(true, Ordering::SeqCst) {
+            let data =
+                json!({ "name": "LimitExceeded", "what": "requests", "limit": 1, "retry_after_ms": 20 });
+            *answer = json!({
+                "jsonrpc": "2.0", "id": answer["id"],
+                "error": { "code": -32021, "message": "too many", "data": data },
+            });
+        }
+    });
+    assert_eq!(traced(&busy, &[&hash])["outcome"], "success");
 
     let lies: [(&str, Lie); 6] = [
         ("comes to success with", |method, answer| {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use millrace_tests::program;
@@ -70,24 +71,52 @@ fn stdout_that_takes_no_more_is_said_in_a_line() {
     let configuration = crate::configuration::Configuration::new("");
     let config = configuration.file.to_str().unwrap();
     let top = ["top", "--once", "--samples", "1", "--rpc", chain.url()];
+    let elf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/artifacts/counter.elf");
+    let elf = elf.to_str().unwrap();
+    let none = "0x7777777777777777777777777777777777777777777777777777777777777777";
+    let at = ["--rpc", chain.url()];
+    let trace = [&["contract", "trace", none, "--input", "0x"][..], &at].concat();
+    let light = [
+        &[
+            "light",
+            "get",
+            "account",
+            none,
+            "--genesis",
+            chain.ready["genesis_hash"].as_str().unwrap(),
+        ][..],
+        &at,
+    ]
+    .concat();
     for (arguments, json) in [
         (&top[..], true),
         (&["doctor", "--data-dir", path], true),
         (&["config", "show", "--config", config], true),
         (&["man"], false),
+        (&["contract", "check", elf], true),
+        (&trace, true),
+        (&light, true),
     ] {
         for json in &[&[][..], &["--json"]][..1 + usize::from(json)] {
+            let said = |stdout: Stdio| {
+                let output = process::millrace(&[arguments, json].concat())
+                    .stdout(stdout)
+                    .output();
+                let output = output.unwrap();
+                let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+                (output.status.code(), errors)
+            };
             let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-            let output = process::millrace(&[arguments, json].concat())
-                .stdout(full)
-                .output()
-                .unwrap();
-            let errors = String::from_utf8_lossy(&output.stderr);
-            assert_eq!(output.status.code(), Some(1), "{arguments:?}: {errors}");
+            let (status, errors) = said(full.into());
+            assert_eq!(status, Some(1), "{arguments:?}: {errors}");
             assert!(
                 errors.starts_with("millrace: stdout: No space left on device"),
                 "{arguments:?}: {errors}"
             );
+            // Who read has seen enough: no failure.
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            assert_eq!(said(writer.into()), (Some(0), String::new()), "{arguments:?}");
         }
     }
 }

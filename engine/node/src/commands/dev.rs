@@ -24,6 +24,7 @@ use crate::failure::Failure;
 use crate::load::{Load, LoadKind, LoadPlan};
 use crate::node::settings::{MAX_WORKERS, Settings, default_workers, read_chain_spec};
 use crate::node::{RunningNode, create_data_directory};
+use crate::output::outln;
 
 /// Units of every development account.
 const ACCOUNT_UNITS: Amount = 1 << 100;
@@ -226,7 +227,7 @@ impl DevArgs {
         if self.json {
             print_json(&summary);
         } else {
-            println!(
+            outln!(
                 "executed {} transactions in {} blocks; last root {}; largest lag {} (K = {})",
                 summary["transactions_executed"],
                 summary["blocks"],
@@ -341,16 +342,16 @@ impl DevArgs {
             );
             return;
         }
-        println!(
+        outln!(
             "development chain: RPC {url}, genesis {}",
             node.engine.genesis().hash
         );
-        println!(
+        outln!(
             "{} accounts with {ACCOUNT_UNITS} units each; these keys are public, never use them elsewhere:",
             keys.accounts.len()
         );
         for key in &keys.accounts {
-            println!("  address {}  key {}", key.address(), secret(key));
+            outln!("  address {}  key {}", key.address(), secret(key));
         }
     }
 
@@ -375,7 +376,7 @@ impl DevArgs {
             };
             prepared = load.prepared();
             if let (Some(contract), false) = (load.contract(), self.json) {
-                println!("load: {kind:?} contract {contract}");
+                outln!("load: {kind:?} contract {contract}");
             }
             let sent = load.sent();
             sending = Some((tokio::spawn(load.run()), sent));

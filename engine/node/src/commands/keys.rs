@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::client::read_key;
 use crate::commands::print_json;
 use crate::failure::Failure;
+use crate::output::outln;
 
 /// Makes and shows keys.
 #[derive(clap::Subcommand, Debug)]
@@ -68,6 +69,6 @@ fn show(key: &SecretKey, as_json: bool) {
     if as_json {
         print_json(&json!({ "public_key": public_key, "address": address }));
     } else {
-        println!("public key  {public_key}\naddress     {address}");
+        outln!("public key  {public_key}\naddress     {address}");
     }
 }

@@ -27,6 +27,7 @@ use clap::{Parser, Subcommand};
 use millrace_types::Amount;
 
 use crate::failure::{Failure, printable};
+use crate::output::{self, out, outln};
 
 /// A blockchain execution engine: consensus plugins, a bounded pipeline, a RISC-V machine.
 #[derive(Debug, Parser)]
@@ -103,7 +104,8 @@ impl Cli {
 }
 
 pub(crate) fn ended(result: Result<(), Failure>) -> ExitCode {
-    match result {
+    // What the command came to says more than what became of its output.
+    match result.and_then(|()| output::finish()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Where stderr is closed there is no one to tell.
@@ -139,18 +141,15 @@ fn amount(text: &str) -> Result<Amount, &'static str> {
         .map_err(|_| "an amount takes decimal digits, less than 2^128")
 }
 
-/// Prints text, which a pipe that nobody reads any more does not take.
+/// Prints a command's whole text.
 fn print_text(text: &str) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout();
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::new(format!("stdout: {error}")))
+    out!("{text}");
+    output::finish()
 }
 
 /// Prints a JSON value on a line of its own.
 fn print_json(value: &serde_json::Value) {
-    println!("{value}");
+    outln!("{value}");
 }
 
 /// Runs a command's future on a runtime of its own.

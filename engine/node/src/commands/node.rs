@@ -11,6 +11,7 @@ use crate::commands::{print_json, run_async};
 use crate::failure::Failure;
 use crate::node::RunningNode;
 use crate::node::settings::{Flags, Settings};
+use crate::output::outln;
 
 /// Runs a node until it is interrupted.
 #[derive(Args, Debug)]
@@ -43,7 +44,7 @@ impl NodeCommandArgs {
         let settings =
             Settings::read(&self.config, flags).map_err(|error| Failure::new(error.to_string()))?;
         if self.check {
-            println!("configuration is valid; chain spec hash {}", settings.spec.hash());
+            outln!("configuration is valid; chain spec hash {}", settings.spec.hash());
             return Ok(());
         }
         run_async(async move {
@@ -55,7 +56,7 @@ impl NodeCommandArgs {
             if self.json {
                 print_json(&serde_json::json!({ "event": "ready", "rpc": url, "genesis_hash": genesis }));
             } else {
-                println!("node: RPC {url}, genesis {genesis}");
+                outln!("node: RPC {url}, genesis {genesis}");
             }
             interrupted().await;
             node.stop().await

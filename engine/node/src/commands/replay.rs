@@ -19,6 +19,7 @@ use crate::commands::dev::SPEC_FILE;
 use crate::failure::Failure;
 use crate::node::LEDGER_FILE;
 use crate::node::settings::read_chain_spec;
+use crate::output::outln;
 
 /// Executes the ledger of a stopped node again, one block after the other with the interpreter alone, and compares every
 /// receipt and every root with what it holds. The chain stays as it is, and the state is in memory; the database notes in
@@ -90,16 +91,20 @@ impl ReplayArgs {
                 "without_receipt": report.without_receipt,
             }));
         }
-        println!(
+        outln!(
             "{} blocks and {} transactions after height {} come out as the ledger has them",
-            report.blocks, report.transactions, report.from.height
+            report.blocks,
+            report.transactions,
+            report.from.height
         );
-        println!(
+        outln!(
             "height {}, hash {}, root {}",
-            report.last.height, report.last.hash, report.root
+            report.last.height,
+            report.last.hash,
+            report.root
         );
         if report.without_receipt > 0 {
-            println!(
+            outln!(
                 "{} blocks have no receipt yet: the node had not executed them",
                 report.without_receipt
             );

@@ -12,6 +12,7 @@ use super::contract::values::shown;
 use crate::client::{Client, Terms, WaitFor, read_key, sign};
 use crate::commands::{amount, print_json, run_async};
 use crate::failure::Failure;
+use crate::output::outln;
 
 /// Where the node is.
 #[derive(Args, Debug, Clone)]
@@ -161,7 +162,7 @@ pub async fn send_and_show(
         if node.json {
             print_json(&serde_json::json!({ "transaction_hash": hash }));
         } else {
-            println!("transaction {hash}");
+            outln!("transaction {hash}");
         }
         return Ok(());
     }
@@ -192,30 +193,33 @@ fn show_receipt(receipt: &TransactionReceiptView, names: &Names, as_json: bool) 
         }
         print_json(&value);
     } else {
-        println!("transaction  {}", receipt.transaction_hash);
-        println!("outcome      {}", receipt.outcome);
-        println!(
+        outln!("transaction  {}", receipt.transaction_hash);
+        outln!("outcome      {}", receipt.outcome);
+        outln!(
             "block        {} (height {}, index {})",
-            receipt.block_hash, receipt.height, receipt.index
+            receipt.block_hash,
+            receipt.height,
+            receipt.index
         );
-        println!(
+        outln!(
             "gas          {} used, {} charged",
-            receipt.gas_used, receipt.gas_charged
+            receipt.gas_used,
+            receipt.gas_charged
         );
         if let Some(contract) = &receipt.created {
-            println!("contract     {contract}");
+            outln!("contract     {contract}");
         }
         match names.output(output).filter(|_| is_success) {
-            Some(value) => println!("output       {}", shown(&value)),
+            Some(value) => outln!("output       {}", shown(&value)),
             None if output.is_empty() => {}
-            None => println!("output       {}", show_output(output)),
+            None => outln!("output       {}", show_output(output)),
         }
         for log in &receipt.logs {
             if let Some(event) = names.event(log) {
-                println!("event        {} {event}", log.address);
+                outln!("event        {} {event}", log.address);
                 continue;
             }
-            println!(
+            outln!(
                 "log          {} topics {:?} data 0x{}",
                 log.address,
                 log.topics,
@@ -223,8 +227,8 @@ fn show_receipt(receipt: &TransactionReceiptView, names: &Names, as_json: bool) 
             );
         }
         match receipt.settled_by {
-            Some(height) => println!("settled by   height {height}"),
-            None => println!("settled by   no finalized block yet"),
+            Some(height) => outln!("settled by   height {height}"),
+            None => outln!("settled by   no finalized block yet"),
         }
     }
     if is_success {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{bar, open};
 use crate::commands::print_json;
 use crate::failure::Failure;
+use crate::output::outln;
 
 pub(super) fn run(directory: &Path, json: bool) -> Result<(), Failure> {
     let files = open(directory)?;
@@ -70,20 +71,20 @@ fn whole(report: &Report) -> Vec<(u64, u64)> {
 }
 
 fn print_report(report: &Report) {
-    println!("records    {}", report.records);
-    println!("versions   {}", report.versions.len());
+    outln!("records    {}", report.records);
+    outln!("versions   {}", report.versions.len());
     for (from, to) in whole(report) {
-        println!("whole      heights {from} to {to}");
+        outln!("whole      heights {from} to {to}");
     }
     if let Some((place, bytes)) = &report.torn {
-        println!("unfinished {bytes} bytes in {place}: what a power failure left, nobody was promised it");
+        outln!("unfinished {bytes} bytes in {place}: what a power failure left, nobody was promised it");
     }
     for error in &report.damage {
-        println!("damage     {error}");
+        outln!("damage     {error}");
     }
     for version in &report.versions {
         if let Condition::Damaged(place) = &version.condition {
-            println!(
+            outln!(
                 "damage     the version at height {} reaches {place}",
                 version.height
             );

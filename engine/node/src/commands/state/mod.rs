@@ -19,6 +19,7 @@ use serde_json::json;
 use crate::commands::print_json;
 use crate::failure::Failure;
 use crate::node::STATE_DIRECTORY;
+use crate::output::outln;
 use import::Trusted;
 
 /// Checks, exports and imports the states that a node keeps. The node must be stopped.
@@ -154,13 +155,15 @@ fn told(commit: &Commit, counts: &Counts, last: Option<&BlockRef>, what: &str, j
         print_json(&told);
         return;
     }
-    println!("{what} the state at height {}, root {root}", commit.height);
-    println!(
+    outln!("{what} the state at height {}, root {root}", commit.height);
+    outln!(
         "{} values in {} chunks, {} bytes",
-        counts.values, counts.chunks, counts.bytes
+        counts.values,
+        counts.chunks,
+        counts.bytes
     );
     if let Some(last) = last {
-        println!("with blocks up to height {}, hash {}", last.height, last.hash);
+        outln!("with blocks up to height {}, hash {}", last.height, last.hash);
     }
 }
 

@@ -27,6 +27,7 @@ use crate::commands::dev::{ConsensusName, plugin_beside_this_program};
 use crate::commands::{ended, print_json, run_async};
 use crate::failure::Failure;
 use crate::load::{Load, LoadKind, LoadPlan};
+use crate::output::out;
 
 /// Load a node's RPC: many subscribers and callers at once, and a subscriber that does not read.
 ///
@@ -117,7 +118,7 @@ impl RpcArgs {
         if self.json {
             print_json(&self.json(&outcome));
         } else {
-            print!("{}", self.report(&outcome).text());
+            out!("{}", self.report(&outcome).text());
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use jsonrpsee::core::ClientError;
 use millrace_executor::{Changes, ReadError, StateReader};
 use millrace_rpc::{BlockReference, MillraceClient as _};
 use millrace_types::Hash;
@@ -13,6 +15,21 @@ use crate::client::{Client, ClientFailure};
 
 /// Paths of one request; a node takes no more.
 const MAX_PATHS: usize = 64;
+
+/// How often a question is asked again that the node had no time for.
+const MOST_WAITS: u32 = 100;
+/// The longest that is waited before that.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// When to ask again, where the node says that it has no time for the question now.
+fn retry_after(error: &ClientError) -> Option<Duration> {
+    let ClientError::Call(error) = error else {
+        return None;
+    };
+    let data: serde_json::Value = serde_json::from_str(error.data()?.get()).ok()?;
+    let pause = Duration::from_millis(data["retry_after_ms"].as_u64()?.max(1));
+    Some(pause.min(LONGEST_WAIT))
+}
 
 /// The state after one block. Read from threads that no runtime owns.
 pub struct RemoteState {
@@ -65,9 +82,25 @@ impl RemoteState {
     }
 
     async fn ask(&self, paths: &[Path]) -> Result<Vec<(Path, Option<Arc<[u8]>>)>, ClientFailure> {
-        let names = paths.iter().copied().map(Hash).collect();
-        let view = self.client.http().state(names, Some(self.block), None).await;
-        let view = view.map_err(|error| self.client.failed(error))?;
+        let names: Vec<_> = paths.iter().copied().map(Hash).collect();
+        let mut waits = 0;
+        let view = loop {
+            let view = self
+                .client
+                .http()
+                .state(names.clone(), Some(self.block), None)
+                .await;
+            match view {
+                Ok(view) => break view,
+                // A node lets nobody ask for too much at once. A trace can wait.
+                Err(error) if waits < MOST_WAITS => match retry_after(&error) {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => return Err(self.client.failed(error)),
+                },
+                Err(error) => return Err(self.client.failed(error)),
+            }
+            waits += 1;
+        };
         let is_of = |(path, value): (&Path, &millrace_rpc::shapes::StateValueView)| value.path.0 == *path;
         if view.values.len() != paths.len() || !paths.iter().zip(&view.values).all(is_of) {
             return Err(self.client.odd("it answered other paths than were asked"));

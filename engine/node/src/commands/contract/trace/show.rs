@@ -11,6 +11,7 @@ use super::recorder::{Ended, Event, Excerpt, Frame, Stack, Step};
 use super::{Place, Traced};
 use crate::commands::print_json;
 use crate::failure::{Failure, printable};
+use crate::output::out;
 
 /// Functions of one contract that are listed; the others are summed.
 const MOST_FUNCTIONS: usize = 12;
@@ -35,7 +36,7 @@ impl<'t> Shown<'t> {
         if as_json {
             print_json(&self.as_json());
         } else {
-            print!("{}", printable(&self.as_text()));
+            out!("{}", printable(&self.as_text()));
         }
         Ok(())
     }
