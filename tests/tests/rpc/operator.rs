@@ -113,10 +113,10 @@ fn stdout_that_takes_no_more_is_said_in_a_line() {
                 errors.starts_with("millrace: stdout: No space left on device"),
                 "{arguments:?}: {errors}"
             );
-            // Who read has seen enough: no failure.
+            // Who read has seen enough: nothing has failed for that.
             let (reader, writer) = std::io::pipe().unwrap();
             drop(reader);
-            assert_eq!(said(writer.into()), (Some(0), String::new()), "{arguments:?}");
+            assert_eq!(said(writer.into()), said(Stdio::null()), "{arguments:?}");
         }
     }
 }

@@ -66,6 +66,15 @@ pub struct Used {
     active: u32,
 }
 
+impl Used {
+    /// What another frame's run of it used besides.
+    pub fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.own += other.own;
+        self.total += other.total;
+    }
+}
+
 /// A function that is running, or waits for one that it called.
 #[derive(Clone, Copy, Debug)]
 struct Activation {

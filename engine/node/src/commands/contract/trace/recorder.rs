@@ -1,6 +1,7 @@
 //! What a transaction did, as a tree of frames: written down while it is executed.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millrace_executor::{HostEvent, Jump, Stopped, TracedEnd, TracedFrame, Tracer};
@@ -8,13 +9,15 @@ use millrace_jit::End;
 use millrace_jit::profile::backtrace::Backtrace;
 use millrace_types::{Address, Amount, Gas, Hash};
 
-use super::functions::{Functions, Used};
+use super::functions::{Functions, Ranges, Used};
 use super::programs::{Programs, Symbols};
 
 /// Most steps that are kept of a trace; those behind are counted.
 const MAX_STEPS: usize = 20_000;
 /// Bytes that are kept of a key, a value, an input or an output.
 const MAX_EXCERPT: usize = 1024;
+/// Most frames whose place at a failure is looked up.
+const MAX_STACKS: usize = 64;
 /// Jumps that are looked at for the newest line of a contract's own source.
 const LOOKED_BACK: usize = 256;
 
@@ -143,21 +146,26 @@ pub struct Frame {
     pub output: Excerpt,
     /// Gas that it used, frames that it called included.
     pub gas_used: Gas,
-    /// Of it, what a trap took that nothing had used.
-    pub lost: Gas,
-    /// What each of its functions used.
-    pub functions: Vec<FunctionGas>,
     /// Where it stood when it reverted or trapped.
     pub stack: Option<Stack>,
 }
 
-/// What a function used in a frame.
+/// What the frames of one contract used, those that they called apart. Kept for each contract and not for each frame, so that it is
+/// bounded by programs, whatever they do.
 #[derive(Clone, Debug)]
-pub struct FunctionGas {
-    /// Its name, or its address.
-    pub name: String,
-    /// How often, and how much.
-    pub used: Used,
+pub struct ContractGas {
+    /// The contract.
+    pub contract: Address,
+    /// Hash of its code.
+    pub code_hash: Hash,
+    /// For entering frames.
+    pub entry: Gas,
+    /// What traps took that nothing had used.
+    pub lost: Gas,
+    /// By functions, by their first addresses.
+    pub functions: BTreeMap<u64, Used>,
+    /// Their names.
+    pub ranges: Arc<Ranges>,
 }
 
 /// Where a frame stood at its end.
@@ -176,12 +184,16 @@ pub struct Trace {
     pub root: Option<Frame>,
     /// Steps that were not kept.
     pub left_out: usize,
+    /// Gas by contract, in the order in which they first ran.
+    pub gas: Vec<ContractGas>,
 }
 
 /// A frame that is running.
 struct Running {
     frame: Frame,
     symbols: Arc<Symbols>,
+    /// Its contract's place in [`Trace::gas`].
+    account: usize,
     functions: Option<Functions>,
     /// Gas left when its run ended.
     left: Option<Gas>,
@@ -201,6 +213,10 @@ struct Inner {
     running: Vec<Running>,
     trace: Trace,
     steps: usize,
+    /// Places in [`Trace::gas`].
+    accounts: BTreeMap<(Address, Hash), usize>,
+    /// Frames whose place at their end was looked up.
+    stacks: usize,
 }
 
 impl<'p> Recorder<'p> {
@@ -234,7 +250,22 @@ impl Inner {
 impl Tracer for Recorder<'_> {
     fn enters(&self, frame: &TracedFrame<'_>) {
         let symbols = self.programs.symbols(&frame.code_hash);
-        self.inner.borrow_mut().running.push(Running {
+        let mut inner = self.inner.borrow_mut();
+        let Inner { accounts, trace, .. } = &mut *inner;
+        let account = *accounts
+            .entry((frame.contract, frame.code_hash))
+            .or_insert_with(|| {
+                trace.gas.push(ContractGas {
+                    contract: frame.contract,
+                    code_hash: frame.code_hash,
+                    entry: 0,
+                    lost: 0,
+                    functions: BTreeMap::new(),
+                    ranges: Arc::clone(&symbols.ranges),
+                });
+                trace.gas.len() - 1
+            });
+        inner.running.push(Running {
             frame: Frame {
                 is_initialiser: frame.is_initialiser,
                 contract: frame.contract,
@@ -248,11 +279,10 @@ impl Tracer for Recorder<'_> {
                 ended: Ended::Returned,
                 output: Excerpt::default(),
                 gas_used: 0,
-                lost: 0,
-                functions: Vec::new(),
                 stack: None,
             },
             symbols,
+            account,
             functions: None,
             left: None,
             jumps: Vec::new(),
@@ -279,9 +309,15 @@ impl Tracer for Recorder<'_> {
             return;
         };
         running.left = Some(at.gas_left);
-        if matches!(at.end, End::Returned | End::Aborted) {
+        // The transaction's own frame is the last; to look names and lines up takes long.
+        let is_looked_up = inner.stacks < MAX_STACKS || inner.running.len() == 1;
+        if matches!(at.end, End::Returned | End::Aborted) || !is_looked_up {
             return;
         }
+        inner.stacks += 1;
+        let Some(running) = inner.running.last_mut() else {
+            return;
+        };
         let ring = &running.jumps;
         let jumps = ring[running.newest..].iter().chain(&ring[..running.newest]);
         let jumps: Vec<_> = jumps.copied().collect();
@@ -302,18 +338,17 @@ impl Tracer for Recorder<'_> {
         };
         ended.frame.output = Excerpt::of(output);
         ended.frame.gas_used = gas_used;
-        ended.frame.lost = gas_used;
+        let account = &mut inner.trace.gas[ended.account];
+        account.entry += ended.frame.entry_gas.unwrap_or_default();
+        account.lost += match ended.left {
+            Some(left) => gas_used.saturating_sub(ended.frame.gas - left),
+            // It never ran.
+            None => gas_used,
+        };
         if let (Some(functions), Some(left)) = (ended.functions.take(), ended.left) {
-            ended.frame.lost = gas_used.saturating_sub(ended.frame.gas - left);
-            let ranges = &ended.symbols.ranges;
-            ended.frame.functions = functions
-                .finish(left)
-                .into_iter()
-                .map(|(start, used)| FunctionGas {
-                    name: ranges.name(start),
-                    used,
-                })
-                .collect();
+            for (start, used) in functions.finish(left) {
+                account.functions.entry(start).or_default().add(&used);
+            }
         }
         let Some(caller) = inner.running.last_mut() else {
             inner.trace.root = Some(ended.frame);

@@ -2,12 +2,12 @@
 
 use millrace_executor::host::status;
 use millrace_rpc::shapes::outcome_word;
-use millrace_types::{Address, Outcome};
+use millrace_types::{Address, Hash, Outcome};
 use serde_json::{Value, json};
 
 use super::names::{Meanings, bytes, value};
 use super::programs::{Local, Locals, source};
-use super::recorder::{Ended, Event, Excerpt, Frame, Stack, Step};
+use super::recorder::{ContractGas, Ended, Event, Excerpt, Frame, Stack, Step};
 use super::{Place, Traced};
 use crate::commands::print_json;
 use crate::failure::{Failure, printable};
@@ -49,12 +49,16 @@ impl<'t> Shown<'t> {
         Meanings(self.local(frame).and_then(|local| local.interface.as_ref()))
     }
 
-    /// Name and address of a frame's contract.
-    fn contract(&self, frame: &Frame) -> String {
-        match self.local(frame) {
-            Some(local) => format!("{} {}", local.name, short(&frame.contract)),
-            None => frame.contract.to_string(),
+    /// Name and address of a contract.
+    fn name(&self, contract: &Address, code_hash: &Hash) -> String {
+        match self.locals.get(code_hash) {
+            Some(local) => format!("{} {}", local.name, short(contract)),
+            None => contract.to_string(),
         }
+    }
+
+    fn contract(&self, frame: &Frame) -> String {
+        self.name(&frame.contract, &frame.code_hash)
     }
 
     fn as_text(&self) -> String {
@@ -97,7 +101,7 @@ impl<'t> Shown<'t> {
             lines.push(format!("{} more steps are not shown", traced.trace.left_out));
         }
         self.stacks_text(root, &mut lines);
-        self.functions_text(root, &mut lines);
+        self.functions_text(&mut lines);
         joined(lines)
     }
 
@@ -191,8 +195,8 @@ impl<'t> Shown<'t> {
         }
     }
 
-    fn functions_text(&self, root: &Frame, lines: &mut Vec<String>) {
-        for (contract, rows) in self.functions(root) {
+    fn functions_text(&self, lines: &mut Vec<String>) {
+        for (contract, rows) in self.functions() {
             lines.push(String::new());
             lines.push(format!("gas by function of {contract}"));
             lines.push(format!(
@@ -217,56 +221,39 @@ impl<'t> Shown<'t> {
     }
 
     /// What functions used, by contract in the order in which they ran, the dearest first.
-    fn functions(&self, root: &Frame) -> Vec<(String, Vec<Row>)> {
-        let mut found: Vec<(Address, String, Vec<Row>)> = Vec::new();
-        let mut frames = vec![root];
-        while let Some(frame) = frames.pop() {
-            let callees = frame.steps.iter().rev().filter_map(|step| match step {
-                Step::Call(callee) => Some(&**callee),
-                Step::Event(..) => None,
-            });
-            frames.extend(callees);
-            let known = found
+    fn functions(&self) -> Vec<(String, Vec<Row>)> {
+        let rows = |used: &ContractGas| {
+            let mut rows: Vec<_> = used
+                .functions
                 .iter()
-                .position(|(contract, ..)| *contract == frame.contract);
-            let at = known.unwrap_or_else(|| {
-                found.push((frame.contract, self.contract(frame), Vec::new()));
-                found.len() - 1
-            });
-            let rows = &mut found[at].2;
-            let mut add = |name: &str, own: u64, total: Option<u64>, calls: Option<u64>| {
-                let row = rows.iter_mut().find(|row| row.name == name);
-                let Some(row) = row else {
-                    let name = name.to_owned();
-                    rows.push(Row {
-                        name,
+                .map(|(start, function)| Row {
+                    name: used.ranges.name(*start),
+                    own: function.own,
+                    total: Some(function.total),
+                    calls: Some(function.calls),
+                })
+                .collect();
+            let others = [
+                ("(entry: pages, and text when it is new)", used.entry),
+                ("(left over, and lost by the trap)", used.lost),
+            ];
+            rows.extend(
+                others
+                    .into_iter()
+                    .filter(|(_, own)| *own > 0)
+                    .map(|(name, own)| Row {
+                        name: name.to_owned(),
                         own,
-                        total,
-                        calls,
-                    });
-                    return;
-                };
-                row.own += own;
-                row.total = row.total.zip(total).map(|(one, other)| one + other);
-                row.calls = row.calls.zip(calls).map(|(one, other)| one + other);
-            };
-            for function in &frame.functions {
-                let used = function.used;
-                add(&function.name, used.own, Some(used.total), Some(used.calls));
-            }
-            if let Some(gas) = frame.entry_gas {
-                add("(entry: pages, and text when it is new)", gas, None, None);
-            }
-            if frame.lost > 0 {
-                add("(left over, and lost by the trap)", frame.lost, None, None);
-            }
-        }
-        for (.., rows) in &mut found {
+                        total: None,
+                        calls: None,
+                    }),
+            );
             rows.sort_by(|one, other| other.own.cmp(&one.own).then_with(|| one.name.cmp(&other.name)));
-        }
-        found
-            .into_iter()
-            .map(|(_, contract, rows)| (contract, rows))
+            rows
+        };
+        let accounts = self.traced.trace.gas.iter();
+        accounts
+            .map(|used| (self.name(&used.contract, &used.code_hash), rows(used)))
             .collect()
     }
 
@@ -281,13 +268,8 @@ impl<'t> Shown<'t> {
                 "gas_charged": place.gas_charged,
             })
         });
-        let functions: Vec<_> = traced
-            .trace
-            .root
-            .iter()
-            .flat_map(|root| self.functions(root))
-            .collect();
-        let functions: Vec<_> = functions
+        let functions: Vec<_> = self
+            .functions()
             .into_iter()
             .map(|(contract, rows)| json!({ "contract": contract, "functions": rows.iter().map(Row::as_json).collect::<Vec<_>>() }))
             .collect();
