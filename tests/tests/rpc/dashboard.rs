@@ -81,6 +81,16 @@ fn the_page_shows_the_heights_of_a_node_as_they_move_and_asks_nobody_else() {
         page.value("document.querySelectorAll('#lag-curve polyline').length"),
         1
     );
+    page.until(
+        "stages are timed",
+        "shown.timings.length === 4 && shown.timings.every(timing => timing.mean_ms > 0 && timing.busy > 0) \
+         && [...document.querySelectorAll('#timings meter')].filter(meter => meter.value > 0).length === 4",
+    );
+    let times = page.text("timings");
+    assert!(
+        times.starts_with("execute ") && times.contains(" ms, busy ") && times.contains("keep "),
+        "{times}"
+    );
     assert_eq!(
         page.value("document.querySelector('#rungs [aria-current]').textContent"),
         page.value("shown.pressure.rung")
@@ -194,7 +204,7 @@ fn take_pictures(page: &mut Page<'_>, chain: &Running) {
         svg,
     ]);
     page.until("some history", "shown.history.length >= 45");
-    let size = json!({ "width": 1120, "height": 820, "deviceScaleFactor": 1, "mobile": false });
+    let size = json!({ "width": 1120, "height": 930, "deviceScaleFactor": 1, "mobile": false });
     page.call("Emulation.setDeviceMetricsOverride", &size);
     let picture = page.call("Page.captureScreenshot", &json!({ "format": "png" }));
     let bytes = BASE64_STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
