@@ -136,7 +136,7 @@ fn a_plugin_is_started_with_its_configuration_and_its_words_are_told() {
     for (config, words, advice) in [
         (
             "",
-            "refuses its configuration: EOF while parsing",
+            "refuses its configuration: invalid type: null",
             "mend plugin.config",
         ),
         (
