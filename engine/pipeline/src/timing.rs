@@ -32,18 +32,9 @@ impl Timing {
         Self(Instant::now())
     }
 
-    /// Notes what the stage took for one block.
+    /// Notes what the stage took.
     pub(crate) fn end(self, stage: Timed) {
-        self.end_of(stage, 1);
-    }
-
-    /// Notes what it took for several blocks at once: an equal share of it for each, so that times add up to how long the
-    /// stage was busy.
-    pub(crate) fn end_of(self, stage: Timed, blocks: usize) {
-        if blocks > 0 {
-            let share = self.0.elapsed().as_secs_f64() / blocks as f64;
-            let name = TIMED_STAGES[stage as usize];
-            metrics::histogram!("millrace_stage_seconds", "stage" => name).record_many(share, blocks);
-        }
+        let name = TIMED_STAGES[stage as usize];
+        metrics::histogram!("millrace_stage_seconds", "stage" => name).record(self.0.elapsed());
     }
 }
