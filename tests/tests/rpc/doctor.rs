@@ -288,6 +288,17 @@ fn a_plugin_is_not_started_beside_a_node_that_runs() {
     assert_eq!((status, check(&said, "plugin").0), (Some(0), "ok"), "{said}");
     assert!(start.1.contains("the node seems to run"), "{start:?}");
     drop(node);
+    // Whether a node runs is not known of a ledger that cannot be looked at, nor of a port that somebody has.
+    let ledger = configuration.directory.path().join("data/ledger.redb");
+    let whole = fs::read(&ledger).unwrap();
+    fs::write(&ledger, "no ledger").unwrap();
+    let (_, said) = of(&configuration);
+    let start = check(&said, "plugin start");
+    assert!(
+        start.0 == "warning" && start.1.contains("\"ledger\" fails"),
+        "{start:?}"
+    );
+    fs::write(&ledger, whole).unwrap();
     let (_, said) = of(&configuration);
     assert!(
         check(&said, "plugin start")

@@ -189,9 +189,11 @@ fn of_configuration(config: &Path) -> Vec<Finding> {
     findings.extend(readable_by_others(config));
     let data = data::look(&subject);
     let is_running = data::is_in_use(&data);
+    let port = port(settings.rpc.listen, is_running);
+    let why_not = plugin::why_not_to_start(is_running, data.iter().chain([&port]));
     findings.extend(data);
-    findings.push(port(settings.rpc.listen, is_running));
-    findings.extend(plugin::look(config, &settings, is_running));
+    findings.push(port);
+    findings.extend(plugin::look(config, &settings, why_not));
     findings.extend(machine::look(&subject));
     findings
 }

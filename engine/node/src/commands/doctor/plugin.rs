@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Finding;
+use super::{Finding, Verdict};
 use crate::node::settings::Settings;
 
 const CHECK: &str = "plugin";
@@ -19,15 +19,37 @@ const POLL: Duration = Duration::from_millis(20);
 /// Most bytes that are read of what it says.
 const MOST_SAID: u64 = 64 << 10;
 
-/// What became of it in another process, where it is loaded and, unless a node runs here, started.
-pub(super) fn look(config: &Path, settings: &Settings, is_running: bool) -> Vec<Finding> {
-    let patience = if is_running {
+/// Why the plugin is not to be started: two with the same key must never run beside each other.
+pub(super) fn why_not_to_start<'a>(
+    is_running: bool,
+    mut others: impl Iterator<Item = &'a Finding>,
+) -> Option<Finding> {
+    if is_running {
+        let found = "not tried, since the node seems to run, which has started it";
+        return Some(Finding::ok(START, found));
+    }
+    // As another user one does not even see that the files are in use.
+    let unclear = others.find(|finding| {
+        finding.status == Verdict::Failure
+            && matches!(finding.check, "data directory" | "ledger" | "states" | "port")
+    })?;
+    let found = format!(
+        "not tried: a node may run with the same key, which cannot be told while the check {:?} fails",
+        unclear.check
+    );
+    let advice = "mend that, and run this again";
+    Some(Finding::warning(START, found, advice))
+}
+
+/// What became of it in another process, where it is loaded and, unless there is a reason why not, started.
+pub(super) fn look(config: &Path, settings: &Settings, why_not: Option<Finding>) -> Vec<Finding> {
+    let patience = if why_not.is_some() {
         PATIENCE
     } else {
         // Its start and its stop have as long as the configuration says.
         PATIENCE.saturating_add(settings.plugin_patience.saturating_mul(2))
     };
-    let said = match try_elsewhere(config, !is_running, patience) {
+    let said = match try_elsewhere(config, why_not.is_none(), patience) {
         Ok(said) => said,
         Err(error) => {
             return vec![Finding::failure(
@@ -42,10 +64,8 @@ pub(super) fn look(config: &Path, settings: &Settings, is_running: bool) -> Vec<
         return vec![fault(CHECK, &path, &said, "loads", "loading", patience)];
     };
     let mut findings = vec![loaded(&path, &info, settings)];
-    if is_running {
-        let why =
-            "not tried, since the node seems to run: two with the same key must never run beside each other";
-        findings.push(Finding::ok(START, why));
+    if let Some(why_not) = why_not {
+        findings.push(why_not);
     } else if lines_of(&said.output).any(|line| line["started"] == true)
         && said.status.is_some_and(|status| status.success())
     {
