@@ -13,7 +13,7 @@ use std::thread;
 use millrace_pipeline::genesis_block;
 use millrace_plugin_host::{
     BuildAnswer, BuildRequest, Engine, FailureKind, ForkChoice, HeadAnswer, PluginFailure, PluginHandle,
-    PluginSpec, PluginStatus, Reply, StartError, StopError, Submitted, Verdict,
+    PluginSpec, Reply, StartError, StopError, Submitted, Verdict,
 };
 use millrace_types::{Hash, codec};
 use serde_json::json;
@@ -90,9 +90,7 @@ fn start(plugin: PluginHandle, settings: &Settings) -> Result<(), Failure> {
             ));
         }
     }
-    if let PluginStatus::Failed(failure) = plugin.status() {
-        return Err(failure_of(&failure));
-    }
+    // One that failed meanwhile says so here.
     plugin.stop(patience).map_err(|error| match error {
         StopError::Failed(failure) => failure_of(&failure),
         _ => Failure::new(format!(
