@@ -177,6 +177,72 @@ fn contracts_create_contracts_from_valid_code_each_at_its_own_address() {
     );
 }
 
+/// A second contract: each brings a `main`, so one lies in a module.
+mod second {
+    use super::*;
+
+    /// A contract that calls itself, and makes others, while it is made.
+    #[contract]
+    pub mod early {
+        use super::*;
+
+        #[init(payable)]
+        fn init() {
+            let own = host::call(&host::self_address(), 0, u64::MAX, &[0x01]);
+            assert_eq!(own.map_err(|error| error.status), Err(Status::NoCode));
+        }
+
+        #[call(0x01)]
+        fn there() -> bool {
+            true
+        }
+
+        /// Makes one of `code` with `value`: the status of that, 0 for a success.
+        #[call(0x02)]
+        fn make(code: &[u8], value: u128) -> u8 {
+            match host::create(code, value, u64::MAX, &[]) {
+                Ok(_) => 0,
+                Err(error) => 1 + error.status as u8,
+            }
+        }
+    }
+}
+use second::early;
+
+#[test]
+fn a_contract_has_no_code_before_its_initialiser_is_done() {
+    let mut mock = Mock::new();
+    let contract = mock.deploy(ALICE, early::dispatch, 0, &[]).unwrap();
+    assert_eq!(mock.call(ALICE, contract, 0, &[0x01]).unwrap(), [1]);
+}
+
+#[test]
+fn a_creation_is_refused_for_the_first_reason_and_counted_only_when_the_code_is_good() {
+    let mut mock = Mock::new();
+    let contract = mock.deploy(ALICE, early::dispatch, 0, &[]).unwrap();
+    mock.register_code(b"code", early::dispatch);
+    let make = |code: &[u8; 4], value: u128| {
+        [&[0x02][..], &4_u32.to_le_bytes(), code, &value.to_le_bytes()].concat()
+    };
+    let poor = [1 + Status::InsufficientBalance as u8];
+    assert_eq!(mock.call(ALICE, contract, 0, &make(b"else", 1)).unwrap(), poor);
+    assert_eq!(mock.call(ALICE, contract, 0, &make(b"code", 1)).unwrap(), poor);
+    mock.set_call_depth(1);
+    let deep = [1 + Status::TooDeep as u8];
+    assert_eq!(mock.call(ALICE, contract, 0, &make(b"else", 0)).unwrap(), deep);
+    mock.set_call_depth(64);
+    let invalid = [1 + Status::InvalidProgram as u8];
+    assert_eq!(mock.call(ALICE, contract, 0, &make(b"else", 0)).unwrap(), invalid);
+    // None of these was counted: what is made next lies where the first would.
+    assert_eq!(mock.call(ALICE, contract, 0, &make(b"code", 0)).unwrap(), [0]);
+    let first = [&b"millrace/addr-create/1"[..], &[0; 10]].concat();
+    let key: [u8; 32] = first.try_into().unwrap();
+    let mut hasher = blake3::Hasher::new_keyed(&key);
+    hasher.update(&contract.0).update(&0_u64.to_le_bytes());
+    let address = Address(*hasher.finalize().as_bytes());
+    assert_eq!(mock.call(ALICE, address, 0, &[0x01]).unwrap(), [1]);
+}
+
 #[test]
 fn a_panic_reverts_with_its_message() {
     let (mut mock, first, _) = two_agents();

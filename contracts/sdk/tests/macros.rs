@@ -383,6 +383,40 @@ fn the_interface_says_what_the_source_says() {
 }
 
 #[test]
+fn two_types_of_one_name_are_refused_instead_of_taken_for_each_other() {
+    mod one {
+        #[derive(Clone, Copy, millrace_contract::Fixed)]
+        pub struct Bid {
+            pub amount: u8,
+        }
+    }
+    mod two {
+        #[derive(Clone, Copy, millrace_contract::Fixed)]
+        pub struct Bid {
+            pub amount: u64,
+        }
+    }
+    let describe = |with_both: bool| {
+        std::panic::catch_unwind(move || {
+            let mut types = millrace_contract::interface::Definitions::new();
+            let _ = millrace_contract::interface::field::<one::Bid>("a", &mut types);
+            let _ = millrace_contract::interface::field::<one::Bid>("b", &mut types);
+            if with_both {
+                let _ = millrace_contract::interface::field::<two::Bid>("c", &mut types);
+            }
+            types.len()
+        })
+    };
+    assert_eq!(describe(false).expect("one type"), 1);
+    let said = describe(true).expect_err("another type");
+    let said = said.downcast_ref::<String>().expect("a message");
+    assert!(
+        said.contains("two types of this contract are named `Bid`"),
+        "{said}"
+    );
+}
+
+#[test]
 fn the_places_are_where_the_interface_says() {
     let key = MARKET.by.key(&(ALICE, 0x0102, true));
     assert_eq!(key.as_slice(), [b"by/", &ALICE.0[..], &[2, 1, 1]].concat());
