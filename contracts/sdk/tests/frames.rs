@@ -244,6 +244,21 @@ fn a_creation_is_refused_for_the_first_reason_and_counted_only_when_the_code_is_
 }
 
 #[test]
+fn a_program_that_is_registered_by_name_can_be_created_and_deployed() {
+    let mut mock = Mock::new();
+    let contract = mock.deploy(ALICE, early::dispatch, 0, &[]).unwrap();
+    let make = |code: &[u8]| {
+        let length = u32::try_from(code.len()).unwrap().to_le_bytes();
+        [&[0x02][..], &length, code, &[0; 16]].concat()
+    };
+    let code = mock.register_program("early", early::dispatch);
+    assert_eq!(mock.call(ALICE, contract, 0, &make(&code)).unwrap(), [0]);
+    let other = [1 + Status::InvalidProgram as u8];
+    assert_eq!(mock.call(ALICE, contract, 0, &make(b"early")).unwrap(), other);
+    assert_ne!(mock.register_program("agent", agent::dispatch), code);
+}
+
+#[test]
 fn a_panic_reverts_with_its_message() {
     let (mut mock, first, _) = two_agents();
     let failed = mock

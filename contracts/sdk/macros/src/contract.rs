@@ -79,6 +79,8 @@ fn dispatch(contract: &Contract) -> TokenStream {
     quote! {
         /// Runs one frame of this contract to its end.
         pub fn dispatch() -> ! {
+            #[cfg(not(target_os = "none"))]
+            ::millrace_contract::mock::identify(::core::module_path!());
             let __input = ::millrace_contract::dispatch::Input::load();
             let mut __reader = __input.reader();
             if ::millrace_contract::host::is_initialising() {

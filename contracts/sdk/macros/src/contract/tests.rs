@@ -147,6 +147,11 @@ fn an_argument_may_have_the_function_s_name() {
     let expanded = expand(TokenStream::new(), source.parse().expect("Rust")).expect("accepted");
     let text = expanded.to_string();
     assert!(text.contains("self :: owner (owner)"), "{text}");
+    let identity = "mock :: identify (:: core :: module_path ! ())";
+    assert!(
+        text.contains(identity),
+        "who asks learns which contract it is: {text}"
+    );
 }
 
 #[test]

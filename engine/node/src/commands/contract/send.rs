@@ -11,7 +11,7 @@ use super::names::Names;
 use super::values::shown;
 use crate::client::Client;
 use crate::commands::tx::{NodeArgs, SendArgs, send_and_show, show_output};
-use crate::commands::{amount, print_json};
+use crate::commands::{amount, print_json, program};
 use crate::failure::Failure;
 
 /// Bytes of input on the command line.
@@ -127,8 +127,7 @@ impl DeployArgs {
                 ));
             }
         };
-        let code =
-            std::fs::read(&self.elf).map_err(|error| failed(&format!("{}: {error}", self.elf.display())))?;
+        let code = program::read(&self.elf).map_err(|error| failed(&error))?;
         let payload = Payload::Deploy {
             code,
             value: self.value,

@@ -67,7 +67,7 @@ impl BuildArgs {
     /// # Errors
     /// When there is no toolchain, the project does not build, or a chain would refuse the program.
     pub fn run(self) -> Result<(), Failure> {
-        let (built, interface) = match c::source(&self.directory) {
+        let (built, interface) = match c::source(&self.directory)? {
             Some(source) => {
                 let described = c::interface(&source).map_err(|error| Failure::new(error.to_string()))?;
                 (c::build(&source)?, described)
@@ -165,7 +165,7 @@ pub struct Described {
 /// The interface that the contract's build for this machine prints, if it prints one.
 ///
 /// # Errors
-/// When that build fails, or prints what is no interface.
+/// When that build or its run fails, or it prints what is no interface.
 pub fn interface(project: &Project) -> Result<Option<Described>, Failure> {
     let mut build = cargo(&project.directory);
     build.args([
@@ -188,7 +188,6 @@ pub fn interface(project: &Project) -> Result<Option<Described>, Failure> {
         ])
         .args(["--", "--interface"])
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .spawn()
         .map_err(|error| no_cargo(&error))?;
     let mut text = Vec::new();
@@ -197,7 +196,10 @@ pub fn interface(project: &Project) -> Result<Option<Described>, Failure> {
     let failed = |reason: &dyn std::fmt::Display| Failure::new(format!("cargo run -- --interface: {reason}"));
     read.map_err(|error| failed(&error))?;
     let status = program.wait().map_err(|error| failed(&error))?;
-    if !status.success() || text.is_empty() {
+    if !status.success() {
+        return Err(failed(&format!("{status}; it says why above")));
+    }
+    if text.is_empty() {
         return Ok(None);
     }
     let interface = Interface::parse(&text).map_err(|error| failed(&error))?;

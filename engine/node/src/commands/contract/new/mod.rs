@@ -34,12 +34,13 @@ const TEMPLATE: [(&str, &str); 5] = [
 
 const MOST_NAME_BYTES: usize = 64;
 /// Names that packages of the SDK or of Rust itself have, and words that no crate may be named.
-const TAKEN: [&str; 12] = [
+const TAKEN: [&str; 13] = [
     "alloc",
     "build",
     "core",
     "deps",
     "examples",
+    "incremental",
     "millrace-contract",
     "millrace_contract",
     "out",
@@ -147,6 +148,7 @@ mod tests {
             "ünder",
             "std",
             "sdk",
+            "incremental",
             &"a".repeat(65),
         ] {
             assert!(check_name(name).is_err(), "{name:?}");

@@ -176,7 +176,7 @@ fn any_difference_between_the_tiers_is_found() {
         let run = world
             .executors
             .interpreter
-            .execute_unsigned(&world.block, &ALICE, &payload, GAS, &world.state)
+            .execute_unsigned(&world.block, &ALICE, &payload, bench.gas(), &world.state)
             .expect("a deploy");
         let differs = |change: &dyn Fn(&mut UnsignedOutput)| {
             let mut other = run.clone();
@@ -240,7 +240,7 @@ fn frames_that_hold_no_request_are_refused_and_take_no_memory() {
         let mut frame = len.to_le_bytes().to_vec();
         frame.extend((0..len).map(|at| {
             if at == 0 {
-                random.random_range(0..12)
+                random.random_range(0..13)
             } else {
                 random.random()
             }
