@@ -313,6 +313,45 @@ fn places_in_storage_hold_what_was_set_and_nothing_before_or_after() {
 }
 
 #[test]
+fn a_stored_value_of_another_length_is_never_read_as_one() {
+    let mut mock = Mock::new();
+    for length in [4, 9] {
+        let read: fn() -> ! = match length {
+            4 => || {
+                host::storage_set(b"count", &[1; 4]);
+                host::finish(&Item::<u64>::new(b"count").get().unwrap().to_le_bytes())
+            },
+            _ => || {
+                host::storage_set(b"count", &[1; 9]);
+                host::finish(&Item::<u64>::new(b"count").get().unwrap().to_le_bytes())
+            },
+        };
+        let failed = mock.deploy(ALICE, read, 0, &[]).unwrap_err();
+        assert_eq!(
+            failed.message(),
+            "a stored value has another length than its type"
+        );
+    }
+}
+
+#[test]
+fn a_log_of_five_topics_is_refused() {
+    let mut mock = Mock::new();
+    let failed = mock
+        .deploy(
+            ALICE,
+            || {
+                host::log(&[[0; 32]; 5], b"");
+                host::finish(&[])
+            },
+            0,
+            &[],
+        )
+        .unwrap_err();
+    assert_eq!(failed.message(), "a log has at most 4 topics");
+}
+
+#[test]
 fn transient_storage_lives_for_one_transaction() {
     #[contract]
     mod marker {

@@ -255,6 +255,10 @@ fn a_vector_keeps_its_length_under_its_name_and_elements_behind_it() {
         let refused = mock.call(ALICE, market, 0, input).unwrap_err();
         assert_eq!(refused.message(), "a vector has no such index");
     }
+    // The last one: nothing takes its place.
+    let last = mock.call(ALICE, market, 0, &[0x03, 1, 0, 0, 0]).unwrap();
+    assert_eq!((&last[..], element(&mock, 1)), (&orders[0].to_bytes()[..], None));
+    mock.call(ALICE, market, 0, &place(&orders[..1], None)).unwrap();
     for left in [1, 0, 0] {
         mock.call(ALICE, market, 0, &[0x02]).unwrap();
         assert_eq!(mock.storage(&market, b"orders"), Some(vec![left, 0, 0, 0]));
@@ -263,6 +267,24 @@ fn a_vector_keeps_its_length_under_its_name_and_elements_behind_it() {
         mock.call(ALICE, market, 0, &[0x02]).unwrap(),
         [0],
         "nothing is left"
+    );
+}
+
+#[test]
+fn what_no_function_takes_is_refused_and_value_stays_with_its_owner() {
+    let (mut mock, market) = deployed();
+    mock.fund(ALICE, 5);
+    let mut refused = |value: u128, input: &[u8]| {
+        let failed = mock.call(ALICE, market, value, input).unwrap_err();
+        assert_eq!(mock.balance(&ALICE), 5);
+        failed.message()
+    };
+    assert_eq!(refused(1, &[0x10]), "this function takes no value");
+    assert_eq!(refused(0, &[0x99]), "unknown selector");
+    assert_eq!(refused(0, &[]), "the input ends inside an argument");
+    assert_eq!(
+        refused(0, &[0x10, 0]),
+        "the input has bytes after its last argument"
     );
 }
 
