@@ -1,6 +1,7 @@
 //! A contract author's first hour, as commands: new, test, edit, test, build, check; deploy, call and read by name.
 //!
-//! The project lies in a fixed folder and shares the contracts' target directory, so that little is compiled twice.
+//! The projects lie in one fixed folder, one after the other, and share the contracts' target directory, so that little is
+//! compiled twice.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -303,18 +304,18 @@ fn a_program_that_is_nowhere() {
 
 #[test]
 fn tests_deploy_several_programs_and_none_is_taken_for_another() {
-    let (project, _alone) = fresh("pair");
+    let (project, _alone) = fresh("tally");
     let at = project.to_str().unwrap();
-    said(&["contract", "new", "pair", "--dir", at]);
+    said(&["contract", "new", "tally", "--dir", at]);
     fs::create_dir(project.join("src/bin")).unwrap();
     fs::write(project.join("src/bin/twice.rs"), TWICE).unwrap();
     let tests = project.join("src/tests.rs");
     let source = fs::read_to_string(&tests).unwrap();
     fs::write(tests, source + TESTS_OF_TWO).unwrap();
     let choose = refused(&["contract", "build", at]);
-    assert!(choose.contains("pair, twice: choose one by --bin"), "{choose}");
+    assert!(choose.contains("tally, twice: choose one by --bin"), "{choose}");
 
-    let test = ["contract", "test", at, "--bin", "pair"];
+    let test = ["contract", "test", at, "--bin", "tally"];
     let skipped = ["--", "--skip", "of_the_tests", "--skip", "nowhere"];
     let output = millrace(&[&test[..], &skipped].concat());
     let errors = text(&output.stderr);
@@ -326,11 +327,11 @@ fn tests_deploy_several_programs_and_none_is_taken_for_another() {
     for (filter, why) in [
         (
             "of_the_tests",
-            "pair::tests::endless is another: register it by Mock::register_program",
+            "tally::tests::endless is another: register it by Mock::register_program",
         ),
         (
             "nowhere",
-            "no package here has a program \"thrice\"; there are pair, twice",
+            "no package here has a program \"thrice\"; there are tally, twice",
         ),
     ] {
         let failed = refused(&[&test[..], &["--", filter]].concat());
@@ -343,9 +344,9 @@ fn tests_deploy_several_programs_and_none_is_taken_for_another() {
 
 #[test]
 fn an_interface_that_contradicts_itself_stops_the_build_and_says_why() {
-    let (project, _alone) = fresh("confused");
+    let (project, _alone) = fresh("tally");
     let at = project.to_str().unwrap();
-    said(&["contract", "new", "confused", "--dir", at]);
+    said(&["contract", "new", "tally", "--dir", at]);
     let main = project.join("src/main.rs");
     let source = fs::read_to_string(&main).unwrap();
     let twice = ["one", "two"].map(|module| {

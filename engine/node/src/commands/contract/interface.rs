@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::values::types::{Definition, Types};
-use super::values::{Kind, ValueError};
+use super::values::{Kind, ValueError, escaped, is_safe};
 
 /// The format that this build reads and writes.
 pub const FORMAT: u64 = 1;
@@ -209,8 +209,44 @@ impl Interface {
         }
     }
 
+    /// Everything in it that messages show.
+    fn names(&self) -> Vec<&str> {
+        fn of_arguments<'a>(arguments: &'a [Argument], names: &mut Vec<&'a str>) {
+            for argument in arguments {
+                names.push(&argument.name);
+                names.extend(argument.kind.unknown_name());
+            }
+        }
+        let mut names = vec![self.name.as_str()];
+        names.extend(self.errors.iter().map(|error| error.name.as_str()));
+        of_arguments(&self.init.arguments, &mut names);
+        for function in &self.functions {
+            names.push(&function.name);
+            names.extend(function.returns.as_ref().and_then(Kind::unknown_name));
+            of_arguments(&function.arguments, &mut names);
+        }
+        for event in &self.events {
+            names.push(&event.name);
+            of_arguments(&event.topics, &mut names);
+            of_arguments(&event.data, &mut names);
+        }
+        for definition in &self.types {
+            names.push(&definition.name);
+            of_arguments(definition.fields.as_deref().unwrap_or_default(), &mut names);
+            let variants = definition.variants.iter().flatten();
+            names.extend(variants.map(String::as_str));
+        }
+        names
+    }
+
     /// The same with the contract's own types in the place of their names.
     fn resolved(mut self) -> Result<Self, String> {
+        if let Some(name) = self.names().into_iter().find(|name| !is_safe(name)) {
+            return Err(format!(
+                "the name {} holds characters that steer a terminal",
+                escaped(name)
+            ));
+        }
         let definitions = self.types.clone();
         let mut types = Types::of(&definitions)?;
         let mut names = BTreeSet::new();

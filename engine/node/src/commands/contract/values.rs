@@ -219,6 +219,15 @@ impl Kind {
         }
     }
 
+    /// The name in it that is none of this program's types.
+    pub fn unknown_name(&self) -> Option<&str> {
+        match self {
+            Self::Option(inner) | Self::List(inner) => inner.unknown_name(),
+            Self::Other(name) => Some(name),
+            _ => None,
+        }
+    }
+
     /// What a value looks like on the command line, in shell quotes.
     fn example(&self) -> String {
         fn inner(kind: &Kind) -> String {
@@ -459,15 +468,21 @@ pub fn shown(value: &Value) -> String {
     }
 }
 
+fn is_safe_character(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Whether a terminal shows text as it is.
+pub fn is_safe(text: &str) -> bool {
+    text.chars().all(is_safe_character)
+}
+
 /// Control characters, and those that change the direction of text, as JSON escapes them.
-fn escaped(text: &str) -> String {
-    let is_safe = |c: char| {
-        !c.is_control()
-            && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_safe(c) {
+        if is_safe_character(c) {
             safe.push(c);
         } else {
             safe += &format!("\\u{:04x}", u32::from(c));

@@ -74,7 +74,10 @@ impl BuildArgs {
             }
             None => {
                 let project = Project::find(&self.directory, self.bin.as_deref())?;
-                (build(&project)?, interface(&project)?)
+                // Soonest first: what to install, what the contract says of itself, and then the long build.
+                Toolchain::find(&project.directory)?;
+                let described = interface(&project)?;
+                (build(&project)?, described)
             }
         };
         let out = self.out.clone().unwrap_or_else(|| self.directory.join("out"));
