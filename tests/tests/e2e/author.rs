@@ -199,6 +199,32 @@ void _start(void) {
 "#;
 
 #[test]
+fn output_that_nobody_reads_is_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let elf = root().join("contracts/artifacts/token.elf");
+    let (elf, project) = (elf.to_str().unwrap(), folder.path().join("new"));
+    for (arguments, status) in [
+        (&["contract", "check", elf][..], 1),
+        (&["contract", "check", elf, "--json"], 0),
+        (
+            &["contract", "new", "unread", "--dir", project.to_str().unwrap()],
+            1,
+        ),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(program::millrace())
+            .args(arguments)
+            .stdout(writer)
+            .output()
+            .unwrap();
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {errors}");
+        assert!(!errors.contains("panicked"), "{errors}");
+    }
+}
+
+#[test]
 fn a_folder_with_one_c_file_is_a_contract_too() {
     let example = root().join("contracts/examples/timelock");
     let folder = tempfile::tempdir().unwrap();
@@ -227,6 +253,14 @@ fn a_folder_with_one_c_file_is_a_contract_too() {
     assert_eq!(built["check"]["accepted"], true, "{built}");
     let interface = fs::read_to_string(built["interface"].as_str().unwrap()).unwrap();
     assert!(interface.contains("\"timelock\""), "{interface}");
+
+    fs::write(folder.path().join("second.c"), "").unwrap();
+    let several = refused(&["contract", "build", at]);
+    assert!(
+        several.contains("holds 2 files in C: a contract is one file"),
+        "{several}"
+    );
+    fs::remove_file(folder.path().join("second.c")).unwrap();
 
     fs::write(
         folder.path().join("nothing.c"),

@@ -148,9 +148,13 @@ fn print_text(text: &str) -> Result<(), Failure> {
         .map_err(|error| Failure::new(format!("stdout: {error}")))
 }
 
-/// Prints a JSON value on a line of its own.
+/// Prints a JSON value on a line of its own. Whoever closed the pipe does not want it; other failures are said.
 fn print_json(value: &serde_json::Value) {
-    println!("{value}");
+    if let Err(error) = writeln!(std::io::stdout(), "{value}")
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        let _ = writeln!(std::io::stderr(), "millrace: stdout: {error}");
+    }
 }
 
 /// Runs a command's future on a runtime of its own.

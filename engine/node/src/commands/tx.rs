@@ -10,7 +10,7 @@ use millrace_types::{Address, Amount, Gas, GasPrice, Hash, Payload};
 use super::contract::names::Names;
 use super::contract::values::shown;
 use crate::client::{Client, Terms, WaitFor, read_key, sign};
-use crate::commands::{amount, print_json, run_async};
+use crate::commands::{amount, print_json, print_text, run_async};
 use crate::failure::Failure;
 
 /// Where the node is.
@@ -161,7 +161,7 @@ pub async fn send_and_show(
         if node.json {
             print_json(&serde_json::json!({ "transaction_hash": hash }));
         } else {
-            println!("transaction {hash}");
+            print_text(&format!("transaction {hash}\n"))?;
         }
         return Ok(());
     }
@@ -192,40 +192,42 @@ fn show_receipt(receipt: &TransactionReceiptView, names: &Names, as_json: bool) 
         }
         print_json(&value);
     } else {
-        println!("transaction  {}", receipt.transaction_hash);
-        println!("outcome      {}", receipt.outcome);
-        println!(
-            "block        {} (height {}, index {})",
+        let mut text = String::new();
+        text += &format!("transaction  {}\n", receipt.transaction_hash);
+        text += &format!("outcome      {}\n", receipt.outcome);
+        text += &format!(
+            "block        {} (height {}, index {})\n",
             receipt.block_hash, receipt.height, receipt.index
         );
-        println!(
-            "gas          {} used, {} charged",
+        text += &format!(
+            "gas          {} used, {} charged\n",
             receipt.gas_used, receipt.gas_charged
         );
         if let Some(contract) = &receipt.created {
-            println!("contract     {contract}");
+            text += &format!("contract     {contract}\n");
         }
         match names.output(output).filter(|_| is_success) {
-            Some(value) => println!("output       {}", shown(&value)),
+            Some(value) => text += &format!("output       {}\n", shown(&value)),
             None if output.is_empty() => {}
-            None => println!("output       {}", show_output(output)),
+            None => text += &format!("output       {}\n", show_output(output)),
         }
         for log in &receipt.logs {
             if let Some(event) = names.event(log) {
-                println!("event        {} {event}", log.address);
+                text += &format!("event        {} {event}\n", log.address);
                 continue;
             }
-            println!(
-                "log          {} topics {:?} data 0x{}",
+            text += &format!(
+                "log          {} topics {:?} data 0x{}\n",
                 log.address,
                 log.topics,
                 hex::encode(&log.data.0)
             );
         }
         match receipt.settled_by {
-            Some(height) => println!("settled by   height {height}"),
-            None => println!("settled by   no finalized block yet"),
+            Some(height) => text += &format!("settled by   height {height}\n"),
+            None => text += "settled by   no finalized block yet\n",
         }
+        print_text(&text)?;
     }
     if is_success {
         return Ok(());

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::values::types::{Definition, Types};
-use super::values::{Kind, ValueError, escaped, is_safe};
+use super::values::{Kind, ValueError};
+use crate::failure::printable;
 
 /// The format that this build reads and writes.
 pub const FORMAT: u64 = 1;

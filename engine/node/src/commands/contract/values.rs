@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use self::types::{Enumeration, MOST_DEEP, Structure};
+use crate::failure::printable;
 
 /// Longest `bytes` or `str`, and largest N of `bytesN`.
 const MOST_BYTES: usize = 1 << 20;
@@ -464,31 +465,8 @@ pub fn shown(value: &Value) -> String {
     };
     match value {
         Value::String(text) if is_plain(text) => text.clone(),
-        other => escaped(&other.to_string()),
+        other => printable(&other.to_string()),
     }
-}
-
-fn is_safe_character(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Whether a terminal shows text as it is.
-pub fn is_safe(text: &str) -> bool {
-    text.chars().all(is_safe_character)
-}
-
-/// Control characters, and those that change the direction of text, as JSON escapes them.
-pub fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_safe_character(c) {
-            safe.push(c);
-        } else {
-            safe += &format!("\\u{:04x}", u32::from(c));
-        }
-    }
-    safe
 }
 
 fn append(bytes: &[u8], to: &mut Vec<u8>) {

@@ -17,7 +17,7 @@ use self::project::{Project, cargo, no_cargo};
 use self::toolchain::{TARGET, Toolchain};
 use super::check::{Check, RulesArgs};
 use super::interface::{Interface, MOST_BYTES};
-use crate::commands::print_json;
+use crate::commands::{print_json, print_text};
 use crate::failure::Failure;
 
 /// Builds a contract: its ELF file, the same with symbols, its interface; and checks it.
@@ -102,15 +102,19 @@ impl BuildArgs {
                 "check": check.as_json(&elf),
             }));
         } else {
-            println!("toolchain  {}", built.toolchain);
-            println!("symbols    {}", symbols.display());
-            match &described {
-                Some(path) => println!("interface  {}", path.display()),
-                None => println!(
-                    "interface  none: `cargo run -- --interface` prints none, or no interface.json lies beside the C"
-                ),
-            }
-            print!("\n{}", check.as_text(&elf));
+            let interface = match &described {
+                Some(path) => path.display().to_string(),
+                None => {
+                    "none: `cargo run -- --interface` prints none, or no interface.json lies beside the C"
+                        .into()
+                }
+            };
+            print_text(&format!(
+                "toolchain  {}\nsymbols    {}\ninterface  {interface}\n\n{}",
+                built.toolchain,
+                symbols.display(),
+                check.as_text(&elf)
+            ))?;
         }
         check.verdict(&elf)
     }

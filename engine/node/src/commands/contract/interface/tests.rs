@@ -97,21 +97,21 @@ fn documents_that_contradict_themselves_are_refused() {
         (json!({ "functions": 5 }), "invalid type"),
         (
             json!({ "name": "\u{1b}[2J" }),
-            "the name \\u001b[2J holds characters that steer a terminal",
+            "the name \"\\u{1b}[2J\" holds characters",
         ),
-        (json!({ "functions": [function("a\nb", 1)] }), "steer a terminal"),
-        (json!({ "errors": [{ "name": "E\u{202e}" }] }), "steer a terminal"),
+        (json!({ "functions": [function("a\nb", 1)] }), "a terminal obeys"),
+        (json!({ "errors": [{ "name": "E\u{202e}" }] }), "a terminal obeys"),
         (
             json!({ "events": [{ "name": "e", "data": [{ "name": "x\u{9b}", "type": "u8" }] }] }),
-            "steer a terminal",
+            "a terminal obeys",
         ),
         (
             json!({ "events": [{ "name": "e", "data": [{ "name": "x", "type": "vec<\u{7}>" }] }] }),
-            "steer a terminal",
+            "a terminal obeys",
         ),
         (
             json!({ "types": [{ "name": "Side", "variants": ["\u{8}"] }] }),
-            "steer a terminal",
+            "a terminal obeys",
         ),
         (json!({ "format": "1" }), "no number `format`"),
         (json!({ "format": 2 }), "interface format 2"),

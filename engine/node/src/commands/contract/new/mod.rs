@@ -8,6 +8,7 @@ pub mod sdk;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::commands::print_text;
 use crate::failure::Failure;
 
 /// Makes a project for a new contract: sources, tests, and the SDK to build it with.
@@ -71,12 +72,14 @@ impl NewArgs {
         for (name, bytes) in &sdk_files {
             write(&folder, name, bytes)?;
         }
-        println!("{} is a contract now; next:", folder.display());
-        println!("  cd {}", folder.display());
-        println!("  cargo test                 # the tests, on the host in memory");
-        println!("  millrace contract test     # the same tests, on the executor");
-        println!("  millrace contract build    # out/{}.elf", self.name);
-        Ok(())
+        print_text(&format!(
+            "{0} is a contract now; next:\n  cd {0}\n  \
+             cargo test                 # the tests, on the host in memory\n  \
+             millrace contract test     # the same tests, on the executor\n  \
+             millrace contract build    # out/{1}.elf\n",
+            folder.display(),
+            self.name
+        ))
     }
 }
 

@@ -25,7 +25,7 @@ use self::bench::Bench;
 use super::build::project::{Project, cargo, no_cargo};
 use super::build::{build, interface};
 use super::check::RulesArgs;
-use crate::commands::print_json;
+use crate::commands::{print_json, print_text};
 use crate::failure::Failure;
 
 /// Names the socket to the SDK (`contracts/sdk/src/mock/remote.rs`).
@@ -99,8 +99,10 @@ impl TestArgs {
                 "gas": bench.gas_as_json(),
             }));
         } else if worlds > 0 {
-            println!("{worlds} worlds on the executor, interpreter and native code alike\n");
-            print!("{}", bench.gas_as_text());
+            print_text(&format!(
+                "{worlds} worlds on the executor, interpreter and native code alike\n\n{}",
+                bench.gas_as_text()
+            ))?;
         }
         verdict(status.success(), worlds, differences)
     }

@@ -332,9 +332,9 @@ fn what_a_contract_answers_cannot_steer_a_terminal() {
         (json!("0x\u{1b}[2J"), "\"0x\\u001b[2J\""),
         (
             json!("a\u{9b}2J\u{202e}b\u{7f}\n"),
-            "\"a\\u009b2J\\u202eb\\u007f\\n\"",
+            "\"a\\u{9b}2J\\u{202e}b\\u{7f}\\n\"",
         ),
-        (json!({ "a": [null, "\u{85}"] }), "{\"a\":[null,\"\\u0085\"]}"),
+        (json!({ "a": [null, "\u{85}"] }), "{\"a\":[null,\"\\u{85}\"]}"),
     ] {
         assert_eq!(shown(&value), text);
     }
