@@ -1,7 +1,6 @@
-//! The README's tables say what the built interfaces say, interfaces are written as the SDK writes them, and numbers in Rust
-//! and C are those of the specification, to which the executor's own tests hold the executor.
+//! The README's tables say what the built interfaces say, interfaces are written as the SDK writes them, and the SDK's limits
+//! are within the chain's.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -108,65 +107,9 @@ fn the_readme_lists_every_function_event_error_and_place() {
     }
 }
 
-/// A document of the specification.
-fn specification(name: &str) -> String {
-    fs::read_to_string(contracts().join("../docs/spec").join(name)).expect("readable")
-}
-
-/// The numbers behind `start` in lines that begin with it, by what stands between, in small letters.
-fn constants(text: &str, start: &str, separator: &str) -> BTreeMap<String, u64> {
-    let line = |line: &str| {
-        let (name, number) = line.trim().strip_prefix(start)?.split_once(separator)?;
-        let number = number.trim_end_matches(';');
-        let number = match number.strip_prefix("0x") {
-            Some(digits) => u64::from_str_radix(digits, 16).ok()?,
-            None => number.parse().ok()?,
-        };
-        Some((name.to_lowercase(), number))
-    };
-    text.lines().filter_map(line).collect()
-}
-
-#[test]
-fn host_calls_have_the_published_numbers_in_rust_and_in_c() {
-    let rows = specification("host-calls.md");
-    let published: BTreeMap<_, _> = rows
-        .lines()
-        .filter_map(|line| {
-            let (number, rest) = line.strip_prefix("| 0x")?.split_once(" | `")?;
-            let name = rest.split('`').next()?;
-            Some((name.to_owned(), u64::from_str_radix(number, 16).ok()?))
-        })
-        .collect();
-    assert!(published.len() >= 29, "{published:?}");
-    let sources = contracts().join("sdk");
-    let header = fs::read_to_string(sources.join("c/millrace.h")).expect("readable");
-    let guest = fs::read_to_string(sources.join("src/guest.rs")).expect("readable");
-    assert_eq!(constants(&header, "#define MILLRACE_NUMBER_", " "), published);
-    assert_eq!(constants(&guest, "pub const ", ": u64 = "), published);
-
-    let statuses = constants(&header, "#define MILLRACE_STATUS_", " ");
-    let mut of_header: Vec<_> = statuses.values().copied().collect();
-    of_header.sort_unstable();
-    let (_, after) = rows.split_once("**Statuses**").expect("the table");
-    let (table, _) = after.split_once("\nStatuses 3 to 7").expect("its end");
-    let of_table = table
-        .lines()
-        .filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse().ok());
-    assert_eq!(of_header, of_table.collect::<Vec<u64>>());
-    for (name, number) in [
-        ("success", 0),
-        ("reverted", 1),
-        ("insufficient_balance", 3),
-        ("no_code", 5),
-    ] {
-        assert_eq!(statuses[name], number, "{name}");
-    }
-}
-
 #[test]
 fn limits_of_the_sdk_keep_to_those_of_the_chain() {
-    let gas = specification("gas.md");
+    let gas = fs::read_to_string(contracts().join("../docs/spec/gas.md")).expect("readable");
     let limit = |name: &str| -> usize {
         let row = gas
             .lines()
@@ -181,8 +124,7 @@ fn limits_of_the_sdk_keep_to_those_of_the_chain() {
     );
     assert_eq!(millrace_contract::host::MAX_TOPICS, limit("log_topics"));
     let header = fs::read_to_string(contracts().join("sdk/c/millrace.h")).expect("readable");
-    let topics = constants(&header, "#define MILLRACE_", " ");
-    assert_eq!(topics["max_topics"] as usize, limit("log_topics"));
+    assert!(header.contains(&format!("#define MILLRACE_MAX_TOPICS {}\n", limit("log_topics"))));
     let macros = fs::read_to_string(contracts().join("sdk/macros/src/storage.rs")).expect("readable");
     assert!(macros.contains(&format!("const MAX_KEY_BYTES: usize = {key_bytes};")));
 }

@@ -242,10 +242,10 @@ impl Interface {
 
     /// The same with the contract's own types in the place of their names.
     fn resolved(mut self) -> Result<Self, String> {
-        if let Some(name) = self.names().into_iter().find(|name| !is_safe(name)) {
+        let is_obeyed = |name: &&str| name.contains(['\n', '\t']) || printable(name) != **name;
+        if let Some(name) = self.names().into_iter().find(is_obeyed) {
             return Err(format!(
-                "the name {} holds characters that steer a terminal",
-                escaped(name)
+                "the name {name:?} holds characters that a terminal obeys"
             ));
         }
         let definitions = self.types.clone();
