@@ -181,12 +181,10 @@ pub fn check_evidence(
         });
     }
     let evidence = Evidence::decode(&file.evidence.0).map_err(|error| form(error.to_string()))?;
-    let shown = evidence
-        .verify(light.verifier())
-        .map_err(|error| FileError::Evidence {
-            path: path.to_owned(),
-            error,
-        })?;
+    let shown = evidence.verify(&light).map_err(|error| FileError::Evidence {
+        path: path.to_owned(),
+        error,
+    })?;
     Ok((evidence, shown))
 }
 

@@ -189,7 +189,7 @@ fn a_branch_that_contradicts_a_checkpoint_is_evidence() {
             panic!("no conflict");
         };
         assert_eq!(height, 8);
-        let shown = evidence.verify(chain.client().verifier()).unwrap();
+        let shown = evidence.verify(&chain.client()).unwrap();
         assert!(
             matches!(shown, Contradiction::Blocks { height: 8, .. }),
             "{shown:?}"

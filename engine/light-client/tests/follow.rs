@@ -226,11 +226,21 @@ fn two_certified_branches_are_evidence() {
         };
         assert_eq!(client.finalized().1, chain.blocks[ours as usize].header.hash());
 
-        let Ok(Contradiction::Blocks { height, hashes }) = evidence.verify(client.verifier()) else {
+        let Ok(Contradiction::Blocks { height, hashes }) = evidence.verify(&client) else {
             panic!()
         };
         let expected = [&chain, &fork].map(|chain| chain.blocks[height as usize].header.hash());
         assert_eq!(hashes, expected);
+        let Evidence::Blocks { first, second } = &*evidence else {
+            panic!()
+        };
+        for branch in [first, second] {
+            let begins = branch.headers[0].height;
+            assert!(
+                begins >= height,
+                "what both have is left out: {begins} for {height}"
+            );
+        }
         let bytes = borsh::to_vec(&evidence).unwrap();
         assert_eq!(borsh::from_slice::<Evidence>(&bytes).unwrap(), *evidence);
     }
@@ -261,7 +271,7 @@ fn what_only_looks_like_evidence() {
             first: first.clone(),
             second: second.clone(),
         }
-        .verify(client.verifier())
+        .verify(&client)
     };
     assert_eq!(check(&first, &first), Err(EvidenceError::Consistent));
     let mut empty = second.clone();
@@ -301,7 +311,7 @@ fn two_receipts_of_one_block_are_evidence() {
         second: second.clone(),
     };
     let client = chain.client();
-    let Ok(Contradiction::Receipts { block_hash, receipts }) = evidence.verify(client.verifier()) else {
+    let Ok(Contradiction::Receipts { block_hash, receipts }) = evidence.verify(&client) else {
         panic!()
     };
     assert_eq!(receipts.map(|receipt| receipt.block_hash), [block_hash; 2]);
@@ -309,7 +319,7 @@ fn two_receipts_of_one_block_are_evidence() {
         first: first.clone(),
         second: first.clone(),
     };
-    assert_eq!(same.verify(client.verifier()), Err(EvidenceError::Consistent));
+    assert_eq!(same.verify(&client), Err(EvidenceError::Consistent));
     let mut unopened = second;
     unopened.receipts[0].gas_used += 1;
     let forged = Evidence::Receipts {
@@ -317,7 +327,7 @@ fn two_receipts_of_one_block_are_evidence() {
         second: unopened,
     };
     assert!(matches!(
-        forged.verify(client.verifier()),
+        forged.verify(&client),
         Err(EvidenceError::Settlement { .. })
     ));
 }
@@ -341,7 +351,7 @@ fn an_opening_that_somebody_else_shows_is_held_against_our_receipts() {
         }
         let evidence = client.contradiction(theirs.clone()).unwrap();
         assert!(matches!(
-            evidence.verify(chain.client().verifier()),
+            evidence.verify(&chain.client()),
             Ok(Contradiction::Receipts { .. })
         ));
         assert_eq!(Evidence::decode(&borsh::to_vec(&evidence).unwrap()), Ok(evidence));
@@ -371,7 +381,7 @@ fn no_changed_byte_of_evidence_proves_anything_else() {
     for at in 0..bytes.len() {
         let mut changed = bytes.clone();
         changed[at] ^= 0x20;
-        let verified = Evidence::decode(&changed).map(|evidence| evidence.verify(client.verifier()));
+        let verified = Evidence::decode(&changed).map(|evidence| evidence.verify(&client));
         // Both sides are certified, so that a changed byte leaves no valid side.
         assert!(!matches!(verified, Ok(Ok(_))), "byte {at}");
         assert!(Evidence::decode(&bytes[..at]).is_err());
@@ -403,6 +413,78 @@ fn another_chain_is_no_conflict_but_no_progress_either() {
             trusted
         }
     );
+}
+
+#[test]
+fn the_keys_of_two_chains_with_one_id_contradict_nothing() {
+    let ours = Chain::new(B, 8);
+    let theirs = Chain::of(
+        ChainSpec {
+            genesis_timestamp_ms: 999,
+            ..spec(B)
+        },
+        8,
+    );
+    let (found, trusted) = (theirs.client().genesis_hash(), ours.client().genesis_hash());
+    let mut client = ours.client();
+    client.advance(&ours.batch(1..=8)).unwrap();
+    // Their headers are certified by the same key, for the same chain id.
+    for first in [0, 1] {
+        let mut batch = theirs.batch(first..=8);
+        batch[..7].iter_mut().for_each(|entry| entry.certificate = None);
+        assert_eq!(
+            client.advance(&batch),
+            Err(AdvanceError::OtherChain {
+                height: 0,
+                found,
+                trusted
+            })
+        );
+    }
+    let branch = |chain: &Chain, heights: std::ops::RangeInclusive<usize>| millrace_light_client::Branch {
+        certificate: chain.certified(*heights.end() as u64).certificate.unwrap().0,
+        headers: chain.blocks[heights]
+            .iter()
+            .map(|built| built.header.clone())
+            .collect(),
+    };
+    for (first, second) in [(1..=2, 1..=3), (5..=6, 1..=6), (5..=6, 0..=6)] {
+        let evidence = Evidence::Blocks {
+            first: branch(&ours, first),
+            second: branch(&theirs, second),
+        };
+        let expected = trusted;
+        assert_eq!(
+            evidence.verify(&client),
+            Err(EvidenceError::OtherChain { found, expected })
+        );
+    }
+}
+
+#[test]
+fn evidence_of_whoever_began_with_the_most_headers_without_certificates_is_taken() {
+    let spec = ChainSpec {
+        max_receipt_lag: 600,
+        ..spec(B)
+    };
+    let chain = Chain::of(spec, 1_300);
+    let mut client = chain.client();
+    client.advance(&chain.batch(1..=1_000)).unwrap();
+    client.advance(&chain.batch(1_001..=1_300)).unwrap();
+    let checkpoint = client.checkpoint().unwrap();
+    let mut resumed =
+        LightClient::resume(&checkpoint, client.genesis_hash(), &Verifiers::built_in()).unwrap();
+    let oldest = resumed.headers().next().unwrap().height;
+    let mut fork = chain.fork(oldest as usize);
+    fork.build(fork.newest().header.settled_height, 1);
+    let Err(AdvanceError::Conflict { evidence, .. }) = resumed.advance(&fork.batch([oldest + 1])) else {
+        panic!("no conflict")
+    };
+    let Evidence::Blocks { first, .. } = &*evidence else {
+        panic!()
+    };
+    assert!(first.headers.len() > MAX_BATCH, "{}", first.headers.len());
+    assert!(evidence.verify(&chain.client()).is_ok());
 }
 
 #[test]
