@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use millrace_light_client::{CheckpointError, Evidence, StartError};
+use millrace_types::settlement::HeaderError;
 use millrace_types::{Hash, Height};
 
 /// Why a node is not asked for now, or for good.
@@ -157,6 +158,20 @@ pub enum FollowError {
         height: Height,
         /// For everyone else to check.
         evidence: Box<Evidence>,
+        /// Evidence also that the branches open to different receipts for a block that both have, if they do.
+        receipts: Option<Box<Evidence>>,
+    },
+    /// A certified header that this client cannot take: no other node has a better one.
+    #[error(
+        "the chain's certified header at height {height} is none that this client takes: {error}. If the chain has moved to a \
+         newer header version, take a newer millrace; otherwise those who certify blocks broke a rule: ask the chain's \
+         operators. What was verified below stays true"
+    )]
+    ConsensusViolation {
+        /// Its height.
+        height: Height,
+        /// The rule.
+        error: HeaderError,
     },
 }
 

@@ -86,15 +86,27 @@ pub enum FileError {
     },
 }
 
-/// What stands in an evidence file, as far as it is read.
-#[derive(Serialize, Deserialize)]
+/// What is written.
+#[derive(Serialize)]
 struct EvidenceFile {
     format: u32,
     chain_spec: Bytes,
     evidence: Bytes,
     /// For people.
-    #[serde(default)]
     shows: Value,
+}
+
+/// What every format has, so that a newer one is told by its number.
+#[derive(Deserialize)]
+struct FormatOf {
+    format: u32,
+}
+
+/// What is read of the known format: what is shown to people takes no memory.
+#[derive(Deserialize)]
+struct EvidenceOf {
+    chain_spec: Bytes,
+    evidence: Bytes,
 }
 
 /// Reads a checkpoint; `None` if there is no such file.
@@ -161,13 +173,17 @@ pub fn check_evidence(
         path: path.to_owned(),
         reason,
     };
-    let file: EvidenceFile = serde_json::from_slice(&text).map_err(|error| form(error.to_string()))?;
-    if file.format != EVIDENCE_FORMAT {
-        return Err(FileError::Newer {
-            path: path.to_owned(),
-            found: file.format,
-        });
+    let FormatOf { format } = serde_json::from_slice(&text).map_err(|error| form(error.to_string()))?;
+    match format {
+        EVIDENCE_FORMAT => {}
+        0 => return Err(form("there is no format 0".to_owned())),
+        found => {
+            let path = path.to_owned();
+            return Err(FileError::Newer { path, found });
+        }
     }
+    let file: EvidenceOf = serde_json::from_slice(&text).map_err(|error| form(error.to_string()))?;
+    drop(text);
     let spec = ChainSpec::decode(&file.chain_spec.0).map_err(|error| form(error.to_string()))?;
     let light = LightClient::new(spec, verifiers).map_err(|error| FileError::Start {
         path: path.to_owned(),

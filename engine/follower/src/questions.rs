@@ -9,11 +9,12 @@ use millrace_types::state::Account;
 use millrace_types::{Address, Hash, Height, TransactionReceipt};
 
 use crate::fault::{Fault, FollowError};
-use crate::follower::{Follower, Trouble, catch_up};
+use crate::follower::Follower;
+use crate::headers::{Trouble, catch_up};
 use crate::node::{Node, lied};
 
 /// Why a node gave no value.
-enum No {
+pub(crate) enum No {
     /// Its fault, or the end of everything.
     Trouble(Trouble),
     /// It may be right that there is none; somebody else may have it all the same.
@@ -64,12 +65,26 @@ impl Follower {
 
     async fn ask<Q: Question>(&mut self, question: &Q) -> Result<Verified<Q::Value>, FollowError> {
         self.sync().await?;
-        let mut perhaps = None;
-        for index in self.order() {
+        let (mut perhaps, mut asked) = (None, Vec::new());
+        loop {
+            let mut next = self.order().into_iter().find(|index| !asked.contains(index));
+            if next.is_none() {
+                // Whoever rests is better than nobody.
+                let resting = self.recall(&asked);
+                self.round(&resting).await?;
+                next = resting
+                    .into_iter()
+                    .find(|index| self.nodes[*index].left.is_none());
+            }
+            let Some(index) = next else { break };
+            asked.push(index);
             match question.ask(&self.nodes[index], &mut self.light).await {
                 Ok(verified) => return Ok(verified),
                 Err(No::Perhaps(error)) => perhaps = Some(error),
                 Err(No::Trouble(Trouble::Fault(fault))) => self.leave(index, fault),
+                Err(No::Trouble(Trouble::Fork(fork))) => {
+                    return Err(self.contradiction(index, *fork).await);
+                }
                 Err(No::Trouble(Trouble::End(error))) => return Err(error),
             }
         }
@@ -78,7 +93,7 @@ impl Follower {
 }
 
 /// Brings and checks the receipts that settle a height which a finalized header commits to.
-async fn settle(node: &Node, light: &mut LightClient, height: Height) -> Result<(), No> {
+pub(crate) async fn settle(node: &Node, light: &mut LightClient, height: Height) -> Result<(), No> {
     if light.receipt(height).is_ok() {
         return Ok(());
     }
@@ -174,7 +189,7 @@ impl Question for Ended {
         };
         if height > light.executed_height() {
             // Settled by a block that became final since the headers were fetched, if it is true.
-            catch_up(node, light, 0).await?;
+            catch_up(node, light, 0, None).await?;
         }
         match light.receipt(height) {
             Ok(_) | Err(RootError::Unopened { .. }) => {}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use millrace_follower::{Event, Fault, FollowError, Left, Options, Pace, Watch};
 
-use crate::proxy::{Proxy, honesty, up_to};
+use crate::proxy::{Proxy, honesty, up_to, with_result};
 use crate::sequencer::PATIENCE;
 use crate::world::{Consensus, OPTIONS, World};
 
@@ -180,4 +180,52 @@ fn a_node_that_tells_of_blocks_and_does_not_send_them_stops_leading() {
     let events = until_newest(&world, &mut watch);
     let fault = switched(&events, &empty.url, &world.url);
     assert!(matches!(fault, Fault::Empty { .. }), "{fault}");
+}
+
+#[test]
+fn a_leader_that_leaves_subscriptions_waiting_is_asked_all_the_same() {
+    let mut world = World::with_history(OPTIONS[0], Consensus::Solo);
+    let mute = Proxy::new(&world.url, honesty());
+    mute.leave_subscriptions_waiting();
+    let follower = world
+        .wait(world.follower(&[&mute.url], &Options::default()))
+        .unwrap();
+    let mut watch = Watch::new(follower, ASKING, Duration::from_millis(300));
+    until_newest(&world, &mut watch);
+    for nonce in 6..=25 {
+        grow(&mut world, nonce);
+        until_newest(&world, &mut watch);
+    }
+    // Each attempt takes the deadline: at polls 1, 2, 4, 8 and so on.
+    assert!(
+        (1..=6).contains(&mute.subscriptions()),
+        "{}",
+        mute.subscriptions()
+    );
+}
+
+#[test]
+fn following_ends_when_every_node_is_left_for_good() {
+    let mut world = World::with_history(OPTIONS[0], Consensus::Solo);
+    let liar = Proxy::new(&world.url, honesty());
+    let mut watch = watch(&world, &[&liar.url], ASKING);
+    until_newest(&world, &mut watch);
+    liar.tell(Box::new(|exchange| {
+        let mut result = exchange.answer["result"].clone();
+        for item in result.as_array_mut().unwrap() {
+            item["certificate"] = "0x".into();
+        }
+        with_result(exchange, result)
+    }));
+    grow(&mut world, 6);
+    let end = loop {
+        match next(&world, &mut watch) {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    let FollowError::NoAnswer { nodes, .. } = end else {
+        panic!("{end}")
+    };
+    assert!(matches!(nodes[0].fault, Fault::Lied { .. }), "{nodes:?}");
 }

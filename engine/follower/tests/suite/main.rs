@@ -21,6 +21,7 @@ mod world;
 
 mod contradiction;
 mod follow;
+mod hostile;
 mod places;
 mod random;
 mod several;

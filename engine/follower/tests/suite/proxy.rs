@@ -2,10 +2,12 @@
 
 use std::io::{self, BufReader, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use millrace_rpc::Bytes;
+use millrace_types::{Header, SecretKey, SoloCertificate};
 use serde_json::{Value, json};
 
 use crate::http;
@@ -41,6 +43,10 @@ struct Shared {
     honest: String,
     /// Subscriptions reach the honest node.
     tells: AtomicBool,
+    /// Who asks for a WebSocket waits for ever.
+    mute: AtomicBool,
+    /// How often one was asked for.
+    subscriptions: AtomicUsize,
     lie: Mutex<Lie>,
     said: Mutex<Vec<Exchange>>,
     /// Connections on which nothing comes any more.
@@ -62,6 +68,8 @@ impl Proxy {
         let shared = Arc::new(Shared {
             honest: honest.trim_start_matches("http://").to_owned(),
             tells: AtomicBool::new(false),
+            mute: AtomicBool::new(false),
+            subscriptions: AtomicUsize::new(0),
             lie: Mutex::new(lie),
             said: Mutex::new(Vec::new()),
             silent: Mutex::new(Vec::new()),
@@ -88,6 +96,16 @@ impl Proxy {
     /// From now on, subscriptions are the honest node's.
     pub fn let_subscriptions_through(&self) {
         self.shared.tells.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on, who wants a subscription gets no answer at all.
+    pub fn leave_subscriptions_waiting(&self) {
+        self.shared.mute.store(true, Ordering::Relaxed);
+    }
+
+    /// How often somebody wanted a subscription.
+    pub fn subscriptions(&self) -> usize {
+        self.shared.subscriptions.load(Ordering::Relaxed)
     }
 
     /// The exchanges so far, with their honest answers.
@@ -144,8 +162,15 @@ fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     honest.set_nodelay(true)?;
     let mut begins = [0; 4];
     stream.peek(&mut begins)?;
-    if begins == *b"GET " && shared.tells.load(Ordering::Relaxed) {
-        return splice(&stream, &honest);
+    if begins == *b"GET " {
+        shared.subscriptions.fetch_add(1, Ordering::Relaxed);
+        if shared.tells.load(Ordering::Relaxed) {
+            return splice(&stream, &honest);
+        }
+        if shared.mute.load(Ordering::Relaxed) {
+            shared.silent.lock().unwrap().push(stream);
+            return Ok(());
+        }
     }
     let (mut honest, mut stream) = (BufReader::new(honest), BufReader::new(stream));
     while let Some(request) = http::read(&mut stream)? {
@@ -190,6 +215,18 @@ pub fn with_result(exchange: &Exchange, result: Value) -> Reply {
     let mut answer = exchange.answer.clone();
     answer["result"] = result;
     Reply::Body(answer.to_string().into_bytes())
+}
+
+/// A header as a node sends it, certified by this key.
+pub fn sealed(header: &Header, key: &SecretKey) -> Value {
+    let certificate = SoloCertificate::sign(header.chain_id, header.height, header.hash(), key);
+    json!({ "header": Bytes::of(header), "certificate": Bytes::of(&certificate) })
+}
+
+/// The header in what a node sends.
+pub fn header_of(sealed: &Value) -> Header {
+    let bytes = serde_json::from_value::<Bytes>(sealed["header"].clone()).unwrap();
+    borsh::from_slice(&bytes.0).unwrap()
 }
 
 /// An error in place of the answer.
