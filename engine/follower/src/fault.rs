@@ -182,18 +182,23 @@ fn list(nodes: &[Left]) -> String {
     })
 }
 
-/// A stranger's words, fit for a terminal: short, without control characters.
+/// A stranger's words, fit for a terminal: short, without characters that it obeys.
 pub(crate) fn words(text: &str) -> String {
     const MOST: usize = 300;
     let mut shown: String = text
         .chars()
         .take(MOST)
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if is_obeyed(c) { ' ' } else { c })
         .collect();
     if text.chars().nth(MOST).is_some() {
         shown.push('…');
     }
     shown
+}
+
+/// Control characters, and those that turn the direction of text.
+fn is_obeyed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -203,6 +208,7 @@ mod tests {
     #[test]
     fn a_strangers_words_are_short_and_harmless() {
         assert_eq!(words("no\u{1b}[31m\nsuch"), "no [31m such");
+        assert_eq!(words("turned \u{202e}about\u{2069}"), "turned  about ");
         assert_eq!(words(&"é".repeat(1_000)).chars().count(), 301);
     }
 }

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use millrace_light_client::checkpoint::MAX_CHECKPOINT_BYTES;
 use millrace_light_client::evidence::MAX_EVIDENCE_BYTES;
 use millrace_light_client::{
-    Branch, Contradiction, Evidence, EvidenceError, LightClient, StartError, Verifiers,
+    Branch, CheckpointError, Contradiction, Evidence, EvidenceError, LightClient, NoCheckpoint, StartError,
+    Verifiers,
 };
 use millrace_rpc::Bytes;
 use millrace_rpc::shapes::ReceiptView;
-use millrace_types::{ChainSpec, Hash};
+use millrace_types::{ChainSpec, Hash, Height};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -76,6 +77,38 @@ pub enum FileError {
         /// Why.
         error: StartError,
     },
+    /// The client's place cannot be kept.
+    #[error("{}: {error}", path.display())]
+    NoCheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: NoCheckpoint,
+    },
+    /// There is a checkpoint already that cannot be used, so that it is not known what would be lost.
+    #[error("{}: {error}; it is not written over: move it away", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: Box<CheckpointError>,
+    },
+    /// There is a checkpoint already, of another client that follows another branch.
+    #[error(
+        "{}: it was written meanwhile by a client that follows another branch: at height {height} it has block {found}, and \
+         this client {ours}; it is not written over. Ask the chain's operators which is theirs",
+        path.display()
+    )]
+    OtherBranch {
+        /// The file.
+        path: PathBuf,
+        /// The newest height that both keep.
+        height: Height,
+        /// The file's block.
+        found: Hash,
+        /// The client's.
+        ours: Hash,
+    },
     /// It proves nothing.
     #[error("{}: this is no evidence: {error}", path.display())]
     Evidence {
@@ -120,6 +153,66 @@ pub fn read_checkpoint(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     }
 }
 
+/// Keeps a client's place, unless there is nothing to keep or the file has a later place of the same branch: several clients
+/// may share it, and none takes it back.
+///
+/// # Errors
+/// If the disk fails, or the file has something that must not be lost.
+pub fn keep_checkpoint(path: &Path, light: &LightClient, verifiers: &Verifiers) -> Result<(), FileError> {
+    let owned = || path.to_owned();
+    let bytes = match light.checkpoint() {
+        Ok(bytes) => bytes,
+        Err(NoCheckpoint::Nothing { .. }) => return Ok(()),
+        Err(error) => {
+            let path = owned();
+            return Err(FileError::NoCheckpoint { path, error });
+        }
+    };
+    let Some(there) = read_checkpoint(path)? else {
+        return write_atomically(path, &bytes);
+    };
+    let there = LightClient::resume(&there, light.genesis_hash(), verifiers).map_err(|error| {
+        FileError::Checkpoint {
+            path: owned(),
+            error: Box::new(error),
+        }
+    })?;
+    let height = there.finalized_height().min(light.finalized_height());
+    if let (Some((_, found)), Some((_, ours))) = (there.header(height), light.header(height))
+        && found != ours
+    {
+        return Err(FileError::OtherBranch {
+            path: owned(),
+            height,
+            found,
+            ours,
+        });
+    }
+    if there.finalized_height() > light.finalized_height() {
+        return Ok(());
+    }
+    write_atomically(path, &bytes)
+}
+
+/// Whether files can be made where this one is to be, so that long work is not done for nothing.
+///
+/// # Errors
+/// If they cannot.
+pub fn check_directory(path: &Path) -> Result<(), FileError> {
+    let made = tempfile::tempfile_in(directory_of(path));
+    made.map(drop).map_err(|error| FileError::Io {
+        path: path.to_owned(),
+        error,
+    })
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
 /// Writes a file so that there is the old content or the new one, whatever happens meanwhile.
 ///
 /// # Errors
@@ -129,10 +222,7 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), FileError> {
         path: path.to_owned(),
         error,
     };
-    let directory = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
+    let directory = directory_of(path);
     let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
     file.write_all(content).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;

@@ -1,7 +1,8 @@
 //! Questions, each put to one node after the other until an answer proves itself.
 
 use millrace_light_client::{
-    AccountAnswer, LightClient, ReceiptAnswer, RootError, SettleError, StorageAnswer, Verified, verify,
+    AccountAnswer, CodeAnswer, LightClient, ReceiptAnswer, RootError, SettleError, StorageAnswer, Verified,
+    verify,
 };
 use millrace_rpc::shapes::TransactionStatusView;
 use millrace_rpc::{BlockReference, Bytes, MillraceClient as _};
@@ -53,6 +54,14 @@ impl Follower {
         key: Vec<u8>,
     ) -> Result<Verified<Option<Vec<u8>>>, FollowError> {
         self.ask(&Slot { contract, key }).await
+    }
+
+    /// A contract's code, or that there is none.
+    ///
+    /// # Errors
+    /// As [`Self::account`].
+    pub async fn code(&mut self, contract: Address) -> Result<Verified<Option<Vec<u8>>>, FollowError> {
+        self.ask(&CodeOf(contract)).await
     }
 
     /// How a transaction ended.
@@ -120,6 +129,21 @@ fn proof<T: borsh::BorshDeserialize>(bytes: Option<Bytes>) -> Result<T, Fault> {
     bytes.decode().map_err(|error| lied("the proof", &error))
 }
 
+async fn account(node: &Node, address: Address, height: Height) -> Result<AccountAnswer, Fault> {
+    let reference = Some(BlockReference::from(height));
+    let view = node.http.account(address, reference, Some(true));
+    let view = node.call("getAccount", view).await?;
+    let account = view.exists.unwrap_or_default().then(|| Account {
+        nonce: view.nonce,
+        balance: view.balance.unwrap_or_default().0,
+        code_hash: view.code_hash,
+    });
+    Ok(AccountAnswer {
+        account,
+        proof: proof(view.proof)?,
+    })
+}
+
 struct AccountOf(Address);
 
 impl Question for AccountOf {
@@ -128,21 +152,32 @@ impl Question for AccountOf {
 
     async fn ask(&self, node: &Node, light: &mut LightClient) -> Result<Verified<Self::Value>, No> {
         let height = provable(node, light).await?;
-        let reference = Some(BlockReference::from(height));
-        let view = node
-            .call("getAccount", node.http.account(self.0, reference, Some(true)))
-            .await?;
-        let account = view.exists.unwrap_or_default().then(|| Account {
-            nonce: view.nonce,
-            balance: view.balance.unwrap_or_default().0,
-            code_hash: view.code_hash,
-        });
-        let answer = AccountAnswer {
-            account,
-            proof: proof(view.proof)?,
-        };
+        let answer = account(node, self.0, height).await?;
         let verified = light.verify_account(height, &self.0, answer);
         Ok(verified.map_err(|error| lied("the account", &error))?)
+    }
+}
+
+struct CodeOf(Address);
+
+impl Question for CodeOf {
+    type Value = Option<Vec<u8>>;
+    const WHAT: &'static str = "the code";
+
+    async fn ask(&self, node: &Node, light: &mut LightClient) -> Result<Verified<Self::Value>, No> {
+        let height = provable(node, light).await?;
+        let account = account(node, self.0, height).await?;
+        let mut code = None;
+        if account.account.is_some_and(|account| account.code_hash.is_some()) {
+            // It needs no proof of its own: the account's record names its hash.
+            let reference = Some(BlockReference::from(height));
+            let view = node.http.code(self.0, reference, None);
+            let view = node.call("getCode", view).await?;
+            code = Some(view.code.ok_or(Fault::Withheld { what: "code" })?);
+        }
+        let code = code.map(|bytes| verify::Bytes(bytes.0));
+        let verified = light.verify_code(height, &self.0, CodeAnswer { code, account });
+        Ok(verified.map_err(|error| lied("the code", &error))?)
     }
 }
 

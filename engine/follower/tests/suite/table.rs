@@ -16,12 +16,13 @@ use crate::proxy::{Exchange, Lie, Proxy, Reply, answer, honesty, with_error, wit
 use crate::questions::{self, Known, exchange};
 use crate::world::{Consensus, OPTIONS, World, spec};
 
-const METHODS: [&str; 7] = [
+const METHODS: [&str; 8] = [
     "chainSpec",
     "getHeaders",
     "getSettlement",
     "getAccount",
     "getStorage",
+    "getCode",
     "getTransactionStatus",
     "getTransactionReceipt",
 ];
@@ -333,6 +334,7 @@ fn stalled(exchange: &Exchange, _: &Scene) -> Vec<Reply> {
 fn question_for(method: &str) -> usize {
     match method {
         "getStorage" => 2,
+        "getCode" => 5,
         "getTransactionStatus" | "getTransactionReceipt" => 4,
         _ => 0,
     }
@@ -373,6 +375,7 @@ fn scene(commitment: millrace_types::Commitment) -> Scene {
             "getStorage",
             json!([world.counter, "0x636f756e74", height, true]),
         ));
+        others.push(exchange(&world.url, "getCode", json!([world.counter, height])));
     }
     for hash in &world.sent {
         others.push(exchange(&world.url, "getTransactionStatus", json!([hash])));
