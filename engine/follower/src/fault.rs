@@ -63,8 +63,8 @@ pub enum Fault {
         /// What.
         what: &'static str,
     },
-    /// Others have blocks that it does not.
-    #[error("behind: it has no finalized block above height {newest}, others have blocks up to {known}")]
+    /// Others, or whoever trusts a block, have blocks that it does not.
+    #[error("behind: it shows no finalized block above height {newest}, short of {known}")]
     Behind {
         /// What it is asked for above this height, it does not have.
         newest: Height,

@@ -100,7 +100,8 @@ impl Follower {
         options: &Options,
     ) -> Result<Self, FollowError> {
         let mut nodes = Vec::new();
-        for url in urls {
+        // One node under two names would be held against itself.
+        for url in urls.iter().map(|url| url.trim_end_matches('/')) {
             if !nodes.iter().any(|node: &Node| node.url == *url) {
                 nodes.push(Node::new(url, options)?);
             }
