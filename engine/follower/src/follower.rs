@@ -101,8 +101,9 @@ impl Follower {
     ) -> Result<Self, FollowError> {
         let mut nodes = Vec::new();
         // One node under two names would be held against itself.
-        for url in urls.iter().map(|url| url.trim_end_matches('/')) {
-            if !nodes.iter().any(|node: &Node| node.url == *url) {
+        let name = |url: &str| url.trim_end_matches('/').to_owned();
+        for url in urls {
+            if !nodes.iter().any(|node: &Node| name(&node.url) == name(url)) {
                 nodes.push(Node::new(url, options)?);
             }
         }
