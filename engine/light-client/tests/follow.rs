@@ -310,6 +310,55 @@ fn roots_come_from_finalized_headers_alone() {
 }
 
 #[test]
+fn a_delayed_root_is_that_of_its_own_height_alone() {
+    let chain = Chain::new(Commitment::DelayedRoot, 12);
+    let mut client = chain.client();
+    client.advance(&chain.batch(1..=12)).unwrap();
+    let mut unopened = 0;
+    for height in 1..=client.executed_height() {
+        let settled_by = client.settled_by(height).unwrap();
+        let carried = chain.blocks[settled_by as usize].header.settled_height == height;
+        match client.state_root(height) {
+            Ok((root, _)) => {
+                assert!(carried, "height {height}");
+                assert_eq!(root, chain.blocks[height as usize].receipt.post_state_root);
+            }
+            Err(error) => {
+                assert!(!carried, "height {height}");
+                assert_eq!(error, RootError::Unopened { height, settled_by });
+                unopened += 1;
+            }
+        }
+    }
+    assert!(unopened > 0, "some header settles two heights");
+}
+
+#[test]
+fn receipts_of_blocks_that_are_not_kept_are_not_said_to_be_wrong() {
+    for commitment in OPTIONS {
+        let chain = Chain::new(commitment, 20);
+        let of = |height: u64| chain.blocks[height as usize].header.clone();
+        let settling = (10..=20).find(|height| !chain.blocks[*height as usize].settles.is_empty());
+        let settling = settling.unwrap();
+        let first = chain.blocks[settling as usize].settles[0].height;
+        assert!(first < settling - 1);
+        let headers = (first + 1..=settling).map(of).collect();
+        let trusted = of(settling).hash();
+        let spec = chain.spec.clone();
+        let mut client = LightClient::from_trusted(spec, &Verifiers::built_in(), trusted, headers).unwrap();
+        let refused = client.settle(settling, &chain.blocks[settling as usize].settles);
+        assert_eq!(
+            refused,
+            Err(SettleError::NotKept {
+                height: first,
+                oldest: first + 1,
+                newest: settling
+            })
+        );
+    }
+}
+
+#[test]
 fn memory_is_a_window() {
     let chain = Chain::new(B, 40);
     let mut client = chain.client().with_window(5);
