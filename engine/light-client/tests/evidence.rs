@@ -4,6 +4,7 @@
 mod common;
 
 use common::*;
+use millrace_light_client::evidence::{MAX_BRANCH, MAX_EVIDENCE_BYTES};
 use millrace_light_client::{
     AdvanceError, Contradiction, Evidence, EvidenceError, LightClient, MAX_BATCH, Verifiers,
 };
@@ -80,6 +81,15 @@ fn what_only_looks_like_evidence() {
     let mut empty = second.clone();
     empty.headers.clear();
     assert_eq!(check(&first, &empty), Err(EvidenceError::Length { found: 0 }));
+    let mut long = second.clone();
+    long.headers = vec![second.headers[0].clone(); MAX_BRANCH + 1];
+    let found = MAX_BRANCH + 1;
+    assert_eq!(check(&first, &long), Err(EvidenceError::Length { found }));
+    let bytes = vec![0; MAX_EVIDENCE_BYTES + 1];
+    assert!(matches!(
+        Evidence::decode(&bytes),
+        Err(millrace_types::DecodeError::TooLong { .. })
+    ));
     let mut unlinked = second.clone();
     unlinked.headers.insert(0, chain.blocks[1].header.clone());
     assert_eq!(

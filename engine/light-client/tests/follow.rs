@@ -8,7 +8,7 @@ use millrace_light_client::client::Certificate;
 use millrace_light_client::genesis::state_root;
 use millrace_light_client::{
     AdvanceError, CertificateError, CertifiedHeader, LightClient, MAX_BATCH, RootError, SettleError,
-    StartError, Verifiers,
+    StartError, Verifiers, trusted_ancestors,
 };
 use millrace_types::certificate::{LONGEST_CHAIN_CONSENSUS_ID, SOLO_CONSENSUS_ID};
 use millrace_types::settlement::{HeaderError, SettlementError};
@@ -452,6 +452,34 @@ fn a_client_begins_at_a_header_that_is_trusted() {
             error(start(elsewhere.hash(), vec![elsewhere])),
             StartError::Header { .. }
         ));
+    }
+}
+
+#[test]
+fn the_ancestors_of_a_trusted_block_open_what_it_settles_whatever_its_lag() {
+    for commitment in OPTIONS {
+        let mut chain = Chain::genesis(commitment);
+        let lag = chain.spec.max_receipt_lag;
+        // Nothing for as long as it is allowed, and then everything.
+        for height in 1..=8 * lag {
+            let settled = chain.newest().header.settled_height;
+            chain.build(if height % lag == 1 { height - 1 } else { settled }, 0);
+        }
+        for trusted in 1..=8 * lag {
+            let from = trusted.saturating_sub(trusted_ancestors(&chain.spec));
+            let blocks = &chain.blocks[from as usize..=trusted as usize];
+            let headers = blocks.iter().map(|built| built.header.clone()).collect();
+            let hash = chain.blocks[trusted as usize].header.hash();
+            let spec = chain.spec.clone();
+            let mut client = LightClient::from_trusted(spec, &Verifiers::built_in(), hash, headers).unwrap();
+            let executed = client.executed_height();
+            let settled_by = client.settled_by(executed).unwrap();
+            client
+                .settle(settled_by, &chain.blocks[settled_by as usize].settles)
+                .unwrap();
+            let root = chain.blocks[executed as usize].receipt.post_state_root;
+            assert_eq!(client.state_root(executed).unwrap().0, root);
+        }
     }
 }
 

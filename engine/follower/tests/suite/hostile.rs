@@ -244,7 +244,7 @@ fn nodes_that_were_asked_before_a_long_way_was_made_are_not_wronged() {
     );
     let options = Options {
         // Some headers at a time.
-        max_answer_bytes: 80_000,
+        max_answer_bytes: 20_000,
         ..Options::default()
     };
     let urls = [&*world.url, &*late.url, &*third.url];
@@ -263,6 +263,31 @@ fn nodes_that_were_asked_before_a_long_way_was_made_are_not_wronged() {
         .filter(|exchange| exchange.method == "getHeaders")
         .count();
     assert!(asked <= 6, "it is not asked for the whole chain again: {asked}");
+}
+
+#[test]
+fn more_headers_than_were_asked_for_are_not_taken() {
+    let world = World::with_history(OPTIONS[0], Consensus::Solo);
+    let url = world.url.clone();
+    let eager = Proxy::new(
+        &world.url,
+        Box::new(move |exchange| {
+            if exchange.method != "getHeaders" {
+                return Reply::Honest;
+            }
+            let count = exchange.params[1].as_u64().unwrap();
+            let more = call(&url, "getHeaders", &json!([exchange.params[0], count + 1]));
+            with_result(exchange, more["result"].clone())
+        }),
+    );
+    let options = Options {
+        max_answer_bytes: 20_000,
+        ..Options::default()
+    };
+    let mut follower = world.wait(world.follower(&[&eager.url], &options)).unwrap();
+    let error = world.wait(follower.sync()).unwrap_err().to_string();
+    assert!(error.contains("were asked; nothing"), "{error}");
+    assert_eq!(follower.light().finalized_height(), 0);
 }
 
 #[test]
@@ -302,6 +327,27 @@ fn a_node_that_rests_is_asked_when_nobody_else_is_left() {
             .wait(known.ask_nodes(&world, &urls, &Options::default()))
             .unwrap();
         known.judge_newest(&answer, "by the one that failed once");
+    }
+}
+
+#[test]
+fn what_is_settled_while_it_is_asked_for_is_proven() {
+    for option in OPTIONS {
+        let world = World::with_history(option, Consensus::Solo);
+        let known = &questions::all(&world)[4];
+        let newest = world.chain.head.height;
+        let (mut early, mut asked) = (up_to(newest - 3), false);
+        let grows = Proxy::new(
+            &world.url,
+            Box::new(move |exchange| {
+                asked |= exchange.method == "getTransactionStatus";
+                if asked { Reply::Honest } else { early(exchange) }
+            }),
+        );
+        let answer = world
+            .wait(known.ask_nodes(&world, &[&grows.url], &Options::default()))
+            .unwrap();
+        known.judge_newest(&answer, "settled meanwhile");
     }
 }
 

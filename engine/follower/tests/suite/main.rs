@@ -26,4 +26,5 @@ mod places;
 mod random;
 mod several;
 mod sizes;
+mod subscriptions;
 mod table;
