@@ -209,7 +209,7 @@ impl Follower {
         self.elect("headers")
     }
 
-    /// Who was left for what passes is asked again, when it has rested or there is nobody else.
+    /// Who was left for what passes is asked again, when it has rested.
     fn pardon(&mut self) {
         for node in &mut self.nodes {
             node.tip = None;
@@ -219,10 +219,6 @@ impl Follower {
                     _ => node.rest -= 1,
                 }
             }
-        }
-        if self.order().is_empty() {
-            let resting = self.nodes.iter_mut().filter(|node| node.may_return());
-            resting.for_each(|node| node.left = None);
         }
     }
 

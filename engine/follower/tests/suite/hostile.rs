@@ -32,38 +32,54 @@ fn another_chain_with_the_same_keys_and_id_is_no_contradiction() {
             ..spec(option, Consensus::Solo)
         });
         other.deploy();
-        for nonce in 1..=6 {
+        for nonce in 1..=8 {
             other.increment(nonce);
             other.settle();
         }
-        // From the first block on, and from blocks that do not say where they come from.
-        for allowed_behind in [1_000, 1] {
-            let options = asking_from(allowed_behind);
-            let urls = [&*world.url, &*other.url];
-            let mut follower = world.wait(world.follower(&urls, &options)).unwrap();
+        let (ours, theirs) = (world.chain.head.height, other.chain.head.height);
+        assert!(theirs > ours, "it has blocks where it is asked: {theirs}, {ours}");
+        let urls = [&*world.url, &*other.url];
+        let mut follower = world.wait(world.follower(&urls, &Options::default())).unwrap();
+        world.wait(follower.sync()).unwrap();
+        let shows_another = |fault: &Fault| {
+            let genesis = other.genesis.to_string();
+            matches!(fault, Fault::Lied { reason, .. } if reason.contains(&genesis))
+        };
+        let fault = follower.standings()[1].fault.clone().unwrap();
+        assert!(shows_another(&fault), "{fault}");
+
+        // Blocks that do not say where they come from: then it is asked for those below.
+        let turned = |below: fn(&Exchange) -> Option<Reply>| {
+            let proxy = Proxy::new(&world.url, honesty());
+            let urls = [&*world.url, &*proxy.url];
+            let mut follower = world.wait(world.follower(&urls, &asking_from(1))).unwrap();
+            world.wait(follower.sync()).unwrap();
+            assert_eq!(follower.standings()[1].fault, None);
+            let url = other.url.clone();
+            proxy.tell(Box::new(move |exchange| {
+                let first = exchange.params[0].as_u64().unwrap();
+                match below(exchange) {
+                    Some(reply) if first < ours - 1 => reply,
+                    _ => {
+                        let theirs = call(&url, "getHeaders", &exchange.params);
+                        with_result(exchange, theirs["result"].clone())
+                    }
+                }
+            }));
             world.wait(follower.sync()).unwrap();
             assert_eq!(follower.light().finalized().1, world.chain.head.hash);
-            let fault = follower.standings()[1].fault.clone().unwrap();
-            let of_another =
-                matches!(&fault, Fault::Lied { reason, .. } if reason.contains(&other.genesis.to_string()));
-            assert!(of_another, "{fault}");
-        }
-        // A node that shows the other chain's blocks and hides their ancestors proves nothing either.
-        let hides = Proxy::new(&other.url, {
-            let newest = other.chain.head.height;
-            Box::new(move |exchange: &Exchange| {
-                let first = exchange.params[0].as_u64().unwrap_or(newest);
-                if exchange.method == "getHeaders" && first < 3 {
-                    return with_error(exchange);
-                }
-                Reply::Honest
-            })
-        });
-        let urls = [&*world.url, &*hides.url];
-        let mut follower = world.wait(world.follower(&urls, &asking_from(1))).unwrap();
-        world.wait(follower.sync()).unwrap();
-        let fault = follower.standings()[1].fault.clone().unwrap();
+            follower.standings()[1].fault.clone().unwrap()
+        };
+        let fault = turned(|_| None);
+        assert!(shows_another(&fault), "{fault}");
+        // A node that hides them proves nothing, nor does one that shows this chain's in their place.
+        let fault = turned(|exchange| Some(with_error(exchange)));
         assert!(matches!(fault, Fault::Refused { .. }), "{fault}");
+        let fault = turned(|_| Some(Reply::Honest));
+        assert!(
+            matches!(&fault, Fault::Lied { reason, .. } if reason.contains("do not lead to it")),
+            "{fault}"
+        );
     }
 }
 
@@ -263,6 +279,46 @@ fn nodes_that_were_asked_before_a_long_way_was_made_are_not_wronged() {
         .filter(|exchange| exchange.method == "getHeaders")
         .count();
     assert!(asked <= 6, "it is not asked for the whole chain again: {asked}");
+}
+
+#[test]
+fn a_node_that_was_behind_when_it_was_asked_and_is_not_any_more_stays() {
+    let world = World::with_history(OPTIONS[0], Consensus::Solo);
+    let (mut early, mut asked) = (up_to(2), 0);
+    let grows = Proxy::new(
+        &world.url,
+        Box::new(move |exchange| {
+            asked += u32::from(exchange.method == "getHeaders");
+            if asked < 2 { early(exchange) } else { Reply::Honest }
+        }),
+    );
+    let urls = [&*grows.url, &*world.url];
+    let mut follower = world.wait(world.follower(&urls, &asking_from(2))).unwrap();
+    world.wait(follower.sync()).unwrap();
+    let standings = follower.standings();
+    assert_eq!(standings[0].fault, None);
+    assert_eq!(standings[0].newest, world.chain.head.height);
+}
+
+#[test]
+fn a_transaction_from_before_the_headers_that_are_kept_is_too_old_and_nobodys_fault() {
+    let world = World::with_history(OPTIONS[0], Consensus::Solo);
+    let head = &world.chain.head;
+    let trust = Trust::Block {
+        height: head.height,
+        hash: head.hash,
+    };
+    let mut follower = world
+        .wait(world.follower_from(&[&world.url], trust, &Options::default()))
+        .unwrap();
+    let oldest = follower.light().headers().next().unwrap().height;
+    assert!(oldest > 1);
+    let error = world.wait(follower.transaction(world.sent[0])).unwrap_err();
+    assert!(
+        matches!(error, FollowError::TooOld { height: 1, oldest: from } if from == oldest),
+        "{error}"
+    );
+    assert_eq!(follower.standings()[0].fault, None);
 }
 
 #[test]

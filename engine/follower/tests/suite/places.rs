@@ -4,6 +4,7 @@ use millrace_follower::files::{
     FileError, check_directory, keep_checkpoint, read_checkpoint, write_atomically,
 };
 use millrace_follower::{Fault, FollowError, Options, Trust};
+use millrace_light_client::checkpoint::MAX_CHECKPOINT_BYTES;
 use millrace_light_client::{CheckpointError, LightClient, Verifiers};
 use millrace_types::Hash;
 
@@ -44,7 +45,7 @@ fn a_follower_goes_on_from_the_file_that_it_wrote() {
                 .iter()
                 .find(|exchange| exchange.method == "getHeaders")
                 .unwrap();
-            assert!(first.params[0].as_u64().unwrap() + options.allowed_behind >= height);
+            assert_eq!(first.params[0].as_u64(), Some(height - options.allowed_behind));
         }
     }
     assert_eq!(read_checkpoint(&directory.path().join("none")).unwrap(), None);
@@ -199,6 +200,18 @@ fn a_file_that_several_clients_share_is_never_taken_back_or_to_another_branch() 
     assert!(matches!(refused, FileError::Checkpoint { .. }), "{refused}");
     assert_eq!(std::fs::read(&path).unwrap(), damaged);
     assert!(LightClient::resume(damaged, genesis, &verifiers).is_err());
+
+    // Whoever reads while it is written has the old content or the new one, whole.
+    let mut reads = std::fs::File::open(&path).unwrap();
+    write_atomically(&path, b"new").unwrap();
+    let mut old = Vec::new();
+    std::io::Read::read_to_end(&mut reads, &mut old).unwrap();
+    assert_eq!(old, damaged);
+    assert_eq!(std::fs::read(&path).unwrap(), b"new");
+
+    let long = std::fs::File::create(&path).unwrap();
+    long.set_len(MAX_CHECKPOINT_BYTES as u64 + 1).unwrap();
+    assert!(matches!(read_checkpoint(&path), Err(FileError::TooLong { .. })));
 
     check_directory(&path).unwrap();
     let nowhere = directory.path().join("none").join("checkpoint");

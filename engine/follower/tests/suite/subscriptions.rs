@@ -58,11 +58,38 @@ fn a_leader_that_tells_of_heights_that_are_not_there_stops_leading() {
 }
 
 #[test]
-fn a_flood_of_old_words_makes_nobody_ask() {
+fn a_leader_that_tells_too_early_now_and_then_stays() {
+    let mut world = World::with_history(OPTIONS[0], Consensus::Solo);
+    let early = Proxy::new(&world.url, honesty());
+    let mut count = 0;
+    early.distort_subscriptions(Box::new(move |bytes| {
+        count += u32::from(is_notification(bytes));
+        if count % 2 == 1 {
+            far_above(bytes)
+        } else {
+            bytes.to_vec()
+        }
+    }));
+    let mut watch = watch(&world, &[&early.url, &world.url.clone()], TOLD);
+    until_newest(&world, &mut watch);
+    for nonce in 6..=12 {
+        world.increment(nonce);
+        while world.next_block() {
+            let newest = world.chain.head.height;
+            world.chain.wait_until_finalized(newest);
+            until_newest(&world, &mut watch);
+        }
+    }
+    let standing = &watch.follower().standings()[0];
+    assert!(standing.leads && standing.fault.is_none(), "{standing:?}");
+}
+
+/// Each word is told so many times; answers how often the leader was asked for headers of the ten blocks.
+fn flooded(times: usize) -> usize {
     let mut world = World::with_history(OPTIONS[0], Consensus::Solo);
     let floods = Proxy::new(&world.url, honesty());
-    floods.distort_subscriptions(Box::new(|bytes| {
-        bytes.repeat(if is_notification(bytes) { 2_000 } else { 1 })
+    floods.distort_subscriptions(Box::new(move |bytes| {
+        bytes.repeat(if is_notification(bytes) { times } else { 1 })
     }));
     let pace = Pace {
         silence: NEVER,
@@ -73,13 +100,24 @@ fn a_flood_of_old_words_makes_nobody_ask() {
     for nonce in 6..=10 {
         grow(&mut world, nonce);
         until_newest(&world, &mut watch);
+        // What still waits is heard, and nothing happens.
+        let rest = async { tokio::time::timeout(Duration::from_millis(300), watch.next()).await };
+        assert!(world.wait(rest).is_err());
     }
     assert_eq!(watch.follower().standings()[0].fault, None);
-    let asked = header_requests(&floods);
-    assert!(
-        asked < 500,
-        "{asked} requests for five transactions, told 2,000 times each"
-    );
+    header_requests(&floods)
+}
+
+#[test]
+fn a_flood_of_old_words_makes_nobody_ask() {
+    // Fewer than may wait, and so many that the subscription is cut off.
+    for times in [100, 2_000] {
+        let asked = flooded(times);
+        assert!(
+            asked < 200,
+            "{asked} requests for ten blocks, each told {times} times"
+        );
+    }
 }
 
 #[test]
