@@ -9,6 +9,7 @@ mod gas;
 mod host;
 mod memory;
 mod memory_rate;
+mod observer;
 mod text;
 
 use std::sync::Arc;
