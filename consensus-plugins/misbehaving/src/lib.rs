@@ -1,7 +1,7 @@
 //! A consensus plugin that fails as its configuration tells it to. The host's tests load it as a shared object.
 //!
 //! The configuration is text, or a JSON string of it: `record`, `panic in start`, `panic in deliver(EVENT)`, `panic in stop`, `panic in thread`,
-//! `panic in bare thread`, `panic with a number`, `refuse`, `give up`, `sleep`, `hang`. Whatever it is, the plugin makes
+//! `panic in bare thread`, `panic with a number`, `hang in start`, `hang in stop`, `refuse`, `give up`, `sleep`, `hang`. Whatever it is, the plugin makes
 //! one request of each kind when it starts, and writes every event it is delivered to the durable store under the key
 //! `event`: that is how a test sees it.
 
@@ -30,6 +30,9 @@ impl Plugin for Misbehaving {
             .to_owned();
         match mode.as_str() {
             "panic in start" => panic!("told to panic in start"),
+            "hang in start" => loop {
+                std::thread::park();
+            },
             "panic with a number" => std::panic::panic_any(7_u32),
             "refuse" => {
                 return Err(StartError::Configuration(
@@ -79,6 +82,11 @@ impl Plugin for Misbehaving {
     fn stop(self, deadline: Duration) {
         if self.mode == "panic in stop" {
             panic!("told to panic in stop");
+        }
+        if self.mode == "hang in stop" {
+            loop {
+                std::thread::park();
+            }
         }
         self.host
             .log(Level::Info, &format!("stopping within {deadline:?}"));

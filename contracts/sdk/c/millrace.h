@@ -2,7 +2,7 @@
  *
  * One file includes this header and says MILLRACE_CONTRACT(init, call), which makes the entry point: `init` runs when the
  * contract is deployed, `call` for each call. Both end the frame by millrace_return or millrace_revert; coming back ends
- * it with success and no output. The machine is RV64IMAC with Zba, Zbb, Zbs and Zicond, without floats; memory is little
+ * it with success and no output. The machine is RV64IMAC with Zba, Zbb, Zbc, Zbs and Zicond, without floats; memory is little
  * endian. contracts/build.sh shows the compiler's options. */
 #ifndef MILLRACE_H
 #define MILLRACE_H

@@ -15,6 +15,23 @@ use crate::storage::{Blob, Counter, Item, Map, Text, Vector};
 /// The contract's own types that were named so far, by name.
 pub type Definitions = BTreeMap<String, Definition>;
 
+/// Adds a type of the contract's own; what it is called.
+///
+/// # Panics
+/// If another type of the contract has that name already: readers would take the one for the other.
+#[must_use]
+pub fn define(definitions: &mut Definitions, definition: Definition) -> Type {
+    let name = definition.name().to_owned();
+    let known = definitions
+        .entry(name.clone())
+        .or_insert_with(|| definition.clone());
+    assert!(
+        *known == definition,
+        "two types of this contract are named `{name}`: rename one, since the interface knows types by their names"
+    );
+    Type::Named(name)
+}
+
 /// A type that interfaces can name.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no name in a contract's interface",
@@ -230,7 +247,12 @@ described_tuples! {
 pub fn main(_program: Program, interface: fn() -> Interface) {
     let arguments: Vec<String> = env::args().skip(1).collect();
     if arguments == ["--interface"] {
-        print!("{}", interface().to_json());
+        let interface = interface();
+        if let Err(error) = interface.check() {
+            eprintln!("the interface of {} contradicts itself: {error}", interface.name);
+            std::process::exit(1);
+        }
+        print!("{}", interface.to_json());
         return;
     }
     eprintln!(

@@ -78,7 +78,10 @@ pub mod host;
 pub mod interface;
 #[cfg(not(target_os = "none"))]
 pub mod mock;
-#[cfg(target_os = "none")]
+#[cfg_attr(
+    not(target_os = "none"),
+    allow(dead_code, reason = "a panic unwinds on this machine")
+)]
 mod panic;
 mod revert;
 pub mod storage;

@@ -1,4 +1,5 @@
-//! The README's tables say what the built interfaces say, and interfaces are written as the SDK writes them.
+//! The README's tables say what the built interfaces say, interfaces are written as the SDK writes them, and the SDK's limits
+//! are within the chain's.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -104,4 +105,26 @@ fn the_readme_lists_every_function_event_error_and_place() {
             );
         }
     }
+}
+
+#[test]
+fn limits_of_the_sdk_keep_to_those_of_the_chain() {
+    let gas = fs::read_to_string(contracts().join("../docs/spec/gas.md")).expect("readable");
+    let limit = |name: &str| -> usize {
+        let row = gas
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("| {name} | ")));
+        let cell = row.and_then(|row| row.split(' ').next()).expect(name);
+        cell.parse().expect("a number")
+    };
+    let key_bytes = millrace_contract::storage::MAX_MAP_KEY_BYTES;
+    assert!(
+        key_bytes <= limit("key_bytes"),
+        "a key that compiles is one of the chain"
+    );
+    assert_eq!(millrace_contract::host::MAX_TOPICS, limit("log_topics"));
+    let header = fs::read_to_string(contracts().join("sdk/c/millrace.h")).expect("readable");
+    assert!(header.contains(&format!("#define MILLRACE_MAX_TOPICS {}\n", limit("log_topics"))));
+    let macros = fs::read_to_string(contracts().join("sdk/macros/src/storage.rs")).expect("readable");
+    assert!(macros.contains(&format!("const MAX_KEY_BYTES: usize = {key_bytes};")));
 }

@@ -177,6 +177,87 @@ fn contracts_create_contracts_from_valid_code_each_at_its_own_address() {
     );
 }
 
+/// A second contract: each brings a `main`, so one lies in a module.
+mod second {
+    use super::*;
+
+    /// A contract that calls itself, and makes others, while it is made.
+    #[contract]
+    pub mod early {
+        use super::*;
+
+        #[init(payable)]
+        fn init() {
+            let own = host::call(&host::self_address(), 0, u64::MAX, &[0x01]);
+            assert_eq!(own.map_err(|error| error.status), Err(Status::NoCode));
+        }
+
+        #[call(0x01)]
+        fn there() -> bool {
+            true
+        }
+
+        /// Makes one of `code` with `value`: the status of that, 0 for a success.
+        #[call(0x02)]
+        fn make(code: &[u8], value: u128) -> u8 {
+            match host::create(code, value, u64::MAX, &[]) {
+                Ok(_) => 0,
+                Err(error) => 1 + error.status as u8,
+            }
+        }
+    }
+}
+use second::early;
+
+#[test]
+fn a_contract_has_no_code_before_its_initialiser_is_done() {
+    let mut mock = Mock::new();
+    let contract = mock.deploy(ALICE, early::dispatch, 0, &[]).unwrap();
+    assert_eq!(mock.call(ALICE, contract, 0, &[0x01]).unwrap(), [1]);
+}
+
+#[test]
+fn a_creation_is_refused_for_the_first_reason_and_counted_only_when_the_code_is_good() {
+    let mut mock = Mock::new();
+    let contract = mock.deploy(ALICE, early::dispatch, 0, &[]).unwrap();
+    mock.register_code(b"code", early::dispatch);
+    let make = |code: &[u8; 4], value: u128| {
+        [&[0x02][..], &4_u32.to_le_bytes(), code, &value.to_le_bytes()].concat()
+    };
+    let poor = [1 + Status::InsufficientBalance as u8];
+    assert_eq!(mock.call(ALICE, contract, 0, &make(b"else", 1)).unwrap(), poor);
+    assert_eq!(mock.call(ALICE, contract, 0, &make(b"code", 1)).unwrap(), poor);
+    mock.set_call_depth(1);
+    let deep = [1 + Status::TooDeep as u8];
+    assert_eq!(mock.call(ALICE, contract, 0, &make(b"else", 0)).unwrap(), deep);
+    mock.set_call_depth(64);
+    let invalid = [1 + Status::InvalidProgram as u8];
+    assert_eq!(mock.call(ALICE, contract, 0, &make(b"else", 0)).unwrap(), invalid);
+    // None of these was counted: what is made next lies where the first would.
+    assert_eq!(mock.call(ALICE, contract, 0, &make(b"code", 0)).unwrap(), [0]);
+    let first = [&b"millrace/addr-create/1"[..], &[0; 10]].concat();
+    let key: [u8; 32] = first.try_into().unwrap();
+    let mut hasher = blake3::Hasher::new_keyed(&key);
+    hasher.update(&contract.0).update(&0_u64.to_le_bytes());
+    let address = Address(*hasher.finalize().as_bytes());
+    assert_eq!(mock.call(ALICE, address, 0, &[0x01]).unwrap(), [1]);
+}
+
+#[test]
+fn a_program_that_is_registered_by_name_can_be_created_and_deployed() {
+    let mut mock = Mock::new();
+    let contract = mock.deploy(ALICE, early::dispatch, 0, &[]).unwrap();
+    let make = |code: &[u8]| {
+        let length = u32::try_from(code.len()).unwrap().to_le_bytes();
+        [&[0x02][..], &length, code, &[0; 16]].concat()
+    };
+    let code = mock.register_program("early", early::dispatch);
+    assert_eq!(mock.call(ALICE, contract, 0, &make(&code)).unwrap(), [0]);
+    let other = [1 + Status::InvalidProgram as u8];
+    assert_eq!(mock.call(ALICE, contract, 0, &make(b"early")).unwrap(), other);
+    assert_ne!(mock.register_program("agent", agent::dispatch), code);
+}
+
 #[test]
 fn a_panic_reverts_with_its_message() {
     let (mut mock, first, _) = two_agents();
@@ -229,6 +310,45 @@ fn places_in_storage_hold_what_was_set_and_nothing_before_or_after() {
         assert_eq!(TEXT.get(), None);
         host::finish(&[])
     });
+}
+
+#[test]
+fn a_stored_value_of_another_length_is_never_read_as_one() {
+    let mut mock = Mock::new();
+    for length in [4, 9] {
+        let read: fn() -> ! = match length {
+            4 => || {
+                host::storage_set(b"count", &[1; 4]);
+                host::finish(&Item::<u64>::new(b"count").get().unwrap().to_le_bytes())
+            },
+            _ => || {
+                host::storage_set(b"count", &[1; 9]);
+                host::finish(&Item::<u64>::new(b"count").get().unwrap().to_le_bytes())
+            },
+        };
+        let failed = mock.deploy(ALICE, read, 0, &[]).unwrap_err();
+        assert_eq!(
+            failed.message(),
+            "a stored value has another length than its type"
+        );
+    }
+}
+
+#[test]
+fn a_log_of_five_topics_is_refused() {
+    let mut mock = Mock::new();
+    let failed = mock
+        .deploy(
+            ALICE,
+            || {
+                host::log(&[[0; 32]; 5], b"");
+                host::finish(&[])
+            },
+            0,
+            &[],
+        )
+        .unwrap_err();
+    assert_eq!(failed.message(), "a log has at most 4 topics");
 }
 
 #[test]

@@ -255,6 +255,10 @@ fn a_vector_keeps_its_length_under_its_name_and_elements_behind_it() {
         let refused = mock.call(ALICE, market, 0, input).unwrap_err();
         assert_eq!(refused.message(), "a vector has no such index");
     }
+    // The last one: nothing takes its place.
+    let last = mock.call(ALICE, market, 0, &[0x03, 1, 0, 0, 0]).unwrap();
+    assert_eq!((&last[..], element(&mock, 1)), (&orders[0].to_bytes()[..], None));
+    mock.call(ALICE, market, 0, &place(&orders[..1], None)).unwrap();
     for left in [1, 0, 0] {
         mock.call(ALICE, market, 0, &[0x02]).unwrap();
         assert_eq!(mock.storage(&market, b"orders"), Some(vec![left, 0, 0, 0]));
@@ -263,6 +267,24 @@ fn a_vector_keeps_its_length_under_its_name_and_elements_behind_it() {
         mock.call(ALICE, market, 0, &[0x02]).unwrap(),
         [0],
         "nothing is left"
+    );
+}
+
+#[test]
+fn what_no_function_takes_is_refused_and_value_stays_with_its_owner() {
+    let (mut mock, market) = deployed();
+    mock.fund(ALICE, 5);
+    let mut refused = |value: u128, input: &[u8]| {
+        let failed = mock.call(ALICE, market, value, input).unwrap_err();
+        assert_eq!(mock.balance(&ALICE), 5);
+        failed.message()
+    };
+    assert_eq!(refused(1, &[0x10]), "this function takes no value");
+    assert_eq!(refused(0, &[0x99]), "unknown selector");
+    assert_eq!(refused(0, &[]), "the input ends inside an argument");
+    assert_eq!(
+        refused(0, &[0x10, 0]),
+        "the input has bytes after its last argument"
     );
 }
 
@@ -379,6 +401,40 @@ fn the_interface_says_what_the_source_says() {
     assert_eq!(
         places,
         expected.map(|(kind, prefix, key, value)| (kind, prefix, key, value.to_owned()))
+    );
+}
+
+#[test]
+fn two_types_of_one_name_are_refused_instead_of_taken_for_each_other() {
+    mod one {
+        #[derive(Clone, Copy, millrace_contract::Fixed)]
+        pub struct Bid {
+            pub amount: u8,
+        }
+    }
+    mod two {
+        #[derive(Clone, Copy, millrace_contract::Fixed)]
+        pub struct Bid {
+            pub amount: u64,
+        }
+    }
+    let describe = |with_both: bool| {
+        std::panic::catch_unwind(move || {
+            let mut types = millrace_contract::interface::Definitions::new();
+            let _ = millrace_contract::interface::field::<one::Bid>("a", &mut types);
+            let _ = millrace_contract::interface::field::<one::Bid>("b", &mut types);
+            if with_both {
+                let _ = millrace_contract::interface::field::<two::Bid>("c", &mut types);
+            }
+            types.len()
+        })
+    };
+    assert_eq!(describe(false).expect("one type"), 1);
+    let said = describe(true).expect_err("another type");
+    let said = said.downcast_ref::<String>().expect("a message");
+    assert!(
+        said.contains("two types of this contract are named `Bid`"),
+        "{said}"
     );
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use millrace_light_client::{CheckpointError, Evidence, StartError};
+use millrace_types::settlement::HeaderError;
 use millrace_types::{Hash, Height};
 
 /// Why a node is not asked for now, or for good.
@@ -62,8 +63,8 @@ pub enum Fault {
         /// What.
         what: &'static str,
     },
-    /// Others have blocks that it does not.
-    #[error("behind: it has no finalized block above height {newest}, others have blocks up to {known}")]
+    /// Others, or whoever trusts a block, have blocks that it does not.
+    #[error("behind: it shows no finalized block above height {newest}, short of {known}")]
     Behind {
         /// What it is asked for above this height, it does not have.
         newest: Height,
@@ -157,6 +158,20 @@ pub enum FollowError {
         height: Height,
         /// For everyone else to check.
         evidence: Box<Evidence>,
+        /// Evidence also that the branches open to different receipts for a block that both have, if they do.
+        receipts: Option<Box<Evidence>>,
+    },
+    /// A certified header that this client cannot take: no other node has a better one.
+    #[error(
+        "the chain's certified header at height {height} is none that this client takes: {error}. If the chain has moved to a \
+         newer header version, take a newer millrace; otherwise those who certify blocks broke a rule: ask the chain's \
+         operators. What was verified below stays true"
+    )]
+    ConsensusViolation {
+        /// Its height.
+        height: Height,
+        /// The rule.
+        error: HeaderError,
     },
 }
 
@@ -167,18 +182,23 @@ fn list(nodes: &[Left]) -> String {
     })
 }
 
-/// A stranger's words, fit for a terminal: short, without control characters.
+/// A stranger's words, fit for a terminal: short, without characters that it obeys.
 pub(crate) fn words(text: &str) -> String {
     const MOST: usize = 300;
     let mut shown: String = text
         .chars()
         .take(MOST)
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if is_obeyed(c) { ' ' } else { c })
         .collect();
     if text.chars().nth(MOST).is_some() {
         shown.push('…');
     }
     shown
+}
+
+/// Control characters, and those that turn the direction of text.
+fn is_obeyed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -188,6 +208,7 @@ mod tests {
     #[test]
     fn a_strangers_words_are_short_and_harmless() {
         assert_eq!(words("no\u{1b}[31m\nsuch"), "no [31m such");
+        assert_eq!(words("turned \u{202e}about\u{2069}"), "turned  about ");
         assert_eq!(words(&"é".repeat(1_000)).chars().count(), 301);
     }
 }

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use millrace_light_client::checkpoint::MAX_CHECKPOINT_BYTES;
 use millrace_light_client::evidence::MAX_EVIDENCE_BYTES;
 use millrace_light_client::{
-    Branch, Contradiction, Evidence, EvidenceError, LightClient, StartError, Verifiers,
+    Branch, CheckpointError, Contradiction, Evidence, EvidenceError, LightClient, NoCheckpoint, StartError,
+    Verifiers,
 };
 use millrace_rpc::Bytes;
 use millrace_rpc::shapes::ReceiptView;
-use millrace_types::{ChainSpec, Hash};
+use millrace_types::{ChainSpec, Hash, Height};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -76,6 +77,38 @@ pub enum FileError {
         /// Why.
         error: StartError,
     },
+    /// The client's place cannot be kept.
+    #[error("{}: {error}", path.display())]
+    NoCheckpoint {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: NoCheckpoint,
+    },
+    /// There is a checkpoint already that cannot be used, so that it is not known what would be lost.
+    #[error("{}: {error}; it is not written over: move it away", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: Box<CheckpointError>,
+    },
+    /// There is a checkpoint already, of another client that follows another branch.
+    #[error(
+        "{}: it was written meanwhile by a client that follows another branch: at height {height} it has block {found}, and \
+         this client {ours}; it is not written over. Ask the chain's operators which is theirs",
+        path.display()
+    )]
+    OtherBranch {
+        /// The file.
+        path: PathBuf,
+        /// The newest height that both keep.
+        height: Height,
+        /// The file's block.
+        found: Hash,
+        /// The client's.
+        ours: Hash,
+    },
     /// It proves nothing.
     #[error("{}: this is no evidence: {error}", path.display())]
     Evidence {
@@ -86,15 +119,27 @@ pub enum FileError {
     },
 }
 
-/// What stands in an evidence file, as far as it is read.
-#[derive(Serialize, Deserialize)]
+/// What is written.
+#[derive(Serialize)]
 struct EvidenceFile {
     format: u32,
     chain_spec: Bytes,
     evidence: Bytes,
     /// For people.
-    #[serde(default)]
     shows: Value,
+}
+
+/// What every format has, so that a newer one is told by its number.
+#[derive(Deserialize)]
+struct FormatOf {
+    format: u32,
+}
+
+/// What is read of the known format: what is shown to people takes no memory.
+#[derive(Deserialize)]
+struct EvidenceOf {
+    chain_spec: Bytes,
+    evidence: Bytes,
 }
 
 /// Reads a checkpoint; `None` if there is no such file.
@@ -108,6 +153,66 @@ pub fn read_checkpoint(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     }
 }
 
+/// Keeps a client's place, unless there is nothing to keep or the file has a later place of the same branch: several clients
+/// may share it, and none takes it back.
+///
+/// # Errors
+/// If the disk fails, or the file has something that must not be lost.
+pub fn keep_checkpoint(path: &Path, light: &LightClient, verifiers: &Verifiers) -> Result<(), FileError> {
+    let owned = || path.to_owned();
+    let bytes = match light.checkpoint() {
+        Ok(bytes) => bytes,
+        Err(NoCheckpoint::Nothing { .. }) => return Ok(()),
+        Err(error) => {
+            let path = owned();
+            return Err(FileError::NoCheckpoint { path, error });
+        }
+    };
+    let Some(there) = read_checkpoint(path)? else {
+        return write_atomically(path, &bytes);
+    };
+    let there = LightClient::resume(&there, light.genesis_hash(), verifiers).map_err(|error| {
+        FileError::Checkpoint {
+            path: owned(),
+            error: Box::new(error),
+        }
+    })?;
+    let height = there.finalized_height().min(light.finalized_height());
+    if let (Some((_, found)), Some((_, ours))) = (there.header(height), light.header(height))
+        && found != ours
+    {
+        return Err(FileError::OtherBranch {
+            path: owned(),
+            height,
+            found,
+            ours,
+        });
+    }
+    if there.finalized_height() > light.finalized_height() {
+        return Ok(());
+    }
+    write_atomically(path, &bytes)
+}
+
+/// Whether files can be made where this one is to be, so that long work is not done for nothing.
+///
+/// # Errors
+/// If they cannot.
+pub fn check_directory(path: &Path) -> Result<(), FileError> {
+    let made = tempfile::tempfile_in(directory_of(path));
+    made.map(drop).map_err(|error| FileError::Io {
+        path: path.to_owned(),
+        error,
+    })
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
 /// Writes a file so that there is the old content or the new one, whatever happens meanwhile.
 ///
 /// # Errors
@@ -117,10 +222,7 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), FileError> {
         path: path.to_owned(),
         error,
     };
-    let directory = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
+    let directory = directory_of(path);
     let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
     file.write_all(content).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
@@ -161,13 +263,17 @@ pub fn check_evidence(
         path: path.to_owned(),
         reason,
     };
-    let file: EvidenceFile = serde_json::from_slice(&text).map_err(|error| form(error.to_string()))?;
-    if file.format != EVIDENCE_FORMAT {
-        return Err(FileError::Newer {
-            path: path.to_owned(),
-            found: file.format,
-        });
+    let FormatOf { format } = serde_json::from_slice(&text).map_err(|error| form(error.to_string()))?;
+    match format {
+        EVIDENCE_FORMAT => {}
+        0 => return Err(form("there is no format 0".to_owned())),
+        found => {
+            let path = path.to_owned();
+            return Err(FileError::Newer { path, found });
+        }
     }
+    let file: EvidenceOf = serde_json::from_slice(&text).map_err(|error| form(error.to_string()))?;
+    drop(text);
     let spec = ChainSpec::decode(&file.chain_spec.0).map_err(|error| form(error.to_string()))?;
     let light = LightClient::new(spec, verifiers).map_err(|error| FileError::Start {
         path: path.to_owned(),
@@ -181,12 +287,10 @@ pub fn check_evidence(
         });
     }
     let evidence = Evidence::decode(&file.evidence.0).map_err(|error| form(error.to_string()))?;
-    let shown = evidence
-        .verify(light.verifier())
-        .map_err(|error| FileError::Evidence {
-            path: path.to_owned(),
-            error,
-        })?;
+    let shown = evidence.verify(&light).map_err(|error| FileError::Evidence {
+        path: path.to_owned(),
+        error,
+    })?;
     Ok((evidence, shown))
 }
 

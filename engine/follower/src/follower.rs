@@ -1,24 +1,30 @@
 //! Starting, following headers from several nodes, and who leads.
 //!
-//! A round ([`Follower::sync`]) asks every node for what it has above the newest finalized block that is known, the leader
-//! first. Each begins a few blocks below, so that it has to agree with what the others showed before it adds to it:
+//! A round ([`Follower::sync`]) asks every node for what it has above the newest finalized block that is known, all beside
+//! each other; the leader's answer is taken first. Each begins a few blocks below, so that it has to agree with what the
+//! others showed before it adds to it:
 //!
 //! ```text
-//!   for each node:  getHeaders(newest - allowed_behind ..) ─▶ advance ─▶ its newest block
+//!   all nodes:     getHeaders(newest - allowed_behind ..)
+//!   one by one:    advance ─▶ more, until it has no more ─▶ its newest block
 //!        │ fault: named, left                                    │ contradiction: evidence, the end
-//!   for each whose newest is more than allowed_behind below the newest of all: asked once more, then left as behind
+//!   all whose newest is more than allowed_behind below the newest of all: asked once more, then left as behind
 //!   the first that is not left leads
 //! ```
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use millrace_light_client::{
-    AdvanceError, CertifiedHeader, LightClient, StartError, Verifiers, trusted_ancestors,
-};
+use millrace_light_client::{LightClient, StartError, Verifiers, trusted_ancestors};
 use millrace_types::{ChainSpec, Hash, Header, Height};
 
+use crate::beside::beside;
 use crate::fault::{Fault, FollowError, Left};
+use crate::headers::{Asked, Trouble, catch_up};
 use crate::node::{Node, lied};
+
+/// Nodes that are asked beside each other: answers that may be in memory at once.
+const AT_ONCE: usize = 8;
 
 /// Bounds of asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,24 +70,10 @@ pub struct Standing {
     pub url: String,
     /// It is asked first.
     pub leads: bool,
-    /// The newest finalized block that it showed; zero before it was asked.
+    /// The newest finalized block that it showed in the last round; zero if it showed none above genesis.
     pub newest: Height,
     /// Why it was left, if it was.
     pub fault: Option<Fault>,
-}
-
-/// Why a step with one node ended.
-pub(crate) enum Trouble {
-    /// The node's fault.
-    Fault(Fault),
-    /// Not any node's.
-    End(FollowError),
-}
-
-impl From<Fault> for Trouble {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
 }
 
 /// A light client and the nodes that it asks.
@@ -108,8 +100,10 @@ impl Follower {
         options: &Options,
     ) -> Result<Self, FollowError> {
         let mut nodes = Vec::new();
+        // One node under two names would be held against itself.
+        let name = |url: &str| url.trim_end_matches('/').to_owned();
         for url in urls {
-            if !nodes.iter().any(|node: &Node| node.url == *url) {
+            if !nodes.iter().any(|node: &Node| name(&node.url) == name(url)) {
                 nodes.push(Node::new(url, options)?);
             }
         }
@@ -154,7 +148,7 @@ impl Follower {
             .map(|(index, node)| Standing {
                 url: node.url.clone(),
                 leads: index == self.leader && node.left.is_none(),
-                newest: node.tip,
+                newest: node.tip.unwrap_or(0),
                 fault: node.left.clone(),
             })
             .collect()
@@ -172,18 +166,12 @@ impl Follower {
     /// When no node is left to ask, or two certified branches contradict each other.
     pub async fn sync(&mut self) -> Result<(), FollowError> {
         self.pardon();
-        for index in self.order() {
-            self.consult(index).await?;
-        }
-        for index in self.order() {
-            if self.is_behind(index) {
-                self.consult(index).await?;
-            }
-            if self.is_behind(index) {
-                let newest = self.nodes[index].tip;
-                let known = self.light.finalized_height();
-                self.leave(index, Fault::Behind { newest, known });
-            }
+        let order = self.order();
+        self.round(&order).await?;
+        if self.order().is_empty() {
+            // Whoever still rests is better than nobody.
+            let resting = self.recall(&order);
+            self.round(&resting).await?;
         }
         for node in &mut self.nodes {
             if node.left.is_none() {
@@ -193,29 +181,44 @@ impl Follower {
         self.elect("headers")
     }
 
+    /// Asks these nodes and takes what they have, in this order; who is behind is left.
+    pub(crate) async fn round(&mut self, order: &[usize]) -> Result<(), FollowError> {
+        self.consult(order).await?;
+        let behind: Vec<usize> = order
+            .iter()
+            .copied()
+            .filter(|index| self.is_behind(*index))
+            .collect();
+        self.consult(&behind).await?;
+        for index in behind {
+            if self.is_behind(index) {
+                let newest = self.nodes[index].tip.unwrap_or(0);
+                let known = self.light.finalized_height();
+                self.leave(index, Fault::Behind { newest, known });
+            }
+        }
+        Ok(())
+    }
+
     /// Takes what the leader has above the newest block that is known, and asks nobody else unless it has a fault.
     ///
     /// # Errors
     /// As [`Self::sync`].
     pub async fn advance(&mut self) -> Result<(), FollowError> {
-        self.consult(self.leader).await?;
+        self.consult(&[self.leader]).await?;
         self.elect("headers")
     }
 
-    /// Who was left for what passes is asked again, when it has rested or there is nobody else.
+    /// Who was left for what passes is asked again, when it has rested.
     fn pardon(&mut self) {
         for node in &mut self.nodes {
-            node.tip = 0;
+            node.tip = None;
             if node.may_return() {
                 match node.rest {
                     0 => node.left = None,
                     _ => node.rest -= 1,
                 }
             }
-        }
-        if self.order().is_empty() {
-            let resting = self.nodes.iter_mut().filter(|node| node.may_return());
-            resting.for_each(|node| node.left = None);
         }
     }
 
@@ -249,18 +252,50 @@ impl Follower {
 
     fn is_behind(&self, index: usize) -> bool {
         let node = &self.nodes[index];
-        node.left.is_none() && node.tip.saturating_add(self.allowed_behind) < self.light.finalized_height()
+        let newest = node.tip.unwrap_or(0);
+        node.left.is_none() && newest.saturating_add(self.allowed_behind) < self.light.finalized_height()
     }
 
-    /// Takes headers from one node, which is left if it shows a fault.
-    async fn consult(&mut self, index: usize) -> Result<(), FollowError> {
-        let caught_up = catch_up(&self.nodes[index], &mut self.light, self.allowed_behind).await;
-        match caught_up {
-            Ok(tip) => self.nodes[index].tip = tip,
-            Err(Trouble::Fault(fault)) => self.leave(index, fault),
-            Err(Trouble::End(error)) => return Err(error),
+    /// Asks nodes for headers beside each other and takes them in this order. Who shows a fault is left.
+    async fn consult(&mut self, order: &[usize]) -> Result<(), FollowError> {
+        let mut waiting = self.asked(order).await;
+        while let Some((index, asked)) = waiting.pop_front() {
+            let node = &self.nodes[index];
+            let caught_up = catch_up(node, &mut self.light, self.allowed_behind, Some(asked)).await;
+            match caught_up {
+                Ok(tip) => self.nodes[index].tip = tip,
+                Err(Trouble::Fault(fault)) => self.leave(index, fault),
+                Err(Trouble::Fork(fork)) => return Err(self.contradiction(index, *fork).await),
+                Err(Trouble::End(error)) => return Err(error),
+            }
+            // Who answered before others brought much more is asked again, for what is new.
+            let is_stale = |(_, asked): &(_, Asked)| !asked.is_fresh(&self.light, self.allowed_behind);
+            if waiting.iter().any(is_stale) {
+                let rest: Vec<usize> = waiting.iter().map(|(index, _)| *index).collect();
+                waiting = self.asked(&rest).await;
+            }
         }
         Ok(())
+    }
+
+    /// First answers, of a few nodes at a time.
+    async fn asked(&self, order: &[usize]) -> VecDeque<(usize, Asked)> {
+        let mut asked = VecDeque::new();
+        for some in order.chunks(AT_ONCE) {
+            let ask = |index: &usize| Asked::of(&self.nodes[*index], &self.light, self.allowed_behind);
+            asked.extend(some.iter().copied().zip(beside(some.iter().map(ask)).await));
+        }
+        asked
+    }
+
+    /// Nodes that rest, and are asked all the same: without those that were asked already.
+    pub(crate) fn recall(&mut self, asked: &[usize]) -> Vec<usize> {
+        let rests = |index: &usize| self.nodes[*index].may_return() && !asked.contains(index);
+        let resting: Vec<usize> = (0..self.nodes.len()).filter(rests).collect();
+        for index in &resting {
+            self.nodes[*index].left = None;
+        }
+        resting
     }
 }
 
@@ -314,9 +349,8 @@ async fn trusted(
             continue;
         }
         match trusted_from(node, &genesis, verifiers, (height, hash)).await {
-            Ok(light) => return Ok(light),
-            Err(Trouble::Fault(fault)) => leave(node, news, fault),
-            Err(Trouble::End(error)) => return Err(error),
+            Ok(light) => return Ok(light?),
+            Err(fault) => leave(node, news, fault),
         }
     }
     Err(no_answer(nodes, "the trusted header and its ancestors"))
@@ -327,62 +361,26 @@ async fn trusted_from(
     genesis: &LightClient,
     verifiers: &Verifiers,
     (height, hash): (Height, Hash),
-) -> Result<LightClient, Trouble> {
+) -> Result<Result<LightClient, StartError>, Fault> {
     let spec = genesis.spec();
-    let mut next = height.saturating_sub(trusted_ancestors(spec));
+    let oldest = height.saturating_sub(trusted_ancestors(spec));
+    let wanted = height - oldest + 1;
     let mut headers: Vec<Header> = Vec::new();
-    while next <= height {
-        let batch = node.headers(genesis, next, height - next + 1).await?;
+    while (headers.len() as u64) < wanted {
+        // At most `height`, which may be the greatest number there is.
+        let next = oldest + headers.len() as u64;
+        let batch = node.headers(genesis, next, wanted - headers.len() as u64).await?;
         if batch.is_empty() {
             let (newest, known) = (next.saturating_sub(1), height);
-            return Err(Fault::Behind { newest, known }.into());
+            return Err(Fault::Behind { newest, known });
         }
-        next += batch.len() as u64;
         headers.extend(batch.into_iter().map(|entry| entry.header));
     }
     let light = LightClient::from_trusted(spec.clone(), verifiers, hash, headers);
-    light.map_err(|error| match error {
-        StartError::Untrusted { .. } | StartError::Header { .. } | StartError::NoHeader => {
-            lied("headers up to the trusted block", &error).into()
+    match light {
+        Err(error @ (StartError::Untrusted { .. } | StartError::Header { .. } | StartError::NoHeader)) => {
+            Err(lied("headers up to the trusted block", &error))
         }
-        error => Trouble::End(error.into()),
-    })
-}
-
-/// Takes all headers that a node has, from a few below the newest known. Answers the height of its newest one, or what
-/// is below where it was asked from if it has nothing there.
-pub(crate) async fn catch_up(
-    node: &Node,
-    light: &mut LightClient,
-    allowed_behind: Height,
-) -> Result<Height, Trouble> {
-    let oldest = light.headers().next().map_or(0, |header| header.height);
-    let mut next = light
-        .finalized_height()
-        .saturating_sub(allowed_behind)
-        .max(oldest)
-        .max(1);
-    loop {
-        let batch = node.headers(light, next, u64::MAX).await?;
-        let Some(last) = batch.last().map(|entry| entry.header.height) else {
-            return Ok(next - 1);
-        };
-        take(node, light, &batch)?;
-        // Less than was asked for is the end of what it has. If it has more, it is behind by its own choice.
-        if (batch.len() as u64) < node.batch(light) {
-            return Ok(last);
-        }
-        next = last.saturating_add(1);
+        light => Ok(light),
     }
-}
-
-fn take(node: &Node, light: &mut LightClient, batch: &[CertifiedHeader]) -> Result<(), Trouble> {
-    light.advance(batch).map_err(|error| match error {
-        AdvanceError::Conflict { height, evidence } => Trouble::End(FollowError::Contradiction {
-            url: node.url.clone(),
-            height,
-            evidence,
-        }),
-        error => lied("headers", &error).into(),
-    })
 }

@@ -11,8 +11,9 @@
 //!     └── next one ◀──────┘                               └──▶ FollowError::Contradiction: evidence, and the end
 //! ```
 //!
-//! Reading order: [`follower`] (start, sync, who leads), [`questions`] (values), [`fault`] (what a node did wrong),
-//! `node` (one node), [`watch`] (following as blocks come), [`files`] (checkpoint and evidence on disk).
+//! Reading order: [`follower`] (start, sync, who leads), `headers` (those of one node), [`questions`] (values), [`fault`]
+//! (what a node did wrong), `node` (requests), `contradiction` (what is left behind at the end), [`watch`] (following as
+//! blocks come), [`files`] (checkpoint and evidence on disk).
 //!
 //! Invariants:
 //! - Every request has a deadline, every answer a bound on its bytes before it is looked at.
@@ -20,9 +21,12 @@
 //! - Which node is asked decides whether there is an answer and how soon, never what it is.
 #![forbid(unsafe_code)]
 
+mod beside;
+mod contradiction;
 pub mod fault;
 pub mod files;
 pub mod follower;
+mod headers;
 mod node;
 pub mod questions;
 pub mod watch;

@@ -29,8 +29,8 @@ pub(crate) struct Node {
     pub faults: u32,
     /// Rounds in which it is not asked, after a fault that passes: so that who stalls costs others little.
     pub rest: u32,
-    /// The newest finalized block that it sent, in the round that runs.
-    pub tip: Height,
+    /// The newest finalized block that it showed, in the round that runs.
+    pub tip: Option<Height>,
 }
 
 impl Node {
@@ -51,7 +51,7 @@ impl Node {
             left: None,
             faults: 0,
             rest: 0,
-            tip: 0,
+            tip: None,
         })
     }
 

@@ -1,7 +1,8 @@
 //! Questions, each put to one node after the other until an answer proves itself.
 
 use millrace_light_client::{
-    AccountAnswer, LightClient, ReceiptAnswer, RootError, SettleError, StorageAnswer, Verified, verify,
+    AccountAnswer, CodeAnswer, LightClient, ReceiptAnswer, RootError, SettleError, StorageAnswer, Verified,
+    verify,
 };
 use millrace_rpc::shapes::TransactionStatusView;
 use millrace_rpc::{BlockReference, Bytes, MillraceClient as _};
@@ -9,11 +10,12 @@ use millrace_types::state::Account;
 use millrace_types::{Address, Hash, Height, TransactionReceipt};
 
 use crate::fault::{Fault, FollowError};
-use crate::follower::{Follower, Trouble, catch_up};
+use crate::follower::Follower;
+use crate::headers::{Trouble, catch_up};
 use crate::node::{Node, lied};
 
 /// Why a node gave no value.
-enum No {
+pub(crate) enum No {
     /// Its fault, or the end of everything.
     Trouble(Trouble),
     /// It may be right that there is none; somebody else may have it all the same.
@@ -54,6 +56,14 @@ impl Follower {
         self.ask(&Slot { contract, key }).await
     }
 
+    /// A contract's code, or that there is none.
+    ///
+    /// # Errors
+    /// As [`Self::account`].
+    pub async fn code(&mut self, contract: Address) -> Result<Verified<Option<Vec<u8>>>, FollowError> {
+        self.ask(&CodeOf(contract)).await
+    }
+
     /// How a transaction ended.
     ///
     /// # Errors
@@ -64,12 +74,26 @@ impl Follower {
 
     async fn ask<Q: Question>(&mut self, question: &Q) -> Result<Verified<Q::Value>, FollowError> {
         self.sync().await?;
-        let mut perhaps = None;
-        for index in self.order() {
+        let (mut perhaps, mut asked) = (None, Vec::new());
+        loop {
+            let mut next = self.order().into_iter().find(|index| !asked.contains(index));
+            if next.is_none() {
+                // Whoever rests is better than nobody.
+                let resting = self.recall(&asked);
+                self.round(&resting).await?;
+                next = resting
+                    .into_iter()
+                    .find(|index| self.nodes[*index].left.is_none());
+            }
+            let Some(index) = next else { break };
+            asked.push(index);
             match question.ask(&self.nodes[index], &mut self.light).await {
                 Ok(verified) => return Ok(verified),
                 Err(No::Perhaps(error)) => perhaps = Some(error),
                 Err(No::Trouble(Trouble::Fault(fault))) => self.leave(index, fault),
+                Err(No::Trouble(Trouble::Fork(fork))) => {
+                    return Err(self.contradiction(index, *fork).await);
+                }
                 Err(No::Trouble(Trouble::End(error))) => return Err(error),
             }
         }
@@ -78,7 +102,7 @@ impl Follower {
 }
 
 /// Brings and checks the receipts that settle a height which a finalized header commits to.
-async fn settle(node: &Node, light: &mut LightClient, height: Height) -> Result<(), No> {
+pub(crate) async fn settle(node: &Node, light: &mut LightClient, height: Height) -> Result<(), No> {
     if light.receipt(height).is_ok() {
         return Ok(());
     }
@@ -105,6 +129,21 @@ fn proof<T: borsh::BorshDeserialize>(bytes: Option<Bytes>) -> Result<T, Fault> {
     bytes.decode().map_err(|error| lied("the proof", &error))
 }
 
+async fn account(node: &Node, address: Address, height: Height) -> Result<AccountAnswer, Fault> {
+    let reference = Some(BlockReference::from(height));
+    let view = node.http.account(address, reference, Some(true));
+    let view = node.call("getAccount", view).await?;
+    let account = view.exists.unwrap_or_default().then(|| Account {
+        nonce: view.nonce,
+        balance: view.balance.unwrap_or_default().0,
+        code_hash: view.code_hash,
+    });
+    Ok(AccountAnswer {
+        account,
+        proof: proof(view.proof)?,
+    })
+}
+
 struct AccountOf(Address);
 
 impl Question for AccountOf {
@@ -113,21 +152,32 @@ impl Question for AccountOf {
 
     async fn ask(&self, node: &Node, light: &mut LightClient) -> Result<Verified<Self::Value>, No> {
         let height = provable(node, light).await?;
-        let reference = Some(BlockReference::from(height));
-        let view = node
-            .call("getAccount", node.http.account(self.0, reference, Some(true)))
-            .await?;
-        let account = view.exists.unwrap_or_default().then(|| Account {
-            nonce: view.nonce,
-            balance: view.balance.unwrap_or_default().0,
-            code_hash: view.code_hash,
-        });
-        let answer = AccountAnswer {
-            account,
-            proof: proof(view.proof)?,
-        };
+        let answer = account(node, self.0, height).await?;
         let verified = light.verify_account(height, &self.0, answer);
         Ok(verified.map_err(|error| lied("the account", &error))?)
+    }
+}
+
+struct CodeOf(Address);
+
+impl Question for CodeOf {
+    type Value = Option<Vec<u8>>;
+    const WHAT: &'static str = "the code";
+
+    async fn ask(&self, node: &Node, light: &mut LightClient) -> Result<Verified<Self::Value>, No> {
+        let height = provable(node, light).await?;
+        let account = account(node, self.0, height).await?;
+        let mut code = None;
+        if account.account.is_some_and(|account| account.code_hash.is_some()) {
+            // It needs no proof of its own: the account's record names its hash.
+            let reference = Some(BlockReference::from(height));
+            let view = node.http.code(self.0, reference, None);
+            let view = node.call("getCode", view).await?;
+            code = Some(view.code.ok_or(Fault::Withheld { what: "code" })?);
+        }
+        let code = code.map(|bytes| verify::Bytes(bytes.0));
+        let verified = light.verify_code(height, &self.0, CodeAnswer { code, account });
+        Ok(verified.map_err(|error| lied("the code", &error))?)
     }
 }
 
@@ -174,7 +224,7 @@ impl Question for Ended {
         };
         if height > light.executed_height() {
             // Settled by a block that became final since the headers were fetched, if it is true.
-            catch_up(node, light, 0).await?;
+            catch_up(node, light, 0, None).await?;
         }
         match light.receipt(height) {
             Ok(_) | Err(RootError::Unopened { .. }) => {}

@@ -7,8 +7,9 @@
 //!     └────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! What a subscription tells is a reason to ask, and nothing more. A node that tells of blocks and does not send them, or
-//! that says nothing while others go on, stops leading. A node that is away is asked again in every round.
+//! What a subscription tells is a reason to ask, and nothing more. A node that tells of blocks and does not send them stops
+//! leading. One that says nothing while others go on is subscribed to anew, and asked at the pace of the poll where it takes
+//! no subscription; one that has fallen behind is left as in every round.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -87,6 +88,7 @@ pub struct Watch {
     pace: Pace,
     deadline: Duration,
     teller: Option<Teller>,
+    deaf: Deaf,
     events: VecDeque<Event>,
     shown: Shown,
     told: u32,
@@ -110,6 +112,36 @@ struct Teller {
     words: Subscription<Notification>,
 }
 
+/// Subscriptions that the leader did not give. Each may have taken a deadline, so there are more and more polls between them.
+#[derive(Default)]
+struct Deaf {
+    node: usize,
+    refused: u32,
+    /// Polls until the next attempt.
+    rest: u32,
+}
+
+impl Deaf {
+    /// Whether to try at this poll.
+    fn may_try(&mut self, node: usize) -> bool {
+        if self.node != node {
+            *self = Self {
+                node,
+                ..Self::default()
+            };
+        }
+        let may = self.rest == 0;
+        self.rest = self.rest.saturating_sub(1);
+        may
+    }
+
+    fn refused(&mut self) {
+        const LONGEST: u32 = 6;
+        self.rest = (1 << self.refused.min(LONGEST)) - 1;
+        self.refused = self.refused.saturating_add(1);
+    }
+}
+
 /// Why to ask.
 enum Wake {
     /// A block at this height is final, somebody says.
@@ -130,6 +162,7 @@ impl Watch {
             pace,
             deadline,
             teller: None,
+            deaf: Deaf::default(),
             events: VecDeque::new(),
             shown: Shown {
                 leader,
@@ -155,7 +188,8 @@ impl Watch {
     /// The next event, waited for as long as it takes. May be dropped while it waits.
     ///
     /// # Errors
-    /// When two certified branches contradict each other: there is nothing to follow any more.
+    /// When two certified branches contradict each other, or every node was left for good: there is nothing to follow any
+    /// more.
     pub async fn next(&mut self) -> Result<Event, FollowError> {
         loop {
             if let Some(event) = self.events.pop_front() {
@@ -190,7 +224,13 @@ impl Watch {
         };
         match asked {
             Ok(()) => self.shown.waiting = false,
-            Err(error @ FollowError::NoAnswer { .. }) => {
+            Err(FollowError::NoAnswer { what, nodes }) => {
+                // Nobody is left who would ever be asked again.
+                let for_good = nodes.iter().all(|left| left.fault.is_lasting());
+                let error = FollowError::NoAnswer { what, nodes };
+                if for_good {
+                    return Err(error);
+                }
                 self.teller = None;
                 if !std::mem::replace(&mut self.shown.waiting, true) {
                     let reason = error.to_string();
@@ -289,14 +329,18 @@ impl Watch {
         }
         self.teller = None;
         let node = &self.follower.nodes[leader];
-        if self.pace.subscribe && node.left.is_none() {
-            // Without a subscription there is the poll, and the next attempt after it.
+        if self.pace.subscribe && node.left.is_none() && self.deaf.may_try(leader) {
+            // Without a subscription there is the poll, and another attempt after it.
             let words = timeout(self.deadline, subscribe(&node.url, self.deadline)).await;
             self.teller = words.ok().flatten().map(|(client, words)| Teller {
                 node: leader,
                 _client: client,
                 words,
             });
+            match self.teller {
+                Some(_) => self.deaf = Deaf::default(),
+                None => self.deaf.refused(),
+            }
         }
         self.teller.is_some()
     }

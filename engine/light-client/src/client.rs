@@ -86,8 +86,9 @@ pub enum AdvanceError {
         /// The rule.
         error: HeaderError,
     },
-    /// A certified header on another branch than the chain spec or the checkpoint, which have no certificate.
-    #[error("certified headers lead to {found} at height {height}, trusted is {trusted}")]
+    /// A header on another branch than what the client began with: another genesis, whose keys may certify this chain
+    /// too, or another block than the trusted one, which has no certificate that would make it evidence.
+    #[error("the headers lead to {found} at height {height}, trusted is {trusted}")]
     OtherChain {
         /// The height.
         height: Height,
@@ -141,7 +142,7 @@ impl LightClient {
         &self.spec
     }
 
-    /// Checks certificates of this chain; what [`Evidence::verify`] needs.
+    /// Checks certificates of this chain.
     #[must_use]
     pub fn verifier(&self) -> &dyn CertificateVerifier {
         &*self.verifier
@@ -199,6 +200,7 @@ impl LightClient {
             });
         }
         let hashes = link(batch)?;
+        self.check_genesis(&batch[0].header, hashes[0])?;
         let oldest = self.window.oldest().header.height;
         if last.header.height < oldest {
             return Err(AdvanceError::Forgotten {
@@ -213,6 +215,20 @@ impl LightClient {
             from += run.len();
         }
         Ok(())
+    }
+
+    /// Headers that reach down to genesis reach this chain's. A certificate names a chain by its id alone, so the keys of
+    /// two chains with one id and different genesis headers contradict nothing.
+    fn check_genesis(&self, first: &Header, hash: Hash) -> Result<(), AdvanceError> {
+        let trusted = self.genesis_hash();
+        match genesis_below(first, hash) {
+            Some(found) if found != trusted => Err(AdvanceError::OtherChain {
+                height: 0,
+                found,
+                trusted,
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Takes linked headers of which the last, and no other, is certified.
@@ -301,7 +317,9 @@ impl LightClient {
         run: &[CertifiedHeader],
         certificate: &[u8],
     ) -> AdvanceError {
-        let headers = run.iter().map(|entry| entry.header.clone()).collect();
+        // Evidence is from where the branches part upward: what both have proves nothing and is long.
+        let parted = run.partition_point(|entry| entry.header.height < height);
+        let headers = run[parted..].iter().map(|entry| entry.header.clone()).collect();
         let second = Branch {
             headers,
             certificate: certificate.to_vec(),
@@ -320,6 +338,15 @@ impl LightClient {
                 }
             }
         }
+    }
+}
+
+/// The genesis header's hash, as a header says that is it or its child.
+pub(crate) fn genesis_below(header: &Header, hash: Hash) -> Option<Hash> {
+    match header.height {
+        0 => Some(hash),
+        1 => Some(header.parent_hash),
+        _ => None,
     }
 }
 

@@ -3,11 +3,12 @@
 use alloc::vec::Vec;
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use millrace_types::chain_spec::MAX_RECEIPT_LAG;
 use millrace_types::receipt::settlement_hash;
 use millrace_types::{DecodeError, ExecutionReceipt, Hash, Header, Height, codec};
 
-use crate::client::{LightClient, MAX_BATCH};
-use crate::verifier::{self, CertificateError, CertificateVerifier};
+use crate::client::{DEFAULT_WINDOW, LightClient, MAX_BATCH, genesis_below};
+use crate::verifier::{self, CertificateError};
 
 /// Headers, each the parent of the next, and the certificate of the last: it vouches for them all, and for the
 /// parent of the first.
@@ -73,10 +74,18 @@ pub enum Contradiction {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum EvidenceError {
     /// A branch without headers, or with more than any client would hand out.
-    #[error("a branch has {found} headers: allowed is 1 ..= {MAX_BATCH}")]
+    #[error("a branch has {found} headers: allowed is 1 ..= {MAX_BRANCH}")]
     Length {
         /// Its headers.
         found: usize,
+    },
+    /// A branch of another chain. Its keys may certify both, if the two share a chain id.
+    #[error("a branch begins at genesis {found}, this chain at {expected}")]
+    OtherChain {
+        /// The branch's genesis header.
+        found: Hash,
+        /// This chain's.
+        expected: Hash,
     },
     /// Headers that do not follow each other.
     #[error("header {position} of a branch does not follow the one before")]
@@ -100,14 +109,23 @@ pub enum EvidenceError {
     Consistent,
 }
 
+/// The most headers of a branch: as many as a client may hold without a certificate between them, which are those that it
+/// began with and those of one call of [`LightClient::advance`].
+#[expect(clippy::cast_possible_truncation, reason = "a thousand")]
+pub const MAX_BRANCH: usize = DEFAULT_WINDOW + MAX_RECEIPT_LAG as usize + 2 + MAX_BATCH;
+
 impl Branch {
-    /// Checks links and certificate; gives the hash of the parent of the first header and of every header.
-    fn check(&self, verifier: &dyn CertificateVerifier) -> Result<Vec<(Height, Hash)>, EvidenceError> {
+    /// Checks links, genesis and certificate; gives the hash of the parent of the first header and of every header.
+    fn check(&self, client: &LightClient) -> Result<Vec<(Height, Hash)>, EvidenceError> {
         let found = self.headers.len();
-        let (Some(first), Some(last), 1..=MAX_BATCH) = (self.headers.first(), self.headers.last(), found)
+        let (Some(first), Some(last), 1..=MAX_BRANCH) = (self.headers.first(), self.headers.last(), found)
         else {
             return Err(EvidenceError::Length { found });
         };
+        let expected = client.genesis_hash();
+        if let Some(found) = genesis_below(first, first.hash()).filter(|found| *found != expected) {
+            return Err(EvidenceError::OtherChain { found, expected });
+        }
         let mut hashes = Vec::new();
         if let Some(below) = first.height.checked_sub(1) {
             hashes.push((below, first.parent_hash));
@@ -122,14 +140,14 @@ impl Branch {
             hashes.push((header.height, header.hash()));
         }
         let (_, last_hash) = hashes.last().expect("one hash for each header");
-        verifier::check(verifier, last, last_hash, &self.certificate)?;
+        verifier::check(client.verifier(), last, last_hash, &self.certificate)?;
         Ok(hashes)
     }
 }
 
 impl Opening {
-    fn check(&self, verifier: &dyn CertificateVerifier) -> Result<(), EvidenceError> {
-        self.branch.check(verifier)?;
+    fn check(&self, client: &LightClient) -> Result<(), EvidenceError> {
+        self.branch.check(client)?;
         let expected = self.branch.headers[0].settlement_hash;
         let found = settlement_hash(&self.receipts);
         if found == expected {
@@ -155,7 +173,7 @@ impl LightClient {
         })?;
         let first = self.opening(differs)?;
         let evidence = Evidence::Receipts { first, second };
-        evidence.verify(self.verifier()).ok().map(|_| evidence)
+        evidence.verify(self).ok().map(|_| evidence)
     }
 }
 
@@ -168,16 +186,16 @@ impl Evidence {
         codec::decode(bytes, MAX_EVIDENCE_BYTES)
     }
 
-    /// Checks the evidence with a verifier that knows the validators in question: under a consensus with fixed
-    /// validators any verifier of the chain, otherwise that of a client which has followed the chain to where the
-    /// branches part and still keeps that height.
+    /// Checks the evidence with a client that knows the validators in question: under a consensus with fixed
+    /// validators any client of the chain, otherwise one which has followed the chain to where the branches part and still
+    /// keeps that height.
     ///
     /// # Errors
-    /// If a side is not certified, or the sides do not contradict each other.
-    pub fn verify(&self, verifier: &dyn CertificateVerifier) -> Result<Contradiction, EvidenceError> {
+    /// If a side is not certified or of another chain, or the sides do not contradict each other.
+    pub fn verify(&self, client: &LightClient) -> Result<Contradiction, EvidenceError> {
         match self {
             Self::Blocks { first, second } => {
-                let (first, second) = (first.check(verifier)?, second.check(verifier)?);
+                let (first, second) = (first.check(client)?, second.check(client)?);
                 let clash = first.iter().find_map(|(height, hash)| {
                     let (_, other) = second.iter().find(|(at, other)| at == height && other != hash)?;
                     Some(Contradiction::Blocks {
@@ -188,8 +206,8 @@ impl Evidence {
                 clash.ok_or(EvidenceError::Consistent)
             }
             Self::Receipts { first, second } => {
-                first.check(verifier)?;
-                second.check(verifier)?;
+                first.check(client)?;
+                second.check(client)?;
                 let clash = first.receipts.iter().find_map(|receipt| {
                     let differs = |other: &&ExecutionReceipt| {
                         other.block_hash == receipt.block_hash && *other != receipt

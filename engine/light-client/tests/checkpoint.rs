@@ -5,11 +5,12 @@ mod common;
 
 use common::*;
 use millrace_light_client::checkpoint::{DOMAIN, MAGIC, MAX_CHECKPOINT_BYTES};
+use millrace_light_client::verifier::{MAX_VERIFIER_STATE_BYTES, MakeVerifier};
 use millrace_light_client::{
-    AdvanceError, CheckpointError, Contradiction, LightClient, NoCheckpoint, StartError, Verifiers,
-    trusted_ancestors,
+    AdvanceError, CertificateError, CertificateVerifier, CheckpointError, Contradiction, LightClient,
+    NoCheckpoint, StartError, Verifiers, trusted_ancestors,
 };
-use millrace_types::{Commitment, Hash, SecretKey};
+use millrace_types::{Commitment, Hash, Header, SecretKey};
 use proptest::prelude::*;
 
 fn resume(bytes: &[u8], genesis: Hash) -> Result<LightClient, CheckpointError> {
@@ -179,6 +180,64 @@ fn a_forged_place_is_refused_though_its_hash_fits() {
 }
 
 #[test]
+fn a_header_that_is_longer_than_the_chain_allows_is_refused_though_it_is_certified() {
+    let mut chain = Chain::new(Commitment::ExecutionReceipts, 5);
+    let resume_at = |chain: &Chain| {
+        let (spec, header) = (borsh::to_vec(&chain.spec).unwrap(), &chain.blocks[5].header);
+        let certificate = chain.certified(5).certificate.unwrap().0;
+        let content = borsh::to_vec(&(spec, Vec::<u8>::new(), vec![header], certificate)).unwrap();
+        resume(&sealed(1, &content), chain.client().genesis_hash())
+    };
+    assert_eq!(resume_at(&chain).unwrap().finalized_height(), 5);
+    let limit = chain.spec.limits.consensus_data_bytes as usize;
+    chain.blocks[5].header.consensus_data = vec![7; limit + 1];
+    let error = resume_at(&chain).err().unwrap();
+    assert!(matches!(error, CheckpointError::Content(_)), "{error}");
+}
+
+/// A verifier whose state is long.
+struct Fat(usize);
+
+impl CertificateVerifier for Fat {
+    fn max_certificate_bytes(&self) -> usize {
+        100
+    }
+
+    fn validators_are_fixed(&self) -> bool {
+        false
+    }
+
+    fn verify(&self, _: &Header, _: &Hash, _: &[u8]) -> Result<(), CertificateError> {
+        Ok(())
+    }
+
+    fn save(&self) -> Vec<u8> {
+        vec![0; self.0]
+    }
+}
+
+#[test]
+fn validators_that_take_too_much_are_not_kept() {
+    let chain = Chain::new(Commitment::ExecutionReceipts, 2);
+    let kept = |make: MakeVerifier| {
+        let mut verifiers = Verifiers::none();
+        verifiers.register(&chain.spec.consensus.id, make);
+        let mut client = LightClient::new(chain.spec.clone(), &verifiers).unwrap();
+        client.advance(&chain.batch(1..=2)).unwrap();
+        client.checkpoint()
+    };
+    assert!(kept(|_| Ok(Box::new(Fat(MAX_VERIFIER_STATE_BYTES)))).is_ok());
+    let error = kept(|_| Ok(Box::new(Fat(MAX_VERIFIER_STATE_BYTES + 1)))).unwrap_err();
+    let NoCheckpoint::TooLong { found, limit, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(
+        (found, limit),
+        (MAX_VERIFIER_STATE_BYTES + 1, MAX_VERIFIER_STATE_BYTES)
+    );
+}
+
+#[test]
 fn a_branch_that_contradicts_a_checkpoint_is_evidence() {
     for commitment in OPTIONS {
         let (chain, client, bytes) = kept(commitment, 12, 12);
@@ -189,7 +248,7 @@ fn a_branch_that_contradicts_a_checkpoint_is_evidence() {
             panic!("no conflict");
         };
         assert_eq!(height, 8);
-        let shown = evidence.verify(chain.client().verifier()).unwrap();
+        let shown = evidence.verify(&chain.client()).unwrap();
         assert!(
             matches!(shown, Contradiction::Blocks { height: 8, .. }),
             "{shown:?}"

@@ -1,4 +1,4 @@
-//! Headers: what is followed, what is refused, what is evidence.
+//! Headers: what is followed, and what is refused.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -7,8 +7,8 @@ use common::*;
 use millrace_light_client::client::Certificate;
 use millrace_light_client::genesis::state_root;
 use millrace_light_client::{
-    AdvanceError, CertificateError, CertifiedHeader, Contradiction, Evidence, EvidenceError, LightClient,
-    MAX_BATCH, RootError, SettleError, StartError, Verifiers,
+    AdvanceError, CertificateError, CertifiedHeader, LightClient, MAX_BATCH, RootError, SettleError,
+    StartError, Verifiers, trusted_ancestors,
 };
 use millrace_types::certificate::{LONGEST_CHAIN_CONSENSUS_ID, SOLO_CONSENSUS_ID};
 use millrace_types::settlement::{HeaderError, SettlementError};
@@ -209,203 +209,6 @@ fn a_certificate_does_not_excuse_a_broken_rule() {
 }
 
 #[test]
-fn two_certified_branches_are_evidence() {
-    let chain = Chain::new(B, 8);
-    let mut fork = chain.fork(5);
-    for _ in 6..=8 {
-        fork.build(fork.newest().header.height, 1);
-    }
-    // The other branch shows its blocks at heights we have, above them, or with one certificate for all.
-    let mut vouched = fork.batch(4..=8);
-    vouched[..4].iter_mut().for_each(|entry| entry.certificate = None);
-    for (ours, theirs) in [(8, fork.batch(6..=7)), (6, fork.batch(7..=8)), (7, vouched)] {
-        let mut client = chain.client();
-        client.advance(&chain.batch(1..=ours)).unwrap();
-        let Err(AdvanceError::Conflict { evidence, .. }) = client.advance(&theirs) else {
-            panic!("no conflict")
-        };
-        assert_eq!(client.finalized().1, chain.blocks[ours as usize].header.hash());
-
-        let Ok(Contradiction::Blocks { height, hashes }) = evidence.verify(client.verifier()) else {
-            panic!()
-        };
-        let expected = [&chain, &fork].map(|chain| chain.blocks[height as usize].header.hash());
-        assert_eq!(hashes, expected);
-        let bytes = borsh::to_vec(&evidence).unwrap();
-        assert_eq!(borsh::from_slice::<Evidence>(&bytes).unwrap(), *evidence);
-    }
-}
-
-#[test]
-fn what_only_looks_like_evidence() {
-    let chain = Chain::new(B, 8);
-    let mut fork = chain.fork(5);
-    fork.build(5, 1);
-    let mut client = chain.client();
-    client.advance(&chain.batch(1..=8)).unwrap();
-    let mut forged = fork.certified(6);
-    forged.certificate = chain.certified(6).certificate;
-    assert!(matches!(
-        client.advance(&[forged]),
-        Err(AdvanceError::Certificate { height: 6, .. })
-    ));
-
-    let Err(AdvanceError::Conflict { evidence, .. }) = client.advance(&[fork.certified(6)]) else {
-        panic!()
-    };
-    let Evidence::Blocks { first, second } = *evidence else {
-        panic!()
-    };
-    let check = |first: &millrace_light_client::Branch, second: &millrace_light_client::Branch| {
-        Evidence::Blocks {
-            first: first.clone(),
-            second: second.clone(),
-        }
-        .verify(client.verifier())
-    };
-    assert_eq!(check(&first, &first), Err(EvidenceError::Consistent));
-    let mut empty = second.clone();
-    empty.headers.clear();
-    assert_eq!(check(&first, &empty), Err(EvidenceError::Length { found: 0 }));
-    let mut unlinked = second.clone();
-    unlinked.headers.insert(0, chain.blocks[1].header.clone());
-    assert_eq!(
-        check(&first, &unlinked),
-        Err(EvidenceError::Unlinked { position: 1 })
-    );
-    let mut uncertified = second;
-    uncertified.certificate = first.certificate.clone();
-    assert!(matches!(
-        check(&first, &uncertified),
-        Err(EvidenceError::Certificate(_))
-    ));
-}
-
-#[test]
-fn two_receipts_of_one_block_are_evidence() {
-    let chain = Chain::new(B, 5);
-    let mut fork = chain.fork(4);
-    fork.blocks[3].receipt.gas_used += 1;
-    fork.blocks[4].receipt.gas_used += 1;
-    fork.build(4, 0);
-    let opening = |chain: &Chain| {
-        let mut client = chain.client();
-        client.advance(&chain.batch(1..=5)).unwrap();
-        assert!(client.opening(5).is_none(), "nothing settled yet");
-        client.settle(5, &chain.newest().settles).unwrap();
-        client.opening(5).unwrap()
-    };
-    let (first, second) = (opening(&chain), opening(&fork));
-    let evidence = Evidence::Receipts {
-        first: first.clone(),
-        second: second.clone(),
-    };
-    let client = chain.client();
-    let Ok(Contradiction::Receipts { block_hash, receipts }) = evidence.verify(client.verifier()) else {
-        panic!()
-    };
-    assert_eq!(receipts.map(|receipt| receipt.block_hash), [block_hash; 2]);
-    let same = Evidence::Receipts {
-        first: first.clone(),
-        second: first.clone(),
-    };
-    assert_eq!(same.verify(client.verifier()), Err(EvidenceError::Consistent));
-    let mut unopened = second;
-    unopened.receipts[0].gas_used += 1;
-    let forged = Evidence::Receipts {
-        first,
-        second: unopened,
-    };
-    assert!(matches!(
-        forged.verify(client.verifier()),
-        Err(EvidenceError::Settlement { .. })
-    ));
-}
-
-#[test]
-fn an_opening_that_somebody_else_shows_is_held_against_our_receipts() {
-    for commitment in OPTIONS {
-        let chain = Chain::new(commitment, 6);
-        let mut fork = chain.fork(5);
-        let settled = fork.newest().header.settled_height;
-        // Its certifiers say that the same blocks came to something else.
-        for height in settled + 1..=5 {
-            fork.blocks[height as usize].receipt.gas_used += 1;
-        }
-        fork.build(5, 0);
-        let theirs = fork.synced().opening(6).unwrap();
-        let client = chain.synced();
-        if chain.newest().settles.is_empty() {
-            assert_eq!(client.contradiction(theirs), None, "nothing of ours to compare");
-            continue;
-        }
-        let evidence = client.contradiction(theirs.clone()).unwrap();
-        assert!(matches!(
-            evidence.verify(chain.client().verifier()),
-            Ok(Contradiction::Receipts { .. })
-        ));
-        assert_eq!(Evidence::decode(&borsh::to_vec(&evidence).unwrap()), Ok(evidence));
-        let ours = client.opening(6).unwrap();
-        assert_eq!(client.contradiction(ours), None, "the same receipts");
-        let mut forged = theirs;
-        forged.receipts[0].gas_charged += 1;
-        assert_eq!(
-            client.contradiction(forged),
-            None,
-            "not what the header commits to"
-        );
-    }
-}
-
-#[test]
-fn no_changed_byte_of_evidence_proves_anything_else() {
-    let chain = Chain::new(B, 8);
-    let mut fork = chain.fork(5);
-    (6..=8).for_each(|_| fork.build(5, 1));
-    let mut client = chain.client();
-    client.advance(&chain.batch(1..=8)).unwrap();
-    let Err(AdvanceError::Conflict { evidence, .. }) = client.advance(&fork.batch(6..=8)) else {
-        panic!("no conflict");
-    };
-    let bytes = borsh::to_vec(&evidence).unwrap();
-    for at in 0..bytes.len() {
-        let mut changed = bytes.clone();
-        changed[at] ^= 0x20;
-        let verified = Evidence::decode(&changed).map(|evidence| evidence.verify(client.verifier()));
-        // Both sides are certified, so that a changed byte leaves no valid side.
-        assert!(!matches!(verified, Ok(Ok(_))), "byte {at}");
-        assert!(Evidence::decode(&bytes[..at]).is_err());
-    }
-}
-
-#[test]
-fn another_chain_is_no_conflict_but_no_progress_either() {
-    let mut other = Chain::genesis(B);
-    other.blocks[0].header.timestamp_ms += 1;
-    let genesis = other.blocks[0].header.hash();
-    let header = Header {
-        height: 1,
-        parent_hash: genesis,
-        ..other.blocks[0].header.clone()
-    };
-    other.blocks.push(Built {
-        header,
-        ..other.blocks[0].clone()
-    });
-    let mut client = Chain::genesis(B).client();
-    let error = client.advance(&other.batch([1])).unwrap_err();
-    let trusted = client.genesis_hash();
-    assert_eq!(
-        error,
-        AdvanceError::OtherChain {
-            height: 0,
-            found: genesis,
-            trusted
-        }
-    );
-}
-
-#[test]
 fn settlements_are_those_of_their_header() {
     for commitment in OPTIONS {
         let chain = Chain::new(commitment, 12);
@@ -507,6 +310,55 @@ fn roots_come_from_finalized_headers_alone() {
 }
 
 #[test]
+fn a_delayed_root_is_that_of_its_own_height_alone() {
+    let chain = Chain::new(Commitment::DelayedRoot, 12);
+    let mut client = chain.client();
+    client.advance(&chain.batch(1..=12)).unwrap();
+    let mut unopened = 0;
+    for height in 1..=client.executed_height() {
+        let settled_by = client.settled_by(height).unwrap();
+        let carried = chain.blocks[settled_by as usize].header.settled_height == height;
+        match client.state_root(height) {
+            Ok((root, _)) => {
+                assert!(carried, "height {height}");
+                assert_eq!(root, chain.blocks[height as usize].receipt.post_state_root);
+            }
+            Err(error) => {
+                assert!(!carried, "height {height}");
+                assert_eq!(error, RootError::Unopened { height, settled_by });
+                unopened += 1;
+            }
+        }
+    }
+    assert!(unopened > 0, "some header settles two heights");
+}
+
+#[test]
+fn receipts_of_blocks_that_are_not_kept_are_not_said_to_be_wrong() {
+    for commitment in OPTIONS {
+        let chain = Chain::new(commitment, 20);
+        let of = |height: u64| chain.blocks[height as usize].header.clone();
+        let settling = (10..=20).find(|height| !chain.blocks[*height as usize].settles.is_empty());
+        let settling = settling.unwrap();
+        let first = chain.blocks[settling as usize].settles[0].height;
+        assert!(first < settling - 1);
+        let headers = (first + 1..=settling).map(of).collect();
+        let trusted = of(settling).hash();
+        let spec = chain.spec.clone();
+        let mut client = LightClient::from_trusted(spec, &Verifiers::built_in(), trusted, headers).unwrap();
+        let refused = client.settle(settling, &chain.blocks[settling as usize].settles);
+        assert_eq!(
+            refused,
+            Err(SettleError::NotKept {
+                height: first,
+                oldest: first + 1,
+                newest: settling
+            })
+        );
+    }
+}
+
+#[test]
 fn memory_is_a_window() {
     let chain = Chain::new(B, 40);
     let mut client = chain.client().with_window(5);
@@ -600,6 +452,34 @@ fn a_client_begins_at_a_header_that_is_trusted() {
             error(start(elsewhere.hash(), vec![elsewhere])),
             StartError::Header { .. }
         ));
+    }
+}
+
+#[test]
+fn the_ancestors_of_a_trusted_block_open_what_it_settles_whatever_its_lag() {
+    for commitment in OPTIONS {
+        let mut chain = Chain::genesis(commitment);
+        let lag = chain.spec.max_receipt_lag;
+        // Nothing for as long as it is allowed, and then everything.
+        for height in 1..=8 * lag {
+            let settled = chain.newest().header.settled_height;
+            chain.build(if height % lag == 1 { height - 1 } else { settled }, 0);
+        }
+        for trusted in 1..=8 * lag {
+            let from = trusted.saturating_sub(trusted_ancestors(&chain.spec));
+            let blocks = &chain.blocks[from as usize..=trusted as usize];
+            let headers = blocks.iter().map(|built| built.header.clone()).collect();
+            let hash = chain.blocks[trusted as usize].header.hash();
+            let spec = chain.spec.clone();
+            let mut client = LightClient::from_trusted(spec, &Verifiers::built_in(), hash, headers).unwrap();
+            let executed = client.executed_height();
+            let settled_by = client.settled_by(executed).unwrap();
+            client
+                .settle(settled_by, &chain.blocks[settled_by as usize].settles)
+                .unwrap();
+            let root = chain.blocks[executed as usize].receipt.post_state_root;
+            assert_eq!(client.state_root(executed).unwrap().0, root);
+        }
     }
 }
 

@@ -149,10 +149,10 @@ fn a_branch_certified_by_validators_of_an_earlier_epoch_is_evidence() {
             panic!("no conflict");
         };
         assert_eq!(height, EPOCH + 2);
-        let shown = evidence.verify(client.verifier()).unwrap();
+        let shown = evidence.verify(&client).unwrap();
         assert!(matches!(shown, Contradiction::Blocks { height: at, .. } if at == height));
         // Who has not followed the chain that far cannot tell who the validators were.
-        assert!(evidence.verify(chain.client().verifier()).is_err());
+        assert!(evidence.verify(&chain.client()).is_err());
     }
 }
 

@@ -20,6 +20,7 @@ use crate::inbox::{Inbox, Receiver, Sender, inbox};
 use crate::keeper::Keeper;
 use crate::mailbox::{Input, Inputs};
 use crate::task::BlockTask;
+use crate::timing::{Timed, Timing};
 
 /// The most entries of one commit.
 const GROUP: usize = 256;
@@ -42,6 +43,19 @@ pub(crate) enum Entry {
     },
     /// The last entry.
     Close,
+}
+
+impl Entry {
+    /// Whether a receipt is to become durable.
+    fn has_receipt(&self) -> bool {
+        matches!(
+            self,
+            Self::Leaves {
+                execution: Some(_),
+                ..
+            }
+        )
+    }
 }
 
 /// What a task's execution leaves to the ledger.
@@ -94,10 +108,15 @@ pub(crate) fn run(ledger: &Ledger, keeper: &Keeper, entries: &Receiver<Entry>, i
             group.push(next);
         }
         let closing = group.iter().any(|entry| matches!(entry, Entry::Close));
+        let timing = Timing::begin();
         if let Err(error) = commit(ledger, &group) {
             // After a failed commit nothing may be published that came in or behind it.
             inputs.send(Input::Fault(stop_reason(&error, &group)));
             return;
+        }
+        // One receipt at most: a task comes to its last stage when the one before has left it.
+        if group.iter().any(Entry::has_receipt) {
+            timing.end(Timed::Persist);
         }
         for entry in group {
             report(entry, keeper, inputs);

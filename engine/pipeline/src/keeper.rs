@@ -10,9 +10,10 @@ use millrace_scheduler::Claim;
 use millrace_state::{FinalizeError, PersistError, Store, VersionId};
 
 use crate::api::StopReason;
-use crate::inbox::{Receiver, Sender, inbox};
+use crate::inbox::{Inbox, Receiver, Sender, inbox};
 use crate::mailbox::{Input, Inputs};
 use crate::task::{BlockTask, Purpose, version};
+use crate::timing::{Timed, Timing};
 
 /// The way to the thread, which ends with it.
 pub(crate) struct Keeper(Sender<Claim<BlockTask>>);
@@ -34,11 +35,17 @@ impl Keeper {
     /// # Errors
     /// The system gave no thread.
     pub(crate) fn start(store: Store, inputs: Inputs) -> std::io::Result<(Self, JoinHandle<()>)> {
-        let (sender, inbox) = inbox();
+        let (keeper, claims) = Self::queue();
         let thread = thread::Builder::new()
             .name("millrace-states".into())
-            .spawn(move || run(&store, &inbox.open(), &inputs))?;
-        Ok((Self(sender), thread))
+            .spawn(move || run(&store, &claims.open(), &inputs))?;
+        Ok((keeper, thread))
+    }
+
+    /// The way alone, as long as nobody keeps what is sent.
+    pub(crate) fn queue() -> (Self, Inbox<Claim<BlockTask>>) {
+        let (sender, inbox) = inbox();
+        (Self(sender), inbox)
     }
 
     /// Takes a task that is through but for its state, and frees its slot: at once, unless it is final.
@@ -51,11 +58,16 @@ impl Keeper {
     }
 }
 
-fn run(store: &Store, claims: &Receiver<Claim<BlockTask>>, inputs: &Inputs) {
+/// Keeps what comes until nobody is left who could send anything.
+pub(crate) fn run(store: &Store, claims: &Receiver<Claim<BlockTask>>, inputs: &Inputs) {
     while let Some(claim) = claims.recv() {
         let keep = AssertUnwindSafe(|| keep(store, version(&claim.hash)));
+        let timing = Timing::begin();
         match catch_unwind(keep).unwrap_or(Err(KeepError::Panicked)) {
-            Ok(()) => claim.complete(),
+            Ok(()) => {
+                timing.end(Timed::Keep);
+                claim.complete();
+            }
             // The claim is dropped: nothing passes it.
             Err(error) => inputs.send(Input::Fault(StopReason::NodeFault {
                 what: format!("the state after block {} cannot be kept: {error}", claim.hash),

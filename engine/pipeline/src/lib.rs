@@ -15,7 +15,7 @@
 //! Reading order: [`api`] (the words), [`Engine`], [`admission`] (the one function that decides validity),
 //! [`builder`] and [`pressure`] (the proposer's policy), `tree`, `core` (the state machine without I/O: `core/dispatch`
 //! decides what is executed next, `core/head` moves the head), `driver` (its thread), `wakeups` (who is told that a build may succeed),
-//! `task` (a block in the ring), `stages` and `execution` (what workers do), `warming` (what they do ahead of a block), `journal` and `keeper` (what is durable when), `recovery`, [`checkpoint`] (what
+//! `task` (a block in the ring), `stages` and `execution` (what workers do), `warming` (what they do ahead of a block), `journal` and `keeper` (what is durable when), `timing` (how long each took), `recovery`, [`checkpoint`] (what
 //! a new node begins with), [`logs`] and [`estimate`] (what readers search and try, beside the look-ups in `reads`; `chain_view` is what
 //! they agree about), and [`replay_check`] (the slow twin). The rules are those of `docs/spec/blocks.md`, rollback is in
 //! `docs/spec/rollback.md`, and why it is built like this in `docs/design/consensus-execution-pipelining.md`.
@@ -42,6 +42,7 @@
 //! | the ledger's own | once for each group of blocks | redb has one writer, which is the journal's thread |
 //! | a subscriber's channel, of the standard library: a ring without a lock, and a mutex around the list of who sleeps on it | for each event, a few for each block, and only while its reader sleeps | readers wait with the time limits of the standard library |
 //! | the channel of [`Reply::channel`], likewise | once for each request that was made with it | the caller chose to wait |
+//! | the metrics' recorder, where there is one: a lock that is only read | once for each stage of a block, and for each group of blocks | it finds the histogram by name |
 //! | the handle's mutex around the thread to join | when the engine ends | |
 //!
 //! Lists of crossbeam's take no lock, but who takes from one waits for a sender that is between its two steps there.
@@ -93,6 +94,7 @@ mod team;
 #[cfg(test)]
 #[path = "../tests/common/spec.rs"]
 mod testing;
+mod timing;
 mod tree;
 mod under_way;
 mod wakeups;
@@ -106,6 +108,7 @@ pub use events::Subscription;
 pub use execution::ExecuteError;
 pub use logs::{FoundLog, LogError, LogFilter, LogPage, LogPlace, LogQuery};
 pub use reads::CallError;
-pub use recovery::OpenError;
+pub use recovery::{OpenError, genesis_block};
 pub use replay::{ReplayError, ReplayReport, replay_check, replay_check_from, vouched_by_ledger};
 pub use reply::{Aborted, Reply};
+pub use timing::TIMED_STAGES;

@@ -149,6 +149,14 @@ pub enum OpenError {
     Thread(#[from] std::io::Error),
 }
 
+/// The genesis block of a chain, made without any ledger.
+///
+/// # Errors
+/// The state did not take the spec's accounts.
+pub fn genesis_block(spec: &ChainSpec) -> Result<Block, OpenError> {
+    genesis(spec).map(|(block, _)| block)
+}
+
 /// The genesis block of a chain and the root of its state.
 pub(crate) fn genesis(spec: &ChainSpec) -> Result<(Block, Hash), OpenError> {
     let id = VersionId(Hash::ZERO.0);

@@ -30,6 +30,7 @@ use crate::mailbox::{Input, Inputs};
 use crate::preparation::Preparations;
 use crate::task::{BlockTask, Outcome, Purpose};
 use crate::team::Team;
+use crate::timing::{Timed, Timing};
 use crate::warming::Warmings;
 
 /// What workers work with.
@@ -179,6 +180,7 @@ impl Workshop {
         if task.work.is_executed() {
             return Ok(());
         }
+        let timing = Timing::begin();
         if !self.slow_execution.is_zero() {
             thread::sleep(self.slow_execution);
         }
@@ -189,6 +191,7 @@ impl Workshop {
             }
             .map_err(StageError::from)
         })?;
+        timing.end(Timed::Execute);
         self.executions.fetch_add(1, Ordering::Relaxed);
         let set = task.work.outcome.set(outcome);
         set.expect("a block is executed once");
@@ -221,7 +224,9 @@ impl Workshop {
             );
             return Ok(());
         };
+        let timing = Timing::begin();
         let receipt = execution::root(&self.store, task.hash, &task.block, outcome)?;
+        timing.end(Timed::Root);
         let set = task.work.receipt.set(receipt);
         set.expect("a root is computed once");
         Ok(())

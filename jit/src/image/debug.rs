@@ -1,27 +1,27 @@
 //! Names and lines for people: symbols and DWARF of a file, read lazily and without trust.
 //!
 //! Nothing here can fail or change what a program does: what is missing, damaged, compressed or beyond a bound is not
-//! found. Bounds: symbols looked at come from the machine's version, a name is read up to [`MAX_NAME`] bytes, and
-//! DWARF is left alone when the work that its parser could be made to do (units times what each unit may scan)
-//! exceeds [`MAX_DWARF_WORK`].
+//! found. Bounds: symbols looked at come from the machine's version, a name is read and written up to [`MAX_NAME`] bytes, and
+//! DWARF is left alone when its parser could be made to do too much ([`dwarf`]).
 
 use std::cell::OnceCell;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use addr2line::Context;
-use gimli::{EndianSlice, LittleEndian, Section as _};
+use gimli::{EndianSlice, LittleEndian};
 use object::LittleEndian as ElfLittleEndian;
 use object::elf::{
     FileHeader64, SHF_COMPRESSED, SHF_EXECINSTR, SHT_NOBITS, SHT_SYMTAB, STT_FUNC, STT_NOTYPE, Sym64,
 };
 use object::read::elf::{FileHeader as _, SectionHeader as _, SectionTable, Sym as _};
 
+use super::dwarf;
 use crate::machine::Machine;
 
 const MAX_NAME: usize = 1024;
 const MAX_SECTIONS: usize = 4096;
-const MAX_DWARF_WORK: u64 = 1 << 32;
 /// Functions inlined into each other at one address, that are looked at.
 const MAX_INLINED: usize = 64;
 
@@ -93,8 +93,8 @@ struct Entry {
     name: u32,
 }
 
-impl std::fmt::Debug for Debug<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Debug<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Debug")
             .field("symbols", &self.symbols.len())
             .finish_non_exhaustive()
@@ -170,9 +170,7 @@ impl<'a> Debug<'a> {
                 if frames.len() == MAX_INLINED {
                     break;
                 }
-                let function = frame
-                    .function
-                    .and_then(|name| Some(name.demangle().ok()?.into_owned()));
+                let function = frame.function.map(|function| name(function.name.slice()));
                 let location = frame.location.as_ref().and_then(Location::of);
                 frames.push(Frame { function, location });
             }
@@ -206,7 +204,7 @@ impl<'a> Debug<'a> {
 
     fn lines(&self) -> Option<&Context<Slice<'a>>> {
         let elf = self.elf;
-        self.lines.get_or_init(|| contain(|| dwarf(elf))).as_ref()
+        self.lines.get_or_init(|| contain(|| lines(elf))).as_ref()
     }
 
     /// The place in source code that `pc` was compiled from.
@@ -217,12 +215,7 @@ impl<'a> Debug<'a> {
     }
 
     fn name(&self, entry: Entry) -> String {
-        let bytes = self.strings.get(entry.name as usize..).unwrap_or_default();
-        let bytes = &bytes[..bytes.len().min(MAX_NAME)];
-        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-        let raw = String::from_utf8_lossy(&bytes[..end]);
-        contain(|| Some(format!("{:#}", rustc_demangle::try_demangle(&raw).ok()?)))
-            .unwrap_or_else(|| raw.into_owned())
+        name(self.strings.get(entry.name as usize..).unwrap_or_default())
     }
 }
 
@@ -304,22 +297,34 @@ fn section<'a>(sections: &SectionTable<'a, Elf>, elf: &'a [u8], name: &str) -> (
         .unwrap_or_default()
 }
 
-fn dwarf(elf: &[u8]) -> Option<Context<Slice<'_>>> {
+fn lines(elf: &[u8]) -> Option<Context<Slice<'_>>> {
     let sections = sections(elf)?;
-    let bytes = |name: &str| section(&sections, elf, name).1;
-    let load = |id: gimli::SectionId| Ok::<_, gimli::Error>(EndianSlice::new(bytes(id.name()), LittleEndian));
-    let dwarf = gimli::Dwarf::load(load).ok()?;
-    let scanned = dwarf.debug_abbrev.reader().len()
-        + dwarf.debug_line.reader().len()
-        + bytes(gimli::SectionId::DebugRanges.name()).len()
-        + bytes(gimli::SectionId::DebugRngLists.name()).len();
-    let mut units = dwarf.units();
-    let mut work = 0_u64;
-    while units.next().ok()?.is_some() {
-        work += scanned as u64;
-        if work > MAX_DWARF_WORK {
-            return None;
+    dwarf::context(|name| section(&sections, elf, name).1)
+}
+
+/// A Rust name as it was written, if it is one and not long: a mangled name may say a part of itself again and again.
+fn demangled(raw: &str) -> Option<String> {
+    /// As much of a name as there is room for.
+    struct Name(String);
+    impl fmt::Write for Name {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            if self.0.len() + part.len() > MAX_NAME {
+                return Err(fmt::Error);
+            }
+            self.0.push_str(part);
+            Ok(())
         }
     }
-    (work > 0).then(|| Context::from_dwarf(dwarf).ok()).flatten()
+    let name = rustc_demangle::try_demangle(raw).ok()?;
+    let mut written = Name(String::new());
+    write!(written, "{name:#}").ok()?;
+    Some(written.0)
+}
+
+/// The name in `bytes`: up to [`MAX_NAME`] of them, and up to the first that is zero.
+fn name(bytes: &[u8]) -> String {
+    let bytes = &bytes[..bytes.len().min(MAX_NAME)];
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    let raw = String::from_utf8_lossy(&bytes[..end]);
+    contain(|| demangled(&raw)).unwrap_or_else(|| raw.into_owned())
 }

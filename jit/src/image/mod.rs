@@ -15,6 +15,7 @@
 //! `p_paddr`, `EI_OSABI`, `EI_ABIVERSION`, every bit of `e_flags` but RVE and TSO, and everything about sections.
 
 mod debug;
+mod dwarf;
 mod error;
 mod header;
 mod program;

@@ -9,6 +9,7 @@ mod gas;
 mod host;
 mod memory;
 mod memory_rate;
+mod observed;
 mod observer;
 mod text;
 

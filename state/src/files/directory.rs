@@ -10,14 +10,14 @@ use super::{Contents, File, Files};
 /// Name of the file that a process holds locked while it has the directory.
 const LOCK: &str = "LOCK";
 
-/// A directory that this process alone has.
+/// A directory that no other process has.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
     /// Opened to be synced.
     itself: fs::File,
-    /// The lock goes with it.
-    _lock: fs::File,
+    /// The lock goes with it. `None`: there is no such file, and none was to be made.
+    _lock: Option<fs::File>,
 }
 
 impl Directory {
@@ -34,7 +34,25 @@ impl Directory {
             .truncate(false)
             .write(true)
             .open(path.join(LOCK))?;
-        lock.try_lock().map_err(|error| match error {
+        Self::locked_by(path, Some(lock))
+    }
+
+    /// Takes a directory to look at it: makes neither it nor the file that is locked. Where that is missing, nobody has the
+    /// directory yet, and whoever comes meanwhile is not kept out.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; [`io::ErrorKind::NotFound`] if there is no such directory.
+    pub fn look_at(path: &Path) -> io::Result<Self> {
+        match fs::File::open(path.join(LOCK)) {
+            Ok(lock) => Self::locked_by(path, Some(lock)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::locked_by(path, None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn locked_by(path: &Path, lock: Option<fs::File>) -> io::Result<Self> {
+        let locked = lock.as_ref().map_or(Ok(()), fs::File::try_lock);
+        locked.map_err(|error| match error {
             fs::TryLockError::WouldBlock => io::Error::new(
                 io::ErrorKind::WouldBlock,
                 format!(

@@ -348,6 +348,8 @@ fn a_real_directory_has_one_owner() {
     let error = Directory::open(&path).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     assert!(error.to_string().contains("in use by another process"), "{error}");
+    let error = Directory::look_at(&path).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     drop(log);
     let files = Arc::new(Directory::open(&path).unwrap());
     let (log, _) = Log::open(files, config()).unwrap();
@@ -358,6 +360,29 @@ fn a_real_directory_has_one_owner() {
             .iter()
             .all(|record| record.payload == payload(record.sequence))
     );
+}
+
+#[test]
+fn looking_at_a_directory_makes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let missing = Directory::look_at(&path).unwrap_err();
+    assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+    assert!(!path.exists());
+    std::fs::create_dir(&path).unwrap();
+    let files = Directory::look_at(&path).unwrap();
+    crate::log::check_format(&files).unwrap();
+    assert_eq!(std::fs::read_dir(&path).unwrap().count(), 0);
+    drop(files);
+    // Where there is a lock it is held meanwhile, so that nothing changes under whoever looks.
+    drop(Directory::open(&path).unwrap());
+    let files = Directory::look_at(&path).unwrap();
+    assert_eq!(
+        Directory::open(&path).unwrap_err().kind(),
+        io::ErrorKind::WouldBlock
+    );
+    drop(files);
+    Directory::open(&path).unwrap();
 }
 
 /// A segment's head is durable before a record is written behind it: a file with records and without a head was damaged,

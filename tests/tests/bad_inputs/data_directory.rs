@@ -237,7 +237,9 @@ fn other_chain_case(chains: &Rc<Chains>) -> Case {
 }
 
 fn spec_hash(path: &Path) -> String {
-    let spec: millrace_types::ChainSpec = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let mut file: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    assert_eq!(file.as_object_mut().unwrap().remove("format"), Some(1.into()));
+    let spec: millrace_types::ChainSpec = serde_json::from_value(file).unwrap();
     spec.hash().to_string()
 }
 
@@ -279,7 +281,16 @@ fn spec_cases(chains: &Rc<Chains>) -> Vec<Case> {
                 let text = fs::read(data.join(SPEC)).unwrap();
                 fs::write(data.join(SPEC), &text[..text.len() / 2]).unwrap();
             },
-            "chain spec {dir}/data/chain-spec.json: not the JSON of a chain spec: EOF while parsing a string at line 35 column 23; docs/spec/blocks.md describes its fields",
+            "chain spec {dir}/data/chain-spec.json: not the JSON of a chain spec: EOF while parsing a value at line 36 column 16; docs/spec/blocks.md describes its fields",
+        ),
+        damaged(
+            "data directory: a chain spec of a newer format",
+            chains,
+            |data, _| {
+                let text = fs::read_to_string(data.join(SPEC)).unwrap();
+                fs::write(data.join(SPEC), text.replace("\"format\": 1,", "\"format\": 2,")).unwrap();
+            },
+            "chain spec {dir}/data/chain-spec.json: format 2 is newer than 1, which this build reads; use the build that the file was written for, or a newer one",
         ),
         damaged(
             "data directory: the chain spec of another chain",

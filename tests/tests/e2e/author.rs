@@ -1,7 +1,8 @@
 //! A contract author's first hour, as commands: new, test, edit, test, build, check; deploy, call and read by name,
 //! and a call that fails, traced to its source line.
 //!
-//! The project lies in a fixed folder and shares the contracts' target directory, so that little is compiled twice.
+//! The projects lie in one fixed folder, one after the other, and share the contracts' target directory, so that little is
+//! compiled twice.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -272,6 +273,32 @@ void _start(void) {
 "#;
 
 #[test]
+fn output_that_nobody_reads_is_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let elf = root().join("contracts/artifacts/token.elf");
+    let (elf, project) = (elf.to_str().unwrap(), folder.path().join("new"));
+    for (arguments, status) in [
+        (&["contract", "check", elf][..], 1),
+        (&["contract", "check", elf, "--json"], 0),
+        (
+            &["contract", "new", "unread", "--dir", project.to_str().unwrap()],
+            1,
+        ),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(program::millrace())
+            .args(arguments)
+            .stdout(writer)
+            .output()
+            .unwrap();
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {errors}");
+        assert!(!errors.contains("panicked"), "{errors}");
+    }
+}
+
+#[test]
 fn a_folder_with_one_c_file_is_a_contract_too() {
     let example = root().join("contracts/examples/timelock");
     let folder = tempfile::tempdir().unwrap();
@@ -301,6 +328,14 @@ fn a_folder_with_one_c_file_is_a_contract_too() {
     let interface = fs::read_to_string(built["interface"].as_str().unwrap()).unwrap();
     assert!(interface.contains("\"timelock\""), "{interface}");
 
+    fs::write(folder.path().join("second.c"), "").unwrap();
+    let several = refused(&["contract", "build", at]);
+    assert!(
+        several.contains("holds 2 files in C: a contract is one file"),
+        "{several}"
+    );
+    fs::remove_file(folder.path().join("second.c")).unwrap();
+
     fs::write(
         folder.path().join("nothing.c"),
         "void _start(void) { nothing(); }",
@@ -313,7 +348,217 @@ fn a_folder_with_one_c_file_is_a_contract_too() {
     );
 }
 
-/// The interface of `contracts/examples/token`, and a function whose types the command line does not know.
+/// A second contract of the same package, which calls the first.
+const TWICE: &str = r#"//! Adds twice to a tally.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[millrace_contract::contract]
+pub mod twice {
+    use millrace_contract::{Address, Revert, host};
+
+    #[init]
+    fn init() {}
+
+    #[call(0x01)]
+    fn twice(tally: Address, n: u64) -> Result<(), Revert> {
+        let input = [&[0x01][..], &n.to_le_bytes()].concat();
+        for _ in 0..2 {
+            host::call(&tally, 0, u64::MAX, &input).map_err(|_| "no tally")?;
+        }
+        Ok(())
+    }
+}
+"#;
+
+/// What tests of the first do with the second, with a contract of their own, and with one that does not end.
+const TESTS_OF_TWO: &str = r#"
+#[path = "bin/twice.rs"]
+#[allow(dead_code)]
+mod second;
+use second::twice;
+
+#[millrace_contract::contract]
+mod endless {
+    #[init]
+    fn init() {
+        #[allow(clippy::empty_loop)]
+        loop {}
+    }
+}
+
+#[test]
+fn two_programs_of_one_package() {
+    let mut mock = Mock::new();
+    let code = mock.register_program("twice", twice::dispatch);
+    assert_eq!(code.starts_with(b"\x7fELF"), std::env::var_os("MILLRACE_CONTRACT_HOST").is_some());
+    // The second is deployed before the first.
+    let second = mock.deploy(OWNER, twice::dispatch, 0, &[]).expect("deployed");
+    let first = mock.deploy(OWNER, dispatch, 0, &5_u64.to_le_bytes()).expect("deployed");
+    let input = [&[0x01][..], &first.0, &3_u64.to_le_bytes()].concat();
+    assert_eq!(mock.call(STRANGER, second, 0, &input), Ok(Vec::new()));
+    assert_eq!(mock.call(STRANGER, first, 0, &[0x10]), Ok(11_u64.to_le_bytes().to_vec()));
+}
+
+#[test]
+fn a_contract_of_the_tests() {
+    let _ = Mock::new().deploy(OWNER, endless::dispatch, 0, &[]);
+}
+
+#[test]
+fn a_program_that_is_nowhere() {
+    let _ = Mock::new().register_program("thrice", twice::dispatch);
+}
+"#;
+
+#[test]
+fn tests_deploy_several_programs_and_none_is_taken_for_another() {
+    let (project, _alone) = fresh("tally");
+    let at = project.to_str().unwrap();
+    said(&["contract", "new", "tally", "--dir", at]);
+    fs::create_dir(project.join("src/bin")).unwrap();
+    fs::write(project.join("src/bin/twice.rs"), TWICE).unwrap();
+    let tests = project.join("src/tests.rs");
+    let source = fs::read_to_string(&tests).unwrap();
+    fs::write(tests, source + TESTS_OF_TWO).unwrap();
+    let choose = refused(&["contract", "build", at]);
+    assert!(choose.contains("tally, twice: choose one by --bin"), "{choose}");
+
+    let test = ["contract", "test", at, "--bin", "tally"];
+    let skipped = ["--", "--skip", "of_the_tests", "--skip", "nowhere"];
+    let output = millrace(&[&test[..], &skipped].concat());
+    let errors = text(&output.stderr);
+    if errors.contains(NO_TOOLCHAIN) {
+        println!("skipped: {errors}");
+        return;
+    }
+    assert!(output.status.success(), "{errors}{}", text(&output.stdout));
+    for (filter, why) in [
+        (
+            "of_the_tests",
+            "tally::tests::endless is another: register it by Mock::register_program",
+        ),
+        (
+            "nowhere",
+            "no package here has a program \"thrice\"; there are tally, twice",
+        ),
+    ] {
+        let failed = refused(&[&test[..], &["--", filter]].concat());
+        assert!(failed.contains(why), "{filter}: {failed}");
+    }
+    // Tests of the second alone: there are none, and those of the first are not run with its code.
+    let none = refused(&["contract", "test", at, "--bin", "twice"]);
+    assert!(none.contains("no test made a `Mock`"), "{none}");
+}
+
+#[test]
+fn an_interface_that_contradicts_itself_stops_the_build_and_says_why() {
+    let (project, _alone) = fresh("tally");
+    let at = project.to_str().unwrap();
+    said(&["contract", "new", "tally", "--dir", at]);
+    let main = project.join("src/main.rs");
+    let source = fs::read_to_string(&main).unwrap();
+    let twice = ["one", "two"].map(|module| {
+        let field = if module == "one" { "u8" } else { "u64" };
+        format!(
+            "mod {module} {{\n    #[derive(Clone, Copy, millrace_contract::Fixed)]\n    pub struct Bid {{\n        \
+             pub amount: {field},\n    }}\n}}\n"
+        )
+    });
+    let functions = "#[call(0x20)]\n    fn first(bid: super::one::Bid) -> super::two::Bid {\n        \
+                     super::two::Bid { amount: bid.amount.into() }\n    }\n\n    /// The count.\n";
+    fs::write(
+        &main,
+        source.replacen("/// The count.\n", functions, 1) + &twice.concat(),
+    )
+    .unwrap();
+    let output = millrace(&["contract", "build", at]);
+    let errors = text(&output.stderr);
+    if errors.contains(NO_TOOLCHAIN) {
+        println!("skipped: {errors}");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(
+        errors.contains("two types of this contract are named `Bid`"),
+        "{errors}"
+    );
+    assert!(
+        errors.contains("cargo run -- --interface: exit status"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn lists_options_and_structures_are_written_and_shown_as_json() {
+    let chain = Chain::start(&["--seed", "23", "--block-interval-ms", "30"]);
+    let (key, artifacts) = (chain.wallets[0].secret_text(), root().join("contracts/artifacts"));
+    let file = |name: &str| artifacts.join(name).to_str().unwrap().to_owned();
+    let signed = ["--json", "--key", &key, "--rpc", chain.url.as_str()];
+    let deploy = |name: &str, arguments: &[&str]| {
+        let elf = file(&format!("{name}.elf"));
+        let deployed = json(&[&["contract", "deploy", &elf], arguments, &signed[..]].concat());
+        deployed["created"].as_str().unwrap().to_owned()
+    };
+    let read = |name: &str, contract: &str, function: &str| {
+        let interface = file(&format!("{name}.json"));
+        let command = ["contract", "read", contract, function, "--interface", &interface];
+        json(&[&command[..], &["--json", "--rpc", chain.url.as_str()]].concat())["named"]["output"].clone()
+    };
+
+    let owners = [1, 2].map(|byte| format!("0x{}", hex(&[byte; 32])));
+    let owners = value!(owners);
+    let wallet = deploy("multisig", &["2", &owners.to_string()]);
+    assert_eq!(read("multisig", &wallet, "owners"), owners);
+    let interface = file("multisig.json");
+    let execute = |approvals: &str| {
+        let command = [
+            "contract", "read", &wallet, "execute", STRANGER, "1", "0x", approvals,
+        ];
+        refused(
+            &[
+                &command[..],
+                &["--interface", &interface, "--rpc", chain.url.as_str()],
+            ]
+            .concat(),
+        )
+    };
+    let approval = |owner: u32| value!({ "owner": owner, "signature": format!("0x{}", hex(&[0; 64])) });
+    let two = value!([approval(0), approval(1)]).to_string();
+    assert!(
+        execute(&two).contains("reverted: BadSignature"),
+        "{}",
+        execute(&two)
+    );
+    assert!(
+        execute("[]").contains("reverted: NotEnoughApprovals"),
+        "{}",
+        execute("[]")
+    );
+    let wrong = execute("[{\"owner\": 0}]");
+    assert!(
+        wrong.contains("approvals: [0]: the field \"signature\" of Approval is missing"),
+        "{wrong}"
+    );
+
+    let auction = deploy("auction", &["99999999999999", "5"]);
+    assert_eq!(read("auction", &auction, "highest"), Value::Null);
+    let interface = file("auction.json");
+    let bid = [
+        "contract",
+        "call",
+        &auction,
+        "bid",
+        "--value",
+        "7",
+        "--interface",
+        &interface,
+    ];
+    json(&[&bid[..], &signed].concat());
+    let highest = value!({ "bidder": chain.wallets[0].address_text(), "amount": 7 });
+    assert_eq!(read("auction", &auction, "highest"), highest);
+}
+
+/// The interface of `contracts/examples/token`, and a function that takes a list.
 fn token_interface() -> String {
     let written = fs::read(root().join("contracts/artifacts/token.json")).unwrap();
     let mut interface: Value = serde_json::from_slice(&written).unwrap();
@@ -403,7 +648,10 @@ fn contracts_are_deployed_called_and_read_by_name() {
             &["mint", "1"],
             "token has no function mint; it has transfer(to: address, amount: u128), approve(spender: address, ",
         ),
-        (&["odd", "1"], "no values of type vec<u32>"),
+        (
+            &["odd", "1"],
+            "what: a vec<u32> is a list, '[5, ..]'; this is a number",
+        ),
     ] {
         let said = fails(arguments);
         assert!(said.contains(why), "{arguments:?}: {said}");

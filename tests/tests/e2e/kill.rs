@@ -195,7 +195,9 @@ fn run_and_kill(chain: Chain, moment: Duration, from: u64, acknowledged: &Arc<At
 /// Replays a copy of the dead node's ledger, so that the next node finds it as the dead one left it.
 fn replay(directory: &Path) -> ReplayReport {
     let spec = std::fs::read_to_string(directory.join("chain-spec.json")).unwrap();
-    let spec: ChainSpec = serde_json::from_str(&spec).unwrap();
+    let mut spec: serde_json::Value = serde_json::from_str(&spec).unwrap();
+    assert_eq!(spec.as_object_mut().unwrap().remove("format"), Some(1.into()));
+    let spec: ChainSpec = serde_json::from_value(spec).unwrap();
     let copy = tempfile::tempdir().unwrap();
     let path = copy.path().join("ledger.redb");
     std::fs::copy(directory.join("ledger.redb"), &path).unwrap();

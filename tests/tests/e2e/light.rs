@@ -322,6 +322,97 @@ fn a_checkpoint_is_gone_on_from_and_refused_when_it_is_not_whole() {
 }
 
 #[test]
+fn what_was_verified_is_kept_though_the_question_fails_and_where_it_goes_is_tried_first() {
+    let chain = Chain::start(&load("8"));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("checkpoint");
+    wait_for_blocks(&chain, 10);
+    let nobodys = format!("0x{}", "ab".repeat(32));
+    let ask = |path: &Path| {
+        let path = path.to_str().unwrap();
+        let node = ["--genesis", &chain.genesis, "--rpc", &chain.url];
+        light_with(
+            &[
+                &["get", "transaction", &nobodys, "--checkpoint", path][..],
+                &node[..],
+            ]
+            .concat(),
+        )
+    };
+    let failed = ask(&file);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(said(&failed).contains("not settled"), "{}", said(&failed));
+    assert!(file.exists(), "the headers were verified all the same");
+
+    let nowhere = directory.path().join("none").join("checkpoint");
+    let refused = ask(&nowhere);
+    assert_eq!(refused.status.code(), Some(1));
+    let message = said(&refused);
+    assert!(
+        message.contains(nowhere.to_str().unwrap()) && !message.contains("not settled"),
+        "{message}"
+    );
+}
+
+#[test]
+fn following_ends_in_order_when_nobody_reads() {
+    let chain = Chain::start(&load("9"));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("checkpoint");
+    wait_for_blocks(&chain, 3);
+    let path = file.to_str().unwrap();
+    let node = ["--genesis", &chain.genesis, "--rpc", &chain.url];
+    let mut following = Command::new(program::millrace())
+        .args(["light", "follow", "--checkpoint", path])
+        .args(node)
+        .env_remove("MILLRACE_LOG")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    drop(lines);
+    let ended = following.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{}", said(&ended));
+    assert!(
+        said(&ended).contains("stdout") && !said(&ended).contains("panicked"),
+        "{}",
+        said(&ended)
+    );
+    assert!(file.exists());
+}
+
+#[test]
+fn proven_code_is_the_file_that_was_deployed() {
+    let world = TokenChain::start("b");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token.elf");
+    let (token, path) = (world.token.to_string(), file.to_str().unwrap().to_owned());
+    let arguments = ["code", &token, "--out", &path].map(str::to_owned);
+    let proven = json_of(&light(
+        &["get"],
+        &arguments,
+        &world.chain.url,
+        &world.chain.genesis,
+    ));
+    let code = example("token");
+    assert_eq!(proven["value"]["bytes"], code.len(), "{proven}");
+    assert_eq!(std::fs::read(&file).unwrap(), code);
+    std::fs::remove_file(&file).unwrap();
+    let wallet = world.chain.wallets[0].address.to_string();
+    let arguments = ["code", &wallet, "--out", &path].map(str::to_owned);
+    let none = json_of(&light(
+        &["get"],
+        &arguments,
+        &world.chain.url,
+        &world.chain.genesis,
+    ));
+    assert_eq!((&none["present"], &none["value"]), (&json!(false), &Value::Null));
+    assert!(!file.exists());
+}
+
+#[test]
 fn two_chains_of_one_sequencer_are_evidence_that_anybody_can_check() {
     let (first, second) = (Chain::start(&load("6")), Chain::start(&load("6")));
     assert_eq!(first.genesis, second.genesis);

@@ -102,6 +102,9 @@ fn commands_print_the_documented_fields() {
     let account = proven(&["get", "account", &bob]);
     has_fields(&account, PROVEN);
     has_fields(&account["value"], &["nonce", "balance", "code_hash"]);
+    let code = proven(&["get", "code", counter]);
+    has_fields(&code, PROVEN);
+    has_fields(&code["value"], &["code_hash", "bytes"]);
     let slot = proven(&["get", "storage", counter, "0x636f756e74"]);
     assert_eq!(
         (&slot["present"], &slot["value"]),

@@ -81,6 +81,16 @@ fn the_page_shows_the_heights_of_a_node_as_they_move_and_asks_nobody_else() {
         page.value("document.querySelectorAll('#lag-curve polyline').length"),
         1
     );
+    page.until(
+        "stages are timed",
+        "shown.timings.length === 4 && shown.timings.every(timing => timing.mean_ms > 0 && timing.busy > 0) \
+         && [...document.querySelectorAll('#timings meter')].filter(meter => meter.value > 0).length === 4",
+    );
+    let times = page.text("timings");
+    assert!(
+        times.starts_with("execute ") && times.contains(" ms, busy ") && times.contains("keep "),
+        "{times}"
+    );
     assert_eq!(
         page.value("document.querySelector('#rungs [aria-current]').textContent"),
         page.value("shown.pressure.rung")
@@ -100,7 +110,7 @@ fn the_page_shows_the_heights_of_a_node_as_they_move_and_asks_nobody_else() {
         .filter(|event| event["entry"]["level"] == "error")
         .collect();
     assert!(complaints.is_empty(), "{complaints:?}");
-    take_pictures(&mut page, &chain);
+    take_pictures(&mut page);
 }
 
 #[test]
@@ -168,17 +178,33 @@ fn the_model_of_the_page_is_the_model_of_the_terminal() {
     assert_eq!(plain(&models), plain(&golden["models"]));
 }
 
-/// With `MILLRACE_PICTURES=DIR`, the pictures of docs/operating.md, once the curves have something to show.
+/// With `MILLRACE_PICTURES=DIR`, the pictures of docs/operating.md, of a node under load whose data is on a disk, once the
+/// curves have something to show.
 #[expect(
     clippy::disallowed_methods,
     reason = "whether to take pictures comes from whoever runs the test"
 )]
-fn take_pictures(page: &mut Page<'_>, chain: &Running) {
+fn take_pictures(page: &mut Page<'_>) {
     let Ok(directory) = std::env::var("MILLRACE_PICTURES") else {
         return;
     };
     let directory: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(directory);
     std::fs::create_dir_all(&directory).unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let chain = Running::start(&[
+        "--load",
+        "token",
+        "--rate",
+        "600",
+        "--block-interval-ms",
+        "100",
+        "--data-dir",
+        data.path().to_str().unwrap(),
+    ]);
+    page.call(
+        "Page.navigate",
+        &json!({ "url": format!("{}/dashboard", chain.url()) }),
+    );
     let svg = directory.join("top.svg");
     let svg = svg.to_str().unwrap();
     process::text(&[
@@ -194,7 +220,7 @@ fn take_pictures(page: &mut Page<'_>, chain: &Running) {
         svg,
     ]);
     page.until("some history", "shown.history.length >= 45");
-    let size = json!({ "width": 1120, "height": 820, "deviceScaleFactor": 1, "mobile": false });
+    let size = json!({ "width": 1120, "height": 860, "deviceScaleFactor": 1, "mobile": false });
     page.call("Emulation.setDeviceMetricsOverride", &size);
     let picture = page.call("Page.captureScreenshot", &json!({ "format": "png" }));
     let bytes = BASE64_STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();

@@ -12,8 +12,15 @@ use serde_json::Value;
 use crate::configuration::Configuration;
 use crate::process;
 
-/// A configuration of a chain for `solo`, with its plugin.
+/// A configuration of a chain for `solo`, with its plugin and the sequencer's key.
 fn usable(more: &str) -> Configuration {
+    let key = crate::sequencer::key(0).to_seed();
+    let secret: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    configured(&format!("config = {{ secret_key = \"0x{secret}\" }}\n{more}"))
+}
+
+/// The same with these lines behind `[plugin]` and its path.
+fn configured(more: &str) -> Configuration {
     let configuration = Configuration::new("");
     let mut spec = crate::contracts::spec();
     spec.consensus.id = "solo/1".to_owned();
@@ -81,6 +88,7 @@ fn a_node_that_would_run_has_no_failure_and_nothing_is_made() {
         "free space",
         "port",
         "plugin",
+        "plugin start",
         "open files",
         "address space",
         "overcommit",
@@ -103,6 +111,201 @@ fn a_node_that_would_run_has_no_failure_and_nothing_is_made() {
     assert!(
         text.lines().any(|line| line.starts_with("ok       plugin ")),
         "{text}"
+    );
+}
+
+/// A configuration of the plugin that fails as it is told to.
+fn misbehaving(how: &str) -> Configuration {
+    let configuration = configured(&format!("config = {how:?}\npatience_ms = 300"));
+    let spec = configuration.directory.path().join("spec.json");
+    let text = fs::read_to_string(&spec).unwrap();
+    fs::write(&spec, text.replace("solo/1", "misbehaving/1")).unwrap();
+    let text = fs::read_to_string(&configuration.file).unwrap();
+    let (solo, other) = (program::solo_plugin(), program::misbehaving_plugin());
+    fs::write(
+        &configuration.file,
+        text.replace(solo.to_str().unwrap(), other.to_str().unwrap()),
+    )
+    .unwrap();
+    configuration
+}
+
+#[test]
+fn a_plugin_is_started_with_its_configuration_and_its_words_are_told() {
+    let other = "11".repeat(32);
+    for (config, words, advice) in [
+        (
+            "",
+            "refuses its configuration: invalid type: null",
+            "mend plugin.config",
+        ),
+        (
+            "config = { secret_key = 7 }",
+            "refuses its configuration: invalid type",
+            "mend plugin.config",
+        ),
+        (
+            &format!("config = {{ secret_key = \"0x{other}\" }}"),
+            "but the chain spec's sequencer is",
+            "mend plugin.config",
+        ),
+    ] {
+        let configuration = configured(config);
+        assert_fails(&configuration, "plugin start", words, advice);
+        let (_, said) = of(&configuration);
+        assert_eq!(
+            check(&said, "plugin").0,
+            "ok",
+            "the file is as it should be: {said}"
+        );
+        assert!(!said.to_string().contains(&other), "{said}");
+    }
+    for (how, words, advice) in [
+        (
+            "refuse",
+            "`refuse` is no mode to run in; choose another",
+            "mend plugin.config",
+        ),
+        (
+            "want too much",
+            "the capability `telepathy/1` is missing",
+            "rebuild the plugin",
+        ),
+        (
+            "panic in start",
+            "panicked in start: told to panic in start",
+            "ask its author",
+        ),
+        (
+            "panic in stop",
+            "panicked in stop: told to panic in stop",
+            "ask its author",
+        ),
+        ("panic with a number", "panicked in start", "ask its author"),
+        ("panic in thread", "told to panic in a thread", "ask its author"),
+        (
+            "hang in start",
+            "its start has not returned in 300 ms",
+            "raise plugin.patience_ms",
+        ),
+        (
+            "hang in stop",
+            "its stop has not returned in 300 ms",
+            "ask its author",
+        ),
+    ] {
+        assert_fails(&misbehaving(how), "plugin start", words, advice);
+    }
+    // It asks for everything when it starts, and is answered nothing.
+    let (status, said) = of(&misbehaving("record"));
+    assert_eq!(
+        (status, check(&said, "plugin start").0),
+        (Some(0), "ok"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_plugin_that_chooses_forks_finds_what_it_needs() {
+    let configuration = usable("");
+    let spec = configuration.directory.path().join("spec.json");
+    let text = fs::read_to_string(&spec).unwrap();
+    fs::write(&spec, text.replace("solo/1", "longest-chain/1")).unwrap();
+    let text = fs::read_to_string(&configuration.file).unwrap();
+    let (solo, other) = (program::solo_plugin(), program::longest_chain_plugin());
+    let text = text.replace(solo.to_str().unwrap(), other.to_str().unwrap());
+    fs::write(&configuration.file, text).unwrap();
+    let (status, said) = of(&configuration);
+    assert_eq!(
+        (status, check(&said, "plugin start").0),
+        (Some(0), "ok"),
+        "{said}"
+    );
+}
+
+/// Everything below a directory: names, lengths, times of change, contents.
+fn everything(directory: &Path) -> Vec<(std::path::PathBuf, std::time::SystemTime, Option<Vec<u8>>)> {
+    let mut found = Vec::new();
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let entry = entry.unwrap();
+            let (path, metadata) = (entry.path(), entry.metadata().unwrap());
+            if metadata.is_dir() {
+                directories.push(path.clone());
+            }
+            let contents = metadata.is_file().then(|| fs::read(&path).unwrap());
+            found.push((path, metadata.modified().unwrap(), contents));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn the_doctor_changes_nothing_whatever_there_is() {
+    let configuration = usable("");
+    let data = configuration.directory.path().join("data");
+    let unchanged = || {
+        let before = everything(configuration.directory.path());
+        let (status, said) = of(&configuration);
+        assert_eq!(status, Some(0), "{said}");
+        assert!(everything(configuration.directory.path()) == before, "{said}");
+    };
+    unchanged();
+    fs::create_dir_all(data.join("state")).unwrap();
+    unchanged();
+    fs::write(data.join("state/LOCK"), "").unwrap();
+    unchanged();
+
+    let dev = tempfile::tempdir().unwrap();
+    let path = dev.path().to_str().unwrap();
+    process::text(&[
+        "dev",
+        "--data-dir",
+        path,
+        "--blocks",
+        "3",
+        "--rpc-listen",
+        "127.0.0.1:0",
+    ]);
+    for lock in [true, false] {
+        if !lock {
+            fs::remove_file(dev.path().join("state/LOCK")).unwrap();
+        }
+        let before = everything(dev.path());
+        let (status, said) = doctor(&["--data-dir", path]);
+        assert_eq!((status, check(&said, "states").0), (Some(0), "ok"), "{said}");
+        assert!(everything(dev.path()) == before, "{lock} {said}");
+    }
+}
+
+#[test]
+fn a_plugin_is_not_started_beside_a_node_that_runs() {
+    let configuration = usable("");
+    let node = process::Running::node(&configuration.file);
+    let (status, said) = of(&configuration);
+    let start = check(&said, "plugin start");
+    assert_eq!((status, check(&said, "plugin").0), (Some(0), "ok"), "{said}");
+    assert!(start.1.contains("the node seems to run"), "{start:?}");
+    drop(node);
+    // Whether a node runs is not known of a ledger that cannot be looked at, nor of a port that somebody has.
+    let ledger = configuration.directory.path().join("data/ledger.redb");
+    let whole = fs::read(&ledger).unwrap();
+    fs::write(&ledger, "no ledger").unwrap();
+    let (_, said) = of(&configuration);
+    let start = check(&said, "plugin start");
+    assert!(
+        start.0 == "warning" && start.1.contains("\"ledger\" fails"),
+        "{start:?}"
+    );
+    fs::write(&ledger, whole).unwrap();
+    let (_, said) = of(&configuration);
+    assert!(
+        check(&said, "plugin start")
+            .1
+            .contains("starts at the genesis block"),
+        "{said}"
     );
 }
 
@@ -268,7 +471,7 @@ fn a_configuration_that_cannot_be_used_is_said_as_the_node_says_it() {
         "plugin.patience_ms = 1: allowed is from 100 to 600000",
         "",
     );
-    let secret = usable("config = { secret_key = \"0x12\" }");
+    let secret = configured("config = { secret_key = \"0x12\" }");
     fs::set_permissions(&secret.file, fs::Permissions::from_mode(0o644)).unwrap();
     let (_, said) = of(&secret);
     let found = check(&said, "secrets");

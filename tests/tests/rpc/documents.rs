@@ -161,6 +161,17 @@ fn every_metric_of_a_loaded_node_is_documented_and_no_other() {
     assert!(chain.summary()["transactions_executed"].as_u64().unwrap() > 20);
 }
 
+/// A view that sees them for the first time would take all that a node did before for what it did since.
+#[test]
+fn times_of_stages_are_there_before_any_block() {
+    let chain = Running::start(&["--block-interval-ms", "60000"]);
+    let page = crate::socket::get(chain.address(), "/metrics").body;
+    for stage in ["execute", "root", "persist", "keep"] {
+        let none = format!("millrace_stage_seconds_count{{stage=\"{stage}\"}} 0\n");
+        assert!(page.contains(&none), "no {none} in {page}");
+    }
+}
+
 /// The long options that a command's `--help` lists.
 fn options_of(command: &[&str]) -> BTreeSet<String> {
     let help = process::text(&[command, &["--help"]].concat());

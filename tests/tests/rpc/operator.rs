@@ -33,8 +33,18 @@ fn top_shows_a_node_once_as_text_as_json_and_as_a_picture() {
         "/metrics is read: {after}"
     );
     assert_eq!(after["history"].as_array().unwrap().len(), 2);
+    let timings = after["timings"].as_array().unwrap();
+    assert_eq!(timings.len(), 4, "{after}");
+    for timing in timings {
+        let (mean, busy) = (timing["mean_ms"].as_f64(), timing["busy"].as_f64());
+        assert!(
+            mean > Some(0.0) && busy > Some(0.0) && busy <= Some(1.0),
+            "{timing}"
+        );
+    }
     for part in [
-        "stages",
+        "heights",
+        "stages of a block",
         "settlement lag",
         "of at most 4 blocks",
         "queue",

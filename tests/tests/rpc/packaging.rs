@@ -56,19 +56,20 @@ fn the_dashboard_shows_every_metric_and_asks_for_no_other() {
             // A counter by itself says nothing: it is seen as a rate, but for one that should stay at 0.
             let is_counted =
                 query.contains("_total") && !query.contains("millrace_execution_fallbacks_total");
-            assert_eq!(
-                is_counted || query.contains("_bucket"),
-                query.contains("rate("),
-                "{query}"
-            );
+            let is_of_times = ["_bucket{", "_sum{", "_count{"]
+                .iter()
+                .any(|part| query.contains(part));
+            assert_eq!(is_counted || is_of_times, query.contains("rate("), "{query}");
             shown.extend(names(query));
         }
     }
-    // A histogram is asked for by its buckets.
-    let shown: BTreeSet<String> = shown
-        .into_iter()
-        .map(|name| name.strip_suffix("_bucket").unwrap_or(&name).to_owned())
-        .collect();
+    // A histogram is asked for by its parts.
+    let whole = |name: &str| {
+        let mut parts = ["_seconds_bucket", "_seconds_sum", "_seconds_count"].iter();
+        let of_times = parts.find_map(|part| name.strip_suffix(part));
+        of_times.map_or_else(|| name.to_owned(), |name| format!("{name}_seconds"))
+    };
+    let shown: BTreeSet<String> = shown.iter().map(|name| whole(name)).collect();
     let text = format!("\n{}", document("metrics.md"));
     let documented: BTreeSet<String> = rows(&text, "# Metrics of a node")
         .iter()

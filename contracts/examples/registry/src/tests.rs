@@ -46,13 +46,15 @@ mod parrot {
 struct World {
     mock: Mock,
     registry: Address,
+    /// The token's.
+    code: Vec<u8>,
 }
 
 fn world() -> World {
     let mut mock = Mock::new();
     let registry = mock.deploy(ALICE, dispatch, 0, &[]).expect("initialised");
-    mock.register_code(b"the token's ELF", token_program);
-    World { mock, registry }
+    let code = mock.register_program("token", token_program);
+    World { mock, registry, code }
 }
 
 impl World {
@@ -131,14 +133,14 @@ fn what_does_not_answer_as_a_token_is_none() {
 #[test]
 fn a_token_is_made_and_belongs_to_whoever_asked() {
     let mut world = world();
-    let launch = registry::input::launch(b"the token's ELF", 500, "Wind");
+    let launch = registry::input::launch(&world.code, 500, "Wind");
     let output = world.call(BOB, &launch).expect("made");
     let token = Address(output.try_into().expect("an address"));
     assert_eq!(
         (world.balance(token, BOB), world.balance(token, world.registry)),
         (500, 0)
     );
-    let long = registry::input::launch(b"the token's ELF", 500, &"w".repeat(65));
+    let long = registry::input::launch(&world.code, 500, &"w".repeat(65));
     assert_eq!(world.call(BOB, &long), Err("a call failed: NameTooLong".into()));
     let broken = registry::input::launch(b"no ELF", 500, "Water");
     assert_eq!(

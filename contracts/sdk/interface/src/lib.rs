@@ -5,10 +5,12 @@
 //!
 //! [`Interface`] is the document, [`Type`] the types that it names.
 
+mod consistency;
 mod types;
 
 use serde::{Deserialize, Serialize};
 
+pub use consistency::Inconsistent;
 pub use types::{MalformedType, Type};
 
 /// The number of the format that this crate reads and writes.
@@ -173,6 +175,8 @@ pub enum Unreadable {
     Malformed(serde_json::Error),
     /// It is of a format that this version does not know.
     Format(u32),
+    /// It contradicts itself.
+    Inconsistent(Inconsistent),
 }
 
 impl std::fmt::Display for Unreadable {
@@ -187,6 +191,7 @@ impl std::fmt::Display for Unreadable {
                 f,
                 "this interface is of format {format}, and format {FORMAT} is known: use a newer SDK"
             ),
+            Self::Inconsistent(error) => write!(f, "this interface contradicts itself: {error}"),
         }
     }
 }
@@ -197,7 +202,7 @@ impl Interface {
     /// Reads a document.
     ///
     /// # Errors
-    /// If it is too long, not of this form, or of another format.
+    /// If it is too long, not of this form, of another format, or contradicts itself.
     pub fn from_json(text: &str) -> Result<Self, Unreadable> {
         #[derive(Deserialize)]
         struct Head {
@@ -211,7 +216,9 @@ impl Interface {
         if head.format != FORMAT {
             return Err(Unreadable::Format(head.format));
         }
-        serde_json::from_str(text).map_err(Unreadable::Malformed)
+        let read: Self = serde_json::from_str(text).map_err(Unreadable::Malformed)?;
+        read.check().map_err(Unreadable::Inconsistent)?;
+        Ok(read)
     }
 
     /// The document: indented by two spaces, one line feed at the end.

@@ -54,12 +54,14 @@ fn the_document_is_the_one_of_format_1() {
 fn what_is_written_reads_back() {
     let mut interface = sample();
     interface.functions[0].returns = None;
+    interface.functions[0].arguments[0].kind =
+        Type::Option(Box::new(Type::Vec(Box::new(Type::Named("Side".into())))));
     interface.types = vec![
         Definition::Struct {
             name: "Pool".into(),
             fields: vec![Field {
                 name: "a".into(),
-                kind: Type::Option(Box::new(Type::Vec(Box::new(Type::Named("Side".into()))))),
+                kind: Type::Named("Side".into()),
             }],
         },
         Definition::Enum {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Types nest at most this deep, so that a document of brackets exhausts nobody's stack.
-const MAX_DEPTH: usize = 16;
+pub const MAX_DEPTH: usize = 16;
 
 /// A type of an argument, an output, or what is stored.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -54,6 +54,18 @@ pub fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStr
     })
 }
 
+/// The mistakes alone: without a `main`, the compiler would ask for one as well.
+pub fn refused(error: syn::Error) -> syn::Result<TokenStream> {
+    let errors = error.to_compile_error();
+    Ok(quote! {
+        #errors
+
+        #[cfg(not(target_os = "none"))]
+        #[allow(dead_code)]
+        fn main() {}
+    })
+}
+
 fn dispatch(contract: &Contract) -> TokenStream {
     let init = enter(&contract.init);
     let arms = contract.functions.iter().map(|function| {
@@ -67,6 +79,8 @@ fn dispatch(contract: &Contract) -> TokenStream {
     quote! {
         /// Runs one frame of this contract to its end.
         pub fn dispatch() -> ! {
+            #[cfg(not(target_os = "none"))]
+            ::millrace_contract::mock::identify(::core::module_path!());
             let __input = ::millrace_contract::dispatch::Input::load();
             let mut __reader = __input.reader();
             if ::millrace_contract::host::is_initialising() {
@@ -95,7 +109,8 @@ fn enter(entry: &Entry) -> TokenStream {
         ReturnType::Type(_, kind) => kind.span(),
     };
     let reply = quote_spanned! { span =>
-        ::millrace_contract::dispatch::reply(#name(#(#names),*))
+        // By its path: an argument may have the function's own name.
+        ::millrace_contract::dispatch::reply(self::#name(#(#names),*))
     };
     quote! {
         #refuse_value

@@ -1,9 +1,9 @@
 //! `#[derive(Event)]`.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
-use syn::{Data, DeriveInput, Field, Fields};
+use syn::{Attribute, Data, DeriveInput, Field, Fields, GenericParam};
 
 use crate::attributes::{plain, snake_case, text};
 use crate::types;
@@ -30,25 +30,30 @@ pub fn expand(item: TokenStream) -> syn::Result<TokenStream> {
             "a topic has 32 bytes: log the hash of what can be longer",
         ));
     }
-    let name = match text(&input.attrs, "event")? {
-        Some(given) if given.value().is_ascii() && (1..=TOPIC_BYTES).contains(&given.value().len()) => {
-            given.value()
-        }
-        Some(given) => {
-            return Err(syn::Error::new(
-                given.span(),
-                "an event's name is ASCII, 1 to 32 bytes",
-            ));
-        }
-        None => snake_case(&plain(&input.ident)),
+    let name = name(&input.attrs, &input.ident)?;
+    Ok(generate(&input, &name, &topics, &data))
+}
+
+/// The first topic as text: the structure's name in snake case, or another that is given.
+pub fn name(attributes: &[Attribute], ident: &Ident) -> syn::Result<String> {
+    let given = text(attributes, "event")?;
+    let (name, span) = match &given {
+        Some(given) => (given.value(), given.span()),
+        None => (snake_case(&plain(ident)), ident.span()),
     };
-    if name.len() > TOPIC_BYTES {
+    if !name.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
         return Err(syn::Error::new(
-            input.ident.span(),
-            "an event's name has at most 32 bytes: give it a shorter one by `#[event(\"name\")]`",
+            span,
+            "an event's name is printable ASCII: give it one by `#[event(\"name\")]`",
         ));
     }
-    Ok(generate(&input, &name, &topics, &data))
+    if !(1..=TOPIC_BYTES).contains(&name.len()) {
+        return Err(syn::Error::new(
+            span,
+            "an event's name has 1 to 32 bytes: give it one by `#[event(\"name\")]`",
+        ));
+    }
+    Ok(name)
 }
 
 fn is_topic(field: &Field) -> bool {
@@ -62,6 +67,13 @@ fn fields(input: &DeriveInput) -> syn::Result<Vec<&Field>> {
     let Data::Struct(structure) = &input.data else {
         return Err(syn::Error::new(input.ident.span(), "an event is a structure"));
     };
+    let is_type = |parameter: &&GenericParam| !matches!(parameter, GenericParam::Lifetime(_));
+    if let Some(parameter) = input.generics.params.iter().find(is_type) {
+        return Err(syn::Error::new_spanned(
+            parameter,
+            "an event's fields have one type each, which the interface lists: it cannot be generic",
+        ));
+    }
     for field in &structure.fields {
         types::check(&field.ty)?;
     }

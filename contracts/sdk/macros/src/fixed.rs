@@ -39,6 +39,12 @@ pub fn expand(item: TokenStream) -> syn::Result<TokenStream> {
 }
 
 fn structure_of(ident: &Ident, name: &str, fields: &FieldsNamed) -> syn::Result<TokenStream> {
+    if fields.named.is_empty() {
+        return Err(syn::Error::new(
+            ident.span(),
+            "a value has at least one byte: a list of values without any could have any length",
+        ));
+    }
     for field in &fields.named {
         types::check(&field.ty)?;
         if types::is_variable(&field.ty) {
@@ -85,11 +91,10 @@ fn structure_of(ident: &Ident, name: &str, fields: &FieldsNamed) -> syn::Result<
                 let __fields = ::std::vec![
                     #(::millrace_contract::interface::field::<#kinds>(#texts, __types)),*
                 ];
-                __types.insert(
-                    #name.into(),
+                ::millrace_contract::interface::define(
+                    __types,
                     ::millrace_contract::interface::Definition::Struct { name: #name.into(), fields: __fields },
-                );
-                ::millrace_contract::interface::Type::Named(#name.into())
+                )
             }
         }
     })
@@ -141,14 +146,13 @@ fn enumeration_of(ident: &Ident, name: &str, enumeration: &DataEnum) -> syn::Res
             fn describe(
                 __types: &mut ::millrace_contract::interface::Definitions,
             ) -> ::millrace_contract::interface::Type {
-                __types.insert(
-                    #name.into(),
+                ::millrace_contract::interface::define(
+                    __types,
                     ::millrace_contract::interface::Definition::Enum {
                         name: #name.into(),
                         variants: ::std::vec![#(#texts.into()),*],
                     },
-                );
-                ::millrace_contract::interface::Type::Named(#name.into())
+                )
             }
         }
     })

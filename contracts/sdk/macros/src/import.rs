@@ -67,6 +67,9 @@ fn folder() -> PathBuf {
 /// Names that clients have for themselves: a function of that name gets `_` behind it.
 const RESERVED: [&str; 5] = ["new", "address", "with_value", "with_gas", "init"];
 
+/// Names that the module has for itself: a type of that name gets `_` behind it.
+const RESERVED_TYPES: [&str; 4] = ["Client", "Code", "Error", "Failure"];
+
 fn module(interface: &Interface, name: Option<Ident>, span: Span) -> syn::Result<TokenStream> {
     let name = match name {
         Some(name) => name,
@@ -214,6 +217,14 @@ fn method(name: &str) -> String {
     }
 }
 
+fn type_name(name: &str, span: Span) -> syn::Result<Ident> {
+    if RESERVED_TYPES.contains(&name) {
+        identifier(&format!("{name}_"), span)
+    } else {
+        identifier(name, span)
+    }
+}
+
 struct Names<'a> {
     interface: &'a Interface,
     span: Span,
@@ -223,7 +234,7 @@ impl Names<'_> {
     fn definitions(&self) -> syn::Result<Vec<TokenStream>> {
         let derives = quote!(#[derive(Clone, Copy, PartialEq, Eq, Debug, ::millrace_contract::Fixed)]);
         let define = |definition: &Definition| {
-            let ident = identifier(definition.name(), self.span)?;
+            let ident = type_name(definition.name(), self.span)?;
             Ok(match definition {
                 Definition::Struct { fields, .. } => {
                     let (names, kinds) = self.fields(fields)?;
@@ -286,7 +297,7 @@ impl Names<'_> {
                     let text = format!("it names a type `{name}` that it does not define");
                     return Err(syn::Error::new(self.span, text));
                 }
-                let ident = identifier(name, self.span)?;
+                let ident = type_name(name, self.span)?;
                 quote!(#ident)
             }
         })

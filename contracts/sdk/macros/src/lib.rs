@@ -32,7 +32,7 @@ fn or_compile_error(result: syn::Result<Tokens>) -> TokenStream {
 /// machine.
 #[proc_macro_attribute]
 pub fn contract(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    or_compile_error(contract::expand(arguments.into(), item.into()))
+    or_compile_error(contract::expand(arguments.into(), item.into()).or_else(contract::refused))
 }
 
 /// Declares places in storage: each field of a structure is an `Item`, `Map`, `Vector`, `Counter`, `Blob` or `Text`.

@@ -1,14 +1,17 @@
 //! `#[storage]`: places in storage, and that none meets another.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Fields, ItemStruct, Type};
 
 use crate::attributes::{plain, text};
 
-/// The longest name or prefix, in bytes: 128 are the longest key of a map.
+/// The longest name or prefix, in bytes.
 const MAX_NAME_BYTES: usize = 64;
+
+/// The longest key, in bytes: `MAX_MAP_KEY_BYTES` of the SDK.
+const MAX_KEY_BYTES: usize = 128;
 
 /// A place as far as keys go.
 pub struct Place {
@@ -102,8 +105,24 @@ fn generate(structure: &ItemStruct, places: &[Place]) -> TokenStream {
     let prefixes = places
         .iter()
         .map(|place| place.prefix().unwrap_or_else(|| place.key.clone()));
+    let lengths = places
+        .iter()
+        .zip(&kinds)
+        .filter(|(place, _)| place.kind == Kind::Map);
+    let lengths = lengths.map(|(place, kind)| {
+        let bytes = place.key.len();
+        let text = format!(
+            "entries of `{}` have keys of more than {MAX_KEY_BYTES} bytes, prefix included: hash parts of them",
+            place.field
+        );
+        quote_spanned! { kind.span() =>
+            const _: () = ::core::assert!(#bytes + <#kind>::KEY_BYTES <= #MAX_KEY_BYTES, #text);
+        }
+    });
     quote! {
         #structure
+
+        #(#lengths)*
 
         #[doc = #documented]
         #visibility const #constant: #name = #name {
@@ -140,6 +159,12 @@ pub fn places(structure: &ItemStruct) -> syn::Result<Vec<Place>> {
     let mut places = Vec::new();
     for field in &fields.named {
         let Some(name) = &field.ident else { continue };
+        if let Some(condition) = field.attrs.iter().find(|of| of.path().is_ident("cfg")) {
+            return Err(syn::Error::new_spanned(
+                condition,
+                "places are the same in every build: put `#[cfg]` before a structure of its own",
+            ));
+        }
         let kind = kind(&field.ty)?;
         let given = text(&field.attrs, "key")?;
         let (key, span) = match &given {

@@ -3,7 +3,7 @@
 //! The compiler refuses them as well, since they lack a trait; these messages say what to write instead.
 
 use syn::spanned::Spanned as _;
-use syn::{GenericArgument, PathArguments, Type};
+use syn::{Expr, ExprLit, GenericArgument, Lit, PathArguments, Type};
 
 /// Refuses what is known to have no encoding, inside of other types too.
 pub fn check(kind: &Type) -> syn::Result<()> {
@@ -14,6 +14,9 @@ pub fn check(kind: &Type) -> syn::Result<()> {
         }
         Type::Reference(reference) => check(&reference.elem),
         Type::Slice(slice) => check(&slice.elem),
+        Type::Array(array) if is_zero(&array.len) => {
+            refuse("this has no bytes: a list of such values could have any length")
+        }
         Type::Array(array) => match &*array.elem {
             Type::Path(path) if path.path.is_ident("u8") => Ok(()),
             _ => refuse("arrays are of bytes, `[u8; N]`: use a `Vec` for other elements"),
@@ -54,6 +57,15 @@ pub fn check(kind: &Type) -> syn::Result<()> {
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+fn is_zero(length: &Expr) -> bool {
+    match length {
+        Expr::Lit(ExprLit {
+            lit: Lit::Int(count), ..
+        }) => count.base10_parse::<u64>().is_ok_and(|count| count == 0),
+        _ => false,
     }
 }
 

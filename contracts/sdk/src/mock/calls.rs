@@ -174,16 +174,19 @@ pub fn call(to: &Address, value: u128, gas: u64, input: &[u8]) -> Result<usize, 
 }
 
 pub fn create(code: &[u8], value: u128, gas: u64, input: &[u8]) -> Result<Address, CallError> {
-    let refused = CallError {
-        status: Status::InvalidProgram,
-        return_bytes: 0,
-    };
+    // In the order of their numbers; the creator counts its contracts only after these.
     let (address, program) = with_world(|world| {
-        let program = *world.programs.get(code)?;
-        let creator = world.frame().address;
-        Some((world.next_address(&creator), program))
+        let frame = world.frame();
+        frame.return_data.clear();
+        let creator = frame.address;
+        world.check_caller(&creator, value)?;
+        let program = *world.programs.get(code).ok_or(Status::InvalidProgram)?;
+        Ok((world.next_address(&creator), program))
     })
-    .ok_or(refused)?;
+    .map_err(|status| CallError {
+        status,
+        return_bytes: 0,
+    })?;
     nested(
         Receiver {
             address,

@@ -29,6 +29,7 @@
 //! gas is metered and a trap is one (`remote.rs`).
 
 pub(crate) mod calls;
+mod identity;
 mod remote;
 mod world;
 
@@ -37,6 +38,8 @@ use std::marker::PhantomData;
 use crate::Address;
 use crate::host::{BlockContext, Status};
 
+#[doc(hidden)]
+pub use identity::identify;
 use world::{End, FrameEnd, Receiver, World, with_world};
 pub use world::{GAS, Log, Program};
 
@@ -141,6 +144,23 @@ impl Mock {
         if remote::with(|remote| remote.register_code(code, program)).is_none() {
             with_world(|world| world.programs.insert(code.to_vec(), program));
         }
+    }
+
+    /// Makes the program `name` of this package, or of a package beside it, one that contracts can create and tests deploy
+    /// as `program`, and answers its code. On the executor that is the ELF file, which `millrace contract test` builds;
+    /// in memory something stands for it.
+    ///
+    /// ```text
+    /// let code = mock.register_program("token", token::dispatch);
+    /// let token = mock.deploy(ALICE, token::dispatch, 0, &token::input::init(1_000, "Mill"))?;
+    /// ```
+    pub fn register_program(&mut self, name: &str, program: Program) -> Vec<u8> {
+        if let Some(code) = remote::with(|remote| remote.register_program(name, program)) {
+            return code;
+        }
+        let code = format!("the code of {name}").into_bytes();
+        self.register_code(&code, program);
+        code
     }
 
     /// Gives `units` of the native token to `account`.

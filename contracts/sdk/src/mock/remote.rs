@@ -1,9 +1,10 @@
 //! The other world of [`Mock`](super::Mock): the executor of a chain, behind a local socket.
 //!
 //! Where the environment variable [`SOCKET`] names a socket, as it does under `millrace contract test`, every operation
-//! of a `Mock` goes there: a frame for the request, a frame for the answer. The contract that a test deploys is then the
-//! project's own ELF file, whatever function the test names; other programs are those that the test registers with their
-//! ELF files ([`Mock::register_code`](super::Mock::register_code)).
+//! of a `Mock` goes there: a frame for the request, a frame for the answer. The contract at the root of the project's
+//! program is then the project's own ELF file; other programs are those that the test registers, by the name of a program
+//! of the project or with their ELF files ([`Mock::register_program`](super::Mock::register_program),
+//! [`Mock::register_code`](super::Mock::register_code)).
 //!
 //! A frame is its length, a `u32` in little endian, and as many bytes, which are borsh. The other side, which documents
 //! requests and answers, is `engine/node/src/commands/contract/test/protocol.rs`.
@@ -13,8 +14,8 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Failed;
 use super::world::{Log, Program};
+use super::{Failed, identity};
 use crate::encoding::{Fixed, Reader};
 use crate::host::{BlockContext, Status};
 use crate::{Address, Revert};
@@ -22,13 +23,16 @@ use crate::{Address, Revert};
 /// Names the socket.
 pub const SOCKET: &str = "MILLRACE_CONTRACT_HOST";
 
+/// Names the program under test.
+pub const PROGRAM: &str = "MILLRACE_CONTRACT_PROGRAM";
+
 /// The version of requests and answers.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 /// Longest frame, in bytes.
 const MOST_FRAME_BYTES: usize = 8 << 20;
 
-/// The program that stands for the project's own code, by its address: the first that a test deploys without its ELF
-/// file.
+/// The program that stands for the project's own code where none of them says which contract it is, by its address: the
+/// first that a test deploys without its ELF file.
 static OWN: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
@@ -48,6 +52,7 @@ mod request {
     pub const STORAGE: u8 = 8;
     pub const STORAGE_ENTRIES: u8 = 9;
     pub const TAKE_LOGS: u8 = 10;
+    pub const PROGRAM: u8 = 11;
 }
 
 /// Answers, by their first byte.
@@ -58,6 +63,7 @@ mod answer {
     pub const VALUE: u8 = 3;
     pub const LOGS: u8 = 4;
     pub const FAILED: u8 = 5;
+    pub const CODE: u8 = 6;
 }
 
 /// A world elsewhere.
@@ -144,6 +150,15 @@ impl Remote {
         self.programs.push((program as usize, number));
     }
 
+    pub fn register_program(&mut self, name: &str, program: Program) -> Vec<u8> {
+        let request = Request::new(request::PROGRAM).bytes(name.as_bytes());
+        let (number, code) = self.ask(request, answer::CODE, |reader| {
+            Ok((reader.read()?, reader.read::<&[u8]>()?.to_vec()))
+        });
+        self.programs.push((program as usize, number));
+        code
+    }
+
     pub fn fund(&mut self, account: Address, units: u128) {
         self.done(Request::new(request::FUND).fixed(account).fixed(units));
     }
@@ -203,8 +218,17 @@ impl Remote {
     /// The number of the code that a program stands for.
     fn code_of(&self, program: Program) -> u32 {
         let address = program as usize;
-        if let Some((_, number)) = self.programs.iter().find(|(known, _)| *known == address) {
+        // The newest registration counts.
+        if let Some((_, number)) = self.programs.iter().rev().find(|(known, _)| *known == address) {
             return *number;
+        }
+        if let (Some(path), Ok(own)) = (identity::of(program), std::env::var(PROGRAM)) {
+            assert!(
+                is_at_root(path, &own),
+                "on the executor the contract at the root of the program {own} is known, and {path} is another: register it \
+                 by Mock::register_program, or with its ELF file by Mock::register_code"
+            );
+            return 0;
         }
         let own = OWN
             .compare_exchange(0, address, Ordering::Relaxed, Ordering::Relaxed)
@@ -212,7 +236,7 @@ impl Remote {
         assert!(
             own == 0 || own == address,
             "on the executor only the project's own ELF file is known, and these tests deploy another program beside it: \
-             register that with its ELF file by Mock::register_code first"
+             register that by Mock::register_program, or with its ELF file by Mock::register_code, first"
         );
         0
     }
@@ -288,6 +312,14 @@ impl Remote {
     }
 }
 
+/// Whether `path` is that of a module at the root of the program `own`.
+fn is_at_root(path: &str, own: &str) -> bool {
+    let module = path
+        .strip_prefix(&own.replace('-', "_"))
+        .and_then(|rest| rest.strip_prefix("::"));
+    module.is_some_and(|module| !module.contains("::"))
+}
+
 fn status_of(code: u8) -> Status {
     const ALL: [Status; 7] = [
         Status::Reverted,
@@ -321,6 +353,20 @@ fn without_place(mut output: Vec<u8>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_project_s_own_contract_is_at_its_program_s_root() {
+        assert!(is_at_root("my_token::token", "my-token"));
+        for path in [
+            "my_token::tests::parrot",
+            "my_token::tests::example::my_token",
+            "my_token",
+            "my_token2::token",
+            "token::token",
+        ] {
+            assert!(!is_at_root(path, "my-token"), "{path}");
+        }
+    }
 
     #[test]
     fn a_panics_place_is_taken_off_and_nothing_else() {

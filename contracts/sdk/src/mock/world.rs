@@ -94,6 +94,17 @@ impl World {
             .expect("host calls are for contracts: run this one by Mock::call or Mock::deploy")
     }
 
+    /// Checks what is checked before anything of a callee is looked at.
+    pub fn check_caller(&self, caller: &Address, value: u128) -> Result<(), Status> {
+        if self.state.balance(caller) < value {
+            return Err(Status::InsufficientBalance);
+        }
+        if self.frames.len() >= self.call_depth {
+            return Err(Status::TooDeep);
+        }
+        Ok(())
+    }
+
     /// The address of the next contract that `creator` makes.
     pub fn next_address(&mut self, creator: &Address) -> Address {
         let count = self.state.created.entry(*creator).or_default();
@@ -178,8 +189,11 @@ pub fn run(receiver: Receiver, caller: Address, value: u128, gas: u64, input: Ve
     };
     with_world(|world| {
         world.frames.pop();
-        if let FrameEnd::Revert(_) = end {
-            world.state = before;
+        match (&end, fresh) {
+            (FrameEnd::Revert(_), _) => world.state = before,
+            // Not before: until its initialiser is done, a contract has no code that others could call.
+            (FrameEnd::Return(_), Some(program)) => drop(world.state.code.insert(address, program)),
+            (FrameEnd::Return(_), None) => {}
         }
     });
     End::Frame(end)
@@ -193,19 +207,13 @@ fn enter(
     caller: Address,
     value: u128,
 ) -> Result<Program, Status> {
-    if world.state.balance(&caller) < value {
-        return Err(Status::InsufficientBalance);
-    }
-    if world.frames.len() >= world.call_depth {
-        return Err(Status::TooDeep);
-    }
+    world.check_caller(&caller, value)?;
     let existing = world.state.code.get(&address).copied();
     let program = match (fresh, existing) {
         (Some(_), Some(_)) => return Err(Status::AddressCollision),
         (Some(program), None) | (None, Some(program)) => program,
         (None, None) => return Err(Status::NoCode),
     };
-    world.state.code.insert(address, program);
     world.state.transfer(caller, address, value)?;
     Ok(program)
 }

@@ -11,11 +11,16 @@ pub const MAX_MAP_KEY_BYTES: usize = 128;
     label = "not a value of fixed length, or a tuple of two to four"
 )]
 pub trait MapKey {
+    /// Bytes of the key's encoding.
+    const LENGTH: usize;
+
     /// Appends the key's encoding.
     fn append_to(&self, key: &mut KeyBytes);
 }
 
 impl<K: Fixed> MapKey for K {
+    const LENGTH: usize = <K as Fixed>::LENGTH;
+
     fn append_to(&self, key: &mut KeyBytes) {
         key.append(self.to_bytes().as_ref());
     }
@@ -24,6 +29,8 @@ impl<K: Fixed> MapKey for K {
 macro_rules! tuples {
     ($(($($part:ident $index:tt),*))*) => {$(
         impl<$($part: Fixed),*> MapKey for ($($part,)*) {
+            const LENGTH: usize = 0 $(+ <$part as Fixed>::LENGTH)*;
+
             fn append_to(&self, key: &mut KeyBytes) {
                 $(key.append(self.$index.to_bytes().as_ref());)*
             }

@@ -31,6 +31,16 @@
 //! | [`Vector<T>`] | name | length: u32, 4 bytes little endian; absent while it was never pushed to |
 //! | | name ‖ `/` ‖ index, u32, 4 bytes little endian | T's encoding |
 //!
+//! Keys have at most 128 bytes, prefix included; a map with longer ones does not compile:
+//!
+//! ```compile_fail,E0080
+//! # use millrace_contract::{Address, storage, storage::Map};
+//! #[storage]
+//! struct Storage {
+//!     grants: Map<(Address, Address, Address, Address), u8>,
+//! }
+//! ```
+//!
 //! Light clients prove a value by the same key, so the layout is part of a contract's interface. `#[storage]` refuses
 //! names in which places could meet.
 
@@ -203,6 +213,10 @@ pub struct Map<K, V> {
 }
 
 impl<K: MapKey, V: Fixed> Map<K, V> {
+    /// Bytes of an entry's key behind the prefix; with it they are [`MAX_MAP_KEY_BYTES`] at most, to which
+    /// [`storage`](macro@crate::storage) holds them.
+    pub const KEY_BYTES: usize = K::LENGTH;
+
     /// The entries whose keys start with `prefix`.
     #[must_use]
     pub const fn new(prefix: &'static [u8]) -> Self {

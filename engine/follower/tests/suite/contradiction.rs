@@ -42,11 +42,13 @@ fn contradicting_nodes_end_following_and_leave_evidence() {
                 url,
                 height,
                 evidence,
+                receipts,
             } = error
             else {
                 panic!("{error}")
             };
             assert_eq!((url, height), (second.url.clone(), 1));
+            assert_eq!(receipts, None, "they have no executed block in common");
             let (_, newest) = follower.light().finalized();
             assert_eq!(
                 newest, first.chain.head.hash,
@@ -95,6 +97,22 @@ fn a_file_that_is_no_evidence_is_refused_with_the_reason() {
         written(&|file| file["format"] = 2.into()),
         FileError::Newer { found: 2, .. }
     ));
+    let renamed = written(&|file| *file = serde_json::json!({ "format": 3, "branches": [] }));
+    assert!(
+        matches!(renamed, FileError::Newer { found: 3, .. }),
+        "a newer format may have other fields: {renamed}"
+    );
+    assert!(matches!(
+        written(&|file| file["format"] = 0.into()),
+        FileError::Form { .. }
+    ));
+    // What is for people is not even read: no such number can be kept.
+    std::fs::write(
+        &path,
+        text.replacen("\"shows\": {", "\"shows\": [1e999], \"and\": {", 1),
+    )
+    .unwrap();
+    check_evidence(&path, first.genesis, &Verifiers::built_in()).unwrap();
     let cut = written(&|file| file["evidence"] = "0x00".into());
     assert!(matches!(cut, FileError::Form { .. }), "{cut}");
     // Both branches the same; what is shown to people does not count.

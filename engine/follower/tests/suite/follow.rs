@@ -4,27 +4,30 @@ use std::time::Duration;
 
 use millrace_follower::{Event, Fault, FollowError, Left, Options, Pace, Watch};
 
-use crate::proxy::{Proxy, honesty, up_to};
+use crate::proxy::{Proxy, honesty, up_to, with_result};
 use crate::sequencer::PATIENCE;
 use crate::world::{Consensus, OPTIONS, World};
 
-const NEVER: Duration = Duration::from_secs(100_000);
-const SOON: Duration = Duration::from_millis(10);
+/// Later than any test ends.
+pub const NEVER: Duration = Duration::from_secs(100_000);
+/// Between two polls.
+pub const SOON: Duration = Duration::from_millis(10);
 
 /// Told, and by nothing else.
-const TOLD: Pace = Pace {
+pub const TOLD: Pace = Pace {
     poll: NEVER,
     silence: NEVER,
     subscribe: true,
 };
 /// By asking.
-const ASKING: Pace = Pace {
+pub const ASKING: Pace = Pace {
     poll: SOON,
     silence: SOON,
     subscribe: true,
 };
 
-fn watch(world: &World, urls: &[&str], pace: Pace) -> Watch {
+/// A watch of these nodes.
+pub fn watch(world: &World, urls: &[&str], pace: Pace) -> Watch {
     let options = Options {
         allowed_behind: 1,
         ..Options::default()
@@ -33,13 +36,14 @@ fn watch(world: &World, urls: &[&str], pace: Pace) -> Watch {
     Watch::new(follower, pace, PATIENCE)
 }
 
-fn next(world: &World, watch: &mut Watch) -> Result<Event, FollowError> {
+/// The next event.
+pub fn next(world: &World, watch: &mut Watch) -> Result<Event, FollowError> {
     let next = world.wait(async { tokio::time::timeout(PATIENCE, watch.next()).await });
     next.unwrap_or_else(|_| panic!("no event; {:?}", watch.follower().standings()))
 }
 
 /// Events up to the one that says that the world's newest block is final.
-fn until_newest(world: &World, watch: &mut Watch) -> Vec<Event> {
+pub fn until_newest(world: &World, watch: &mut Watch) -> Vec<Event> {
     let mut events = Vec::new();
     loop {
         let event = next(world, watch).unwrap();
@@ -68,7 +72,8 @@ fn heights(events: &[Event]) -> Vec<u64> {
     heights.collect()
 }
 
-fn grow(world: &mut World, nonce: u64) {
+/// Some blocks more.
+pub fn grow(world: &mut World, nonce: u64) {
     world.increment(nonce);
     world.settle();
 }
@@ -138,7 +143,7 @@ fn a_restart_of_the_only_node_is_waited_for() {
 }
 
 /// What is told of the first node being left, and who leads after it.
-fn switched(events: &[Event], from: &str, to: &str) -> Fault {
+pub fn switched(events: &[Event], from: &str, to: &str) -> Fault {
     let left = events.iter().find_map(|event| match event {
         Event::Left(left) if left.url == from => Some(left.fault.clone()),
         _ => None,
@@ -180,4 +185,52 @@ fn a_node_that_tells_of_blocks_and_does_not_send_them_stops_leading() {
     let events = until_newest(&world, &mut watch);
     let fault = switched(&events, &empty.url, &world.url);
     assert!(matches!(fault, Fault::Empty { .. }), "{fault}");
+}
+
+#[test]
+fn a_leader_that_leaves_subscriptions_waiting_is_asked_all_the_same() {
+    let mut world = World::with_history(OPTIONS[0], Consensus::Solo);
+    let mute = Proxy::new(&world.url, honesty());
+    mute.leave_subscriptions_waiting();
+    let follower = world
+        .wait(world.follower(&[&mute.url], &Options::default()))
+        .unwrap();
+    let mut watch = Watch::new(follower, ASKING, Duration::from_millis(300));
+    until_newest(&world, &mut watch);
+    for nonce in 6..=25 {
+        grow(&mut world, nonce);
+        until_newest(&world, &mut watch);
+    }
+    // Each attempt takes the deadline: at polls 1, 2, 4, 8 and so on.
+    assert!(
+        (1..=6).contains(&mute.subscriptions()),
+        "{}",
+        mute.subscriptions()
+    );
+}
+
+#[test]
+fn following_ends_when_every_node_is_left_for_good() {
+    let mut world = World::with_history(OPTIONS[0], Consensus::Solo);
+    let liar = Proxy::new(&world.url, honesty());
+    let mut watch = watch(&world, &[&liar.url], ASKING);
+    until_newest(&world, &mut watch);
+    liar.tell(Box::new(|exchange| {
+        let mut result = exchange.answer["result"].clone();
+        for item in result.as_array_mut().unwrap() {
+            item["certificate"] = "0x".into();
+        }
+        with_result(exchange, result)
+    }));
+    grow(&mut world, 6);
+    let end = loop {
+        match next(&world, &mut watch) {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    let FollowError::NoAnswer { nodes, .. } = end else {
+        panic!("{end}")
+    };
+    assert!(matches!(nodes[0].fault, Fault::Lied { .. }), "{nodes:?}");
 }

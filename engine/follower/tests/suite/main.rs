@@ -21,8 +21,10 @@ mod world;
 
 mod contradiction;
 mod follow;
+mod hostile;
 mod places;
 mod random;
 mod several;
 mod sizes;
+mod subscriptions;
 mod table;

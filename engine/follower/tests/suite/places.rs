@@ -1,13 +1,16 @@
 //! Where a follower begins: at a checkpoint, or at a block that is trusted.
 
-use millrace_follower::files::{read_checkpoint, write_atomically};
+use millrace_follower::files::{
+    FileError, check_directory, keep_checkpoint, read_checkpoint, write_atomically,
+};
 use millrace_follower::{Fault, FollowError, Options, Trust};
-use millrace_light_client::CheckpointError;
+use millrace_light_client::checkpoint::MAX_CHECKPOINT_BYTES;
+use millrace_light_client::{CheckpointError, LightClient, Verifiers};
 use millrace_types::Hash;
 
 use crate::proxy::{Proxy, Reply, with_result};
 use crate::questions;
-use crate::world::{Consensus, OPTIONS, World};
+use crate::world::{Consensus, OPTIONS, World, spec};
 
 #[test]
 fn a_follower_goes_on_from_the_file_that_it_wrote() {
@@ -42,7 +45,7 @@ fn a_follower_goes_on_from_the_file_that_it_wrote() {
                 .iter()
                 .find(|exchange| exchange.method == "getHeaders")
                 .unwrap();
-            assert!(first.params[0].as_u64().unwrap() + options.allowed_behind >= height);
+            assert_eq!(first.params[0].as_u64(), Some(height - options.allowed_behind));
         }
     }
     assert_eq!(read_checkpoint(&directory.path().join("none")).unwrap(), None);
@@ -141,5 +144,81 @@ fn a_trusted_block_is_a_beginning_and_another_hash_is_none() {
     assert!(
         matches!(error, FollowError::Start(_)),
         "a hash does not say who certifies: {error}"
+    );
+}
+
+#[test]
+fn a_file_that_several_clients_share_is_never_taken_back_or_to_another_branch() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("checkpoint");
+    let [mut world, fork] = [5, 6].map(|value| {
+        let mut world = World::new(spec(OPTIONS[0], Consensus::Solo));
+        world.transfer(1, 0, value);
+        world.settle();
+        world
+    });
+    let follow = |world: &World| {
+        let options = Options::default();
+        let mut follower = world.wait(world.follower(&[&world.url], &options)).unwrap();
+        world.wait(follower.sync()).unwrap();
+        follower
+    };
+    let verifiers = Verifiers::built_in();
+    let keep = |light: &LightClient| keep_checkpoint(&path, light, &verifiers);
+    let kept = || read_checkpoint(&path).unwrap().unwrap();
+    let nothing = world
+        .wait(world.follower(&[&world.url], &Options::default()))
+        .unwrap();
+    keep(nothing.light()).unwrap();
+    assert!(!path.exists(), "there is nothing to keep");
+    let early = follow(&world);
+    keep(early.light()).unwrap();
+    assert_eq!(kept(), early.light().checkpoint().unwrap());
+
+    let other = follow(&fork);
+    let refused = keep(other.light()).unwrap_err();
+    let FileError::OtherBranch {
+        height: at, found, ..
+    } = refused
+    else {
+        panic!("{refused}")
+    };
+    assert_eq!(Some(found), early.light().header(at).map(|(_, hash)| hash));
+
+    let genesis = world.genesis;
+    world.transfer(1, 1, 5);
+    world.settle();
+    let late = follow(&world);
+    keep(late.light()).unwrap();
+    keep(early.light()).unwrap();
+    let bytes = kept();
+    assert_eq!(bytes, late.light().checkpoint().unwrap());
+
+    let damaged = &bytes[..bytes.len() - 1];
+    std::fs::write(&path, damaged).unwrap();
+    let refused = keep(late.light()).unwrap_err();
+    assert!(matches!(refused, FileError::Checkpoint { .. }), "{refused}");
+    assert_eq!(std::fs::read(&path).unwrap(), damaged);
+    assert!(LightClient::resume(damaged, genesis, &verifiers).is_err());
+
+    // Whoever reads while it is written has the old content or the new one, whole.
+    let mut reads = std::fs::File::open(&path).unwrap();
+    write_atomically(&path, b"new").unwrap();
+    let mut old = Vec::new();
+    std::io::Read::read_to_end(&mut reads, &mut old).unwrap();
+    assert_eq!(old, damaged);
+    assert_eq!(std::fs::read(&path).unwrap(), b"new");
+
+    let long = std::fs::File::create(&path).unwrap();
+    long.set_len(MAX_CHECKPOINT_BYTES as u64 + 1).unwrap();
+    assert!(matches!(read_checkpoint(&path), Err(FileError::TooLong { .. })));
+
+    check_directory(&path).unwrap();
+    let nowhere = directory.path().join("none").join("checkpoint");
+    assert!(matches!(check_directory(&nowhere), Err(FileError::Io { .. })));
+    assert_eq!(
+        std::fs::read_dir(directory.path()).unwrap().count(),
+        1,
+        "nothing is left behind"
     );
 }

@@ -1,11 +1,13 @@
 //! A node that lies: a proxy in front of an honest one, which may make anything of every answer.
 
-use std::io::{self, BufReader, Write as _};
+use std::io::{self, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use millrace_rpc::Bytes;
+use millrace_types::{Header, SecretKey, SoloCertificate};
 use serde_json::{Value, json};
 
 use crate::http;
@@ -34,6 +36,9 @@ pub enum Reply {
     Stall(Vec<u8>),
 }
 
+/// What is made of what a subscription sends.
+pub type Distortion = Box<dyn FnMut(&[u8]) -> Vec<u8> + Send>;
+
 /// What is made of an exchange.
 pub type Lie = Box<dyn FnMut(&Exchange) -> Reply + Send>;
 
@@ -41,7 +46,12 @@ struct Shared {
     honest: String,
     /// Subscriptions reach the honest node.
     tells: AtomicBool,
+    /// Who asks for a WebSocket waits for ever.
+    mute: AtomicBool,
+    /// How often one was asked for.
+    subscriptions: AtomicUsize,
     lie: Mutex<Lie>,
+    distortion: Arc<Mutex<Distortion>>,
     said: Mutex<Vec<Exchange>>,
     /// Connections on which nothing comes any more.
     silent: Mutex<Vec<TcpStream>>,
@@ -62,7 +72,10 @@ impl Proxy {
         let shared = Arc::new(Shared {
             honest: honest.trim_start_matches("http://").to_owned(),
             tells: AtomicBool::new(false),
+            mute: AtomicBool::new(false),
+            subscriptions: AtomicUsize::new(0),
             lie: Mutex::new(lie),
+            distortion: Arc::new(Mutex::new(Box::new(<[u8]>::to_vec))),
             said: Mutex::new(Vec::new()),
             silent: Mutex::new(Vec::new()),
         });
@@ -88,6 +101,22 @@ impl Proxy {
     /// From now on, subscriptions are the honest node's.
     pub fn let_subscriptions_through(&self) {
         self.shared.tells.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on, subscriptions are the honest node's, and this is made of the frames that they send.
+    pub fn distort_subscriptions(&self, distortion: Distortion) {
+        *self.shared.distortion.lock().unwrap() = distortion;
+        self.let_subscriptions_through();
+    }
+
+    /// From now on, who wants a subscription gets no answer at all.
+    pub fn leave_subscriptions_waiting(&self) {
+        self.shared.mute.store(true, Ordering::Relaxed);
+    }
+
+    /// How often somebody wanted a subscription.
+    pub fn subscriptions(&self) -> usize {
+        self.shared.subscriptions.load(Ordering::Relaxed)
     }
 
     /// The exchanges so far, with their honest answers.
@@ -126,12 +155,18 @@ pub fn answer(status: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Passes bytes on, as they are, until one side ends.
-fn splice(stream: &TcpStream, honest: &TcpStream) -> io::Result<()> {
+/// Passes bytes on until one side ends. What the honest node sends comes a frame at a time, since it waits for blocks.
+fn splice(stream: &TcpStream, honest: &TcpStream, distortion: Arc<Mutex<Distortion>>) -> io::Result<()> {
     let (mut from, mut to) = (honest.try_clone()?, stream.try_clone()?);
     thread::spawn(move || {
+        let mut bytes = vec![0; 1 << 16];
         // Either end may go at any time.
-        let _ = io::copy(&mut from, &mut to);
+        while let Ok(len @ 1..) = from.read(&mut bytes) {
+            let distorted = (distortion.lock().unwrap())(&bytes[..len]);
+            if to.write_all(&distorted).is_err() {
+                break;
+            }
+        }
         let _ = to.shutdown(Shutdown::Both);
     });
     io::copy(&mut &*stream, &mut &*honest)?;
@@ -144,8 +179,15 @@ fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     honest.set_nodelay(true)?;
     let mut begins = [0; 4];
     stream.peek(&mut begins)?;
-    if begins == *b"GET " && shared.tells.load(Ordering::Relaxed) {
-        return splice(&stream, &honest);
+    if begins == *b"GET " {
+        shared.subscriptions.fetch_add(1, Ordering::Relaxed);
+        if shared.tells.load(Ordering::Relaxed) {
+            return splice(&stream, &honest, Arc::clone(&shared.distortion));
+        }
+        if shared.mute.load(Ordering::Relaxed) {
+            shared.silent.lock().unwrap().push(stream);
+            return Ok(());
+        }
     }
     let (mut honest, mut stream) = (BufReader::new(honest), BufReader::new(stream));
     while let Some(request) = http::read(&mut stream)? {
@@ -190,6 +232,18 @@ pub fn with_result(exchange: &Exchange, result: Value) -> Reply {
     let mut answer = exchange.answer.clone();
     answer["result"] = result;
     Reply::Body(answer.to_string().into_bytes())
+}
+
+/// A header as a node sends it, certified by this key.
+pub fn sealed(header: &Header, key: &SecretKey) -> Value {
+    let certificate = SoloCertificate::sign(header.chain_id, header.height, header.hash(), key);
+    json!({ "header": Bytes::of(header), "certificate": Bytes::of(&certificate) })
+}
+
+/// The header in what a node sends.
+pub fn header_of(sealed: &Value) -> Header {
+    let bytes = serde_json::from_value::<Bytes>(sealed["header"].clone()).unwrap();
+    borsh::from_slice(&bytes.0).unwrap()
 }
 
 /// An error in place of the answer.

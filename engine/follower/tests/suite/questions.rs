@@ -24,6 +24,8 @@ pub enum Question {
     Slot(Vec<u8>),
     /// A transaction.
     Transaction(Hash),
+    /// A contract's code.
+    Code(Address),
 }
 
 /// A question with what is true of it at every height, and the blocks of the chain.
@@ -64,7 +66,7 @@ fn hex(bytes: &[u8]) -> String {
         .fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// One question of each kind, and two whose answer is that there is nothing.
+/// One question of each kind, and some whose answer is that there is nothing.
 pub fn all(world: &World) -> Vec<Known> {
     let questions = [
         Question::Account(sequencer::address(1)),
@@ -72,6 +74,8 @@ pub fn all(world: &World) -> Vec<Known> {
         Question::Slot(COUNT.to_vec()),
         Question::Slot(b"nothing".to_vec()),
         Question::Transaction(*world.sent.last().unwrap()),
+        Question::Code(world.counter),
+        Question::Code(sequencer::address(1)),
     ];
     questions
         .into_iter()
@@ -109,6 +113,9 @@ impl Known {
                     (height, slot["value"].clone())
                 })
                 .collect(),
+            Question::Code(contract) => (0..=settled)
+                .map(|height| (height, ask("getCode", json!([contract, height]))["code"].take()))
+                .collect(),
             Question::Transaction(hash) => {
                 let receipt = ask("getTransactionReceipt", json!([hash]));
                 let height = receipt["height"].as_u64().unwrap();
@@ -138,6 +145,10 @@ impl Known {
             Question::Slot(key) => {
                 let counter = Address::of_deploy(&sequencer::address(0), 0);
                 let verified = follower.storage(counter, key.clone()).await;
+                verified.map(|verified| (json!(verified.value.as_deref().map(hex)), verified.provenance))
+            }
+            Question::Code(contract) => {
+                let verified = follower.code(*contract).await;
                 verified.map(|verified| (json!(verified.value.as_deref().map(hex)), verified.provenance))
             }
             Question::Transaction(hash) => follower.transaction(*hash).await.map(|verified| {

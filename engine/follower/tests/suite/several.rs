@@ -28,7 +28,8 @@ fn faults(follower: &Follower) -> Vec<Option<Fault>> {
 fn nodes_that_agree_are_all_kept_and_the_first_leads() {
     for world in worlds() {
         let second = Proxy::new(&world.url, honesty());
-        let urls = [&*world.url, &*second.url, &*world.url];
+        let again = format!("{}/", world.url);
+        let urls = [&*world.url, &*second.url, &*world.url, &*again];
         let mut follower = world.wait(world.follower(&urls, &Options::default())).unwrap();
         world.wait(follower.sync()).unwrap();
         let height = world.chain.head.height;

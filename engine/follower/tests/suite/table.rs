@@ -1,8 +1,8 @@
 //! Every way to lie, for every method that a follower calls: the table of docs/design/light-client.md.
 //!
-//! A cell stands for all lies of its row about one answer of its column. For each of them a follower asks a liar alone, and
-//! then the liar and an honest node. Alone, nothing that is false comes out; what happens instead is what the cell says.
-//! With the honest node the newest true answer comes out, always. `MILLRACE_BLESS=1` writes the table anew.
+//! A cell stands for all lies of its row about one answer of its column. For each of them a follower asks a liar alone, then
+//! the liar and an honest node, and these in the other order. Alone, nothing that is false comes out; what happens instead is
+//! what the cell says. With the honest node the newest true answer comes out, always. `MILLRACE_BLESS=1` writes the table anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,12 +16,13 @@ use crate::proxy::{Exchange, Lie, Proxy, Reply, answer, honesty, with_error, wit
 use crate::questions::{self, Known, exchange};
 use crate::world::{Consensus, OPTIONS, World, spec};
 
-const METHODS: [&str; 7] = [
+const METHODS: [&str; 8] = [
     "chainSpec",
     "getHeaders",
     "getSettlement",
     "getAccount",
     "getStorage",
+    "getCode",
     "getTransactionStatus",
     "getTransactionReceipt",
 ];
@@ -308,13 +309,16 @@ fn message_cut(exchange: &Exchange, _: &Scene) -> Vec<Reply> {
 fn too_long(exchange: &Exchange, _: &Scene) -> Vec<Reply> {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
     let claimed = format!("{head}content-length: {}\r\n\r\n{}", 1_u64 << 40, exchange.answer);
-    let spaces = " ".repeat(3 << 20);
+    // The honest answer, but for its length.
+    let long = format!("{}{}", exchange.answer, " ".repeat(3 << 20));
+    let chunked = format!(
+        "{head}transfer-encoding: chunked\r\n\r\n{:x}\r\n{long}\r\n0\r\n\r\n",
+        long.len()
+    );
     vec![
         Reply::Raw(claimed.into_bytes()),
-        Reply::Raw(answer(
-            "200 OK",
-            format!("{spaces}{}", exchange.answer).as_bytes(),
-        )),
+        Reply::Raw(answer("200 OK", long.as_bytes())),
+        Reply::Raw(chunked.into_bytes()),
     ]
 }
 
@@ -330,6 +334,7 @@ fn stalled(exchange: &Exchange, _: &Scene) -> Vec<Reply> {
 fn question_for(method: &str) -> usize {
     match method {
         "getStorage" => 2,
+        "getCode" => 5,
         "getTransactionStatus" | "getTransactionReceipt" => 4,
         _ => 0,
     }
@@ -370,6 +375,7 @@ fn scene(commitment: millrace_types::Commitment) -> Scene {
             "getStorage",
             json!([world.counter, "0x636f756e74", height, true]),
         ));
+        others.push(exchange(&world.url, "getCode", json!([world.counter, height])));
     }
     for hash in &world.sent {
         others.push(exchange(&world.url, "getTransactionStatus", json!([hash])));
@@ -448,11 +454,12 @@ async fn run(scene: &Scene, method: &str, told: &Exchange, reply: &Reply, option
         }
         Err(error) => label(error),
     };
-    let both = known
-        .ask_nodes(&scene.world, &[&proxy.url, &scene.world.url], options)
-        .await;
-    let both = both.unwrap_or_else(|error| panic!("{why}: {error}"));
-    known.judge_newest(&both, &why);
+    let (liar, honest) = (&*proxy.url, &*scene.world.url);
+    for urls in [[liar, honest], [honest, liar]] {
+        let both = known.ask_nodes(&scene.world, &urls, options).await;
+        let both = both.unwrap_or_else(|error| panic!("{why}: {error}"));
+        known.judge_newest(&both, &why);
+    }
     label
 }
 

@@ -53,7 +53,8 @@ pub struct World {
     runtime: Runtime,
 }
 
-fn sequencer_key() -> SecretKey {
+/// Who certifies under [`Consensus::Solo`].
+pub fn sequencer_key() -> SecretKey {
     SecretKey::from_seed([0x51; 32])
 }
 

@@ -22,7 +22,7 @@ use crate::commands::profile::{ProfileArgs, TierName, choose_tier};
 use crate::commands::{print_json, run_async};
 use crate::failure::Failure;
 use crate::load::{Load, LoadKind, LoadPlan};
-use crate::node::settings::{MAX_WORKERS, Settings, default_workers, read_chain_spec};
+use crate::node::settings::{MAX_WORKERS, Settings, chain_spec_text, default_workers, read_chain_spec};
 use crate::node::{RunningNode, create_data_directory};
 use crate::output::outln;
 
@@ -496,9 +496,9 @@ fn root_at(node: &RunningNode, block: &Hash) -> Result<Option<Hash>, Failure> {
 pub(super) fn keep_spec(directory: &Path, spec: ChainSpec) -> Result<ChainSpec, Failure> {
     let path = directory.join(SPEC_FILE);
     if !path.exists() {
-        let text = serde_json::to_string_pretty(&spec)?;
+        let text = chain_spec_text(&spec)?;
         create_data_directory(directory)?;
-        write_whole(directory, &path, &(text + "\n"))
+        write_whole(directory, &path, &text)
             .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
         return Ok(spec);
     }

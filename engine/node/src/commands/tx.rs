@@ -11,7 +11,7 @@ use super::contract::names::Names;
 use super::contract::values::shown;
 use crate::client::{Client, Terms, WaitFor, read_key, sign};
 use crate::commands::{amount, print_json, run_async};
-use crate::failure::Failure;
+use crate::failure::{Failure, printable};
 use crate::output::outln;
 
 /// Where the node is.
@@ -248,7 +248,9 @@ fn show_receipt(receipt: &TransactionReceiptView, names: &Names, as_json: bool) 
 pub fn show_output(output: &[u8]) -> String {
     let hex = format!("0x{}", hex::encode(output));
     match std::str::from_utf8(output) {
-        Ok(text) if !text.is_empty() && text.chars().all(|c| !c.is_control()) => format!("{hex} \"{text}\""),
+        Ok(text) if !text.is_empty() && text.chars().all(|c| !c.is_control()) && printable(text) == text => {
+            format!("{hex} \"{text}\"")
+        }
         _ => hex,
     }
 }

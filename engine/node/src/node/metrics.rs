@@ -7,13 +7,23 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use millrace_jit::{CodeCache, CodeCacheStatistics, CompilerStatistics};
-use millrace_pipeline::{Engine, EngineStatus};
+use millrace_pipeline::{Engine, EngineStatus, TIMED_STAGES};
 
 use crate::failure::Failure;
 
-/// Upper bounds of the buckets of request times, in seconds.
-const REQUEST_SECONDS: [f64; 10] = [0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0];
-const REQUEST_SECONDS_NAME: &str = "millrace_rpc_request_seconds";
+/// Upper bounds of the buckets of times, in seconds.
+const SECONDS: [f64; 10] = [0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0];
+/// Histograms with their meaning. All are of times.
+const HISTOGRAMS: [(&str, &str); 2] = [
+    (
+        "millrace_rpc_request_seconds",
+        "Seconds that calls took, by method",
+    ),
+    (
+        "millrace_stage_seconds",
+        "Seconds that stages took for a block, by stage",
+    ),
+];
 /// How often recorded times are put into their buckets while nobody asks for the page.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -147,9 +157,12 @@ const GAUGES: [(&str, &str); 15] = [
 /// # Errors
 /// When the process has a recorder already.
 pub fn install() -> Result<PrometheusHandle, Failure> {
-    let buckets = Matcher::Full(REQUEST_SECONDS_NAME.to_owned());
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(buckets, &REQUEST_SECONDS)
+    let with_buckets = HISTOGRAMS
+        .iter()
+        .try_fold(PrometheusBuilder::new(), |builder, (name, _)| {
+            builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), &SECONDS)
+        });
+    let handle = with_buckets
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(|error| Failure::new(format!("metrics: {error}")))?;
     for (name, meaning) in COUNTERS {
@@ -158,7 +171,13 @@ pub fn install() -> Result<PrometheusHandle, Failure> {
     for (name, meaning) in GAUGES {
         metrics::describe_gauge!(name, meaning);
     }
-    metrics::describe_histogram!(REQUEST_SECONDS_NAME, "Seconds that calls took, by method");
+    for (name, meaning) in HISTOGRAMS {
+        metrics::describe_histogram!(name, meaning);
+    }
+    for stage in TIMED_STAGES {
+        // To be there from the start; nothing is recorded.
+        let _registered = metrics::histogram!("millrace_stage_seconds", "stage" => stage);
+    }
     for (name, _) in &COUNTERS[..WITHOUT_LABELS] {
         metrics::counter!(*name).increment(0);
     }

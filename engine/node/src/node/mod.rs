@@ -18,7 +18,7 @@ use millrace_pipeline::{Engine, EngineStatus};
 use millrace_plugin_host::{ChainState, PluginHandle, PluginSpec, PluginStatus};
 use millrace_rpc::shapes::PluginView;
 use millrace_rpc::{Methods, NodeFacts, Pages, RpcServer};
-use millrace_types::codec;
+use millrace_types::{Hash, codec};
 
 use crate::commands::profile;
 use crate::failure::Failure;
@@ -193,7 +193,7 @@ async fn start_rpc(
 fn start_plugin(settings: &Settings, engine: &Engine, plugin: PluginHandle, id: &str) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
     let bridge = Bridge::new(engine.clone(), id).map_err(|error| failed(&error))?;
-    let chain = chain_state(settings, engine)?;
+    let chain = present_state(settings, engine)?;
     bridge.feed(plugin).map_err(|error| failed(&error))?;
     plugin.start(bridge, chain).map_err(|error| failed(&error))?;
     keep_fault_handlers()
@@ -217,7 +217,8 @@ fn keep_fault_handlers() -> Result<(), Failure> {
     }
 }
 
-fn chain_state(settings: &Settings, engine: &Engine) -> Result<ChainState, Failure> {
+/// The chain as it is here.
+fn present_state(settings: &Settings, engine: &Engine) -> Result<ChainState, Failure> {
     let (genesis, last) = (engine.genesis(), engine.last_finalized());
     let block = |hash| match engine.block(&hash) {
         Ok(Some(block)) => Ok(codec::encode(&block)),
@@ -229,23 +230,39 @@ fn chain_state(settings: &Settings, engine: &Engine) -> Result<ChainState, Failu
     let certificate = engine
         .certificate(&last.hash)
         .map_err(|error| Failure::new(error.to_string()))?;
+    Ok(chain_state(
+        settings,
+        (genesis.hash, block(genesis.hash)?),
+        (last.hash, last.height, block(last.hash)?),
+        certificate.unwrap_or_default(),
+    ))
+}
+
+/// What a plugin learns when it starts: of the settings, and of two blocks by their canonical bytes, the genesis block and
+/// the last finalized one with its certificate.
+pub fn chain_state(
+    settings: &Settings,
+    (genesis_hash, genesis_block): (Hash, Vec<u8>),
+    (finalized_hash, finalized_height, finalized_block): (Hash, u64, Vec<u8>),
+    finalized_certificate: Vec<u8>,
+) -> ChainState {
     let spec = &settings.spec;
-    Ok(ChainState {
+    ChainState {
         chain_id: spec.chain_id,
         consensus_id: spec.consensus.id.clone(),
         parameters: spec.consensus.parameters.clone(),
         config: settings.plugin_config.clone(),
         chain_spec_hash: spec.hash().0,
-        genesis_hash: genesis.hash.0,
-        genesis_block: block(genesis.hash)?,
-        finalized_hash: last.hash.0,
-        finalized_height: last.height,
-        finalized_block: block(last.hash)?,
-        finalized_certificate: certificate.unwrap_or_default(),
+        genesis_hash: genesis_hash.0,
+        genesis_block,
+        finalized_hash: finalized_hash.0,
+        finalized_height,
+        finalized_block,
+        finalized_certificate,
         max_receipt_lag: spec.max_receipt_lag,
         block_gas: spec.limits.block_gas,
         block_bytes: u64::from(spec.limits.block_bytes),
-    })
+    }
 }
 
 /// What RPC shows of the plugin.

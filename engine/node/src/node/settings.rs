@@ -4,6 +4,7 @@
 //! what the node runs with. Between them every value is checked, and an error names the key, the value and what is
 //! allowed. [`effective`] shows each value with its origin.
 
+mod chain_spec;
 pub mod effective;
 mod sources;
 
@@ -12,7 +13,6 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use millrace_executor::check_spec;
 use millrace_pipeline::EngineConfig;
 use millrace_rpc::{RateLimit, RpcConfig};
 use millrace_types::chain_spec::Limits;
@@ -21,6 +21,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::commands::code_cache::{self, CodeCachePlan};
 use crate::commands::profile::{ProfileName, ProfilePlan, TierName, choose_tier};
+
+pub use chain_spec::{chain_spec_text, read_chain_spec};
 
 /// The file's format, to be raised when a key changes its meaning.
 pub const CONFIG_VERSION: u32 = 1;
@@ -552,28 +554,4 @@ fn rate_limit(
         (None, Some(_)) => Ok(None),
         _ => Err(value("rpc.request_burst", given.to_string(), "from 1 to 2000000")),
     }
-}
-
-/// Reads a chain spec, and checks it by the chain's rules and by what this build can execute.
-///
-/// # Errors
-/// [`SettingsError::ChainSpec`].
-pub fn read_chain_spec(path: &Path) -> Result<ChainSpec, SettingsError> {
-    let failed = |reason: String| SettingsError::ChainSpec {
-        path: path.to_owned(),
-        reason,
-    };
-    let text = std::fs::read(path).map_err(|error| {
-        failed(format!(
-            "cannot read the file: {error}; check the path and its permissions"
-        ))
-    })?;
-    let spec: ChainSpec = serde_json::from_slice(&text).map_err(|error| {
-        failed(format!(
-            "not the JSON of a chain spec: {error}; docs/spec/blocks.md describes its fields"
-        ))
-    })?;
-    spec.validate().map_err(|error| failed(error.to_string()))?;
-    check_spec(&spec).map_err(|error| failed(error.to_string()))?;
-    Ok(spec)
 }

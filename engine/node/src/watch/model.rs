@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use millrace_pipeline::TIMED_STAGES;
 use millrace_rpc::shapes::Status;
 use serde::Serialize;
 
@@ -41,6 +42,8 @@ pub struct Model {
     pub chain: Chain,
     /// From the head to what light clients see.
     pub stages: Vec<Stage>,
+    /// How long each stage of a block takes.
+    pub timings: Vec<StageTiming>,
     /// How far settlement is behind finality.
     pub lag: Lag,
     /// Finalized blocks that wait for execution.
@@ -90,6 +93,17 @@ pub struct Stage {
     pub behind: u64,
     /// Blocks a second.
     pub blocks_per_second: Option<f64>,
+}
+
+/// How long a stage takes; null without `/metrics`, and until there are two samples.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct StageTiming {
+    /// One of [`TIMED_STAGES`].
+    pub name: &'static str,
+    /// Milliseconds of a block, the mean of those that it did in the window of rates; null where it did none.
+    pub mean_ms: Option<f64>,
+    /// Share of the time that it was busy, from 0 to 1.
+    pub busy: Option<f64>,
 }
 
 /// How far settlement is behind finality.
@@ -238,6 +252,8 @@ struct Totals {
     transactions: u64,
     gas: u64,
     calls: Option<f64>,
+    /// Seconds and blocks of each of [`TIMED_STAGES`].
+    stages: [Option<(f64, f64)>; TIMED_STAGES.len()],
 }
 
 impl Totals {
@@ -255,6 +271,13 @@ impl Totals {
             transactions: counters.transactions_executed,
             gas: counters.gas_charged,
             calls: sample.metrics.sum("millrace_rpc_requests_total"),
+            stages: TIMED_STAGES.map(|stage| {
+                let total = |of: &str| {
+                    let series = format!("millrace_stage_seconds_{of}{{stage=\"{stage}\"}}");
+                    sample.metrics.value(&series)
+                };
+                Some((total("sum")?, total("count")?))
+            }),
         }
     }
 
@@ -269,6 +292,23 @@ impl Totals {
     /// A difference for each second.
     fn per_second(&self, earlier: &Self, from: f64, to: f64) -> f64 {
         (to - from) * 1_000.0 / (self.at_ms - earlier.at_ms) as f64
+    }
+
+    /// What a stage took since.
+    fn timing(&self, earlier: Option<&Self>, at: usize, name: &'static str) -> StageTiming {
+        let since = earlier.and_then(|earlier| {
+            let ((to, blocks_to), (from, blocks_from)) = (self.stages[at]?, earlier.stages[at]?);
+            // Metrics and status are asked for one after the other: a node may have been started again in between.
+            (to >= from && blocks_to >= blocks_from).then_some((earlier, from, to, blocks_to - blocks_from))
+        });
+        StageTiming {
+            name,
+            mean_ms: since
+                .filter(|(.., blocks)| *blocks > 0.0)
+                .map(|(_, from, to, blocks)| (to - from) * 1_000.0 / blocks),
+            // What ends in the window may have begun before it.
+            busy: since.map(|(earlier, from, to, _)| self.per_second(earlier, from, to).min(1.0)),
+        }
     }
 }
 
@@ -378,6 +418,11 @@ impl Model {
                 .map(|base| now.per_second(&base, base.heights[at] as f64, now.heights[at] as f64)),
         };
         self.stages = names.into_iter().enumerate().map(stage).collect();
+        self.timings = TIMED_STAGES
+            .iter()
+            .enumerate()
+            .map(|(at, name)| now.timing(base.as_ref(), at, name))
+            .collect();
     }
 
     fn judge(&self) -> Vec<Alert> {

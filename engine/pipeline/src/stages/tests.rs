@@ -219,4 +219,5 @@ fn a_disk_that_fails_frees_no_slot_and_nothing_passes() {
     pool.end(threads);
 }
 
+mod times;
 mod warming;

@@ -1,6 +1,6 @@
 //! Reads a module with `#[contract]`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::parse::{Parse, ParseStream};
@@ -11,7 +11,7 @@ use syn::{
 };
 
 use crate::attributes::{derives, docs, plain};
-use crate::{storage, types};
+use crate::{events, storage, types};
 
 /// What a module holds.
 pub struct Contract {
@@ -103,7 +103,17 @@ pub fn read(module: ItemMod) -> syn::Result<Contract> {
             found.wrong(error);
         }
     }
+    inner_storage(&items, &mut found.inner_storage);
     found.check_selectors();
+    let events = found
+        .events
+        .iter()
+        .map(|(ident, name)| (name.clone(), ident.span()));
+    // One without a name is refused by its derive.
+    let events: Vec<_> = events.filter(|(name, _)| !name.is_empty()).collect();
+    found.check_names("event", &events);
+    let errors = std::mem::take(&mut found.error_names);
+    found.check_names("error", &errors);
     found.check_storage();
     if !found.is_init_marked {
         found.wrong(syn::Error::new(
@@ -126,7 +136,7 @@ pub fn read(module: ItemMod) -> syn::Result<Contract> {
             .into_iter()
             .map(|(function, _)| function)
             .collect(),
-        events: found.events,
+        events: found.events.into_iter().map(|(ident, _)| ident).collect(),
         errors: found.errors,
         storage: found
             .storage
@@ -142,10 +152,49 @@ struct Found {
     /// Whether a function is meant to be the initialiser, even if something is wrong with it.
     is_init_marked: bool,
     functions: Vec<(Function, Span)>,
-    events: Vec<Ident>,
+    /// Events, each with the name that it is logged under.
+    events: Vec<(Ident, String)>,
     errors: Vec<Ident>,
+    /// Variants of all errors.
+    error_names: Vec<(String, Span)>,
     storage: Vec<ItemStruct>,
+    /// Structures with `#[storage]` in modules inside of this one, which share its storage.
+    inner_storage: Vec<ItemStruct>,
     error: Option<syn::Error>,
+}
+
+/// What the macro puts beside the contract's functions.
+const GENERATED: [&str; 3] = ["dispatch", "interface", "_start"];
+
+fn is_storage(attribute: &Attribute) -> bool {
+    let last = attribute.path().segments.last();
+    last.is_some_and(|segment| segment.ident == "storage")
+}
+
+/// Structures with `#[storage]` in modules of `items`.
+fn inner_storage(items: &[Item], found: &mut Vec<ItemStruct>) {
+    for item in items {
+        let Item::Mod(module) = item else { continue };
+        let Some((_, items)) = &module.content else {
+            continue;
+        };
+        // A contract in a contract is a program of its own, with a storage of its own.
+        let is_contract = |attribute: &Attribute| {
+            let last = attribute.path().segments.last();
+            last.is_some_and(|segment| segment.ident == "contract")
+        };
+        if module.attrs.iter().any(is_contract) {
+            continue;
+        }
+        for item in items {
+            if let Item::Struct(structure) = item
+                && structure.attrs.iter().any(is_storage)
+            {
+                found.push(structure.clone());
+            }
+        }
+        inner_storage(items, found);
+    }
 }
 
 impl Found {
@@ -161,12 +210,10 @@ impl Found {
             Item::Fn(function) => self.function(function),
             Item::Struct(structure) => {
                 if derives(&structure.attrs, "Event") {
-                    self.events.push(structure.ident.clone());
+                    // A name that will not do is for the derive to refuse.
+                    let name = events::name(&structure.attrs, &structure.ident).unwrap_or_default();
+                    self.events.push((structure.ident.clone(), name));
                 }
-                let is_storage = |attribute: &Attribute| {
-                    let last = attribute.path().segments.last();
-                    last.is_some_and(|segment| segment.ident == "storage")
-                };
                 if structure.attrs.iter().any(is_storage) {
                     self.storage.push(structure.clone());
                 }
@@ -175,6 +222,9 @@ impl Found {
             Item::Enum(enumeration) => {
                 if derives(&enumeration.attrs, "Error") {
                     self.errors.push(enumeration.ident.clone());
+                    let names = enumeration.variants.iter().map(|variant| &variant.ident);
+                    self.error_names
+                        .extend(names.map(|name| (plain(name), name.span())));
                 }
                 Ok(())
             }
@@ -184,6 +234,13 @@ impl Found {
 
     /// Takes the attributes off a function and notes what they say.
     fn function(&mut self, function: &mut ItemFn) -> syn::Result<()> {
+        let name = &function.sig.ident;
+        if GENERATED.iter().any(|generated| name == generated) {
+            self.wrong(syn::Error::new(
+                name.span(),
+                format!("`{name}` is made by `#[contract]`: give this function another name"),
+            ));
+        }
         let mut marks = None;
         let mut kept = Vec::new();
         for attribute in std::mem::take(&mut function.attrs) {
@@ -229,6 +286,19 @@ impl Found {
         Ok(())
     }
 
+    /// Who reads a log or a revert has the name alone to go by.
+    fn check_names(&mut self, kind: &str, names: &[(String, Span)]) {
+        let mut taken = BTreeSet::new();
+        for (name, span) in names {
+            if !taken.insert(name) {
+                let text = format!(
+                    "another {kind} of this contract is named `{name}`: callers could not tell them apart"
+                );
+                self.wrong(syn::Error::new(*span, text));
+            }
+        }
+    }
+
     fn check_selectors(&mut self) {
         let mut taken: BTreeMap<u8, String> = BTreeMap::new();
         let mut errors = Vec::new();
@@ -244,9 +314,10 @@ impl Found {
         errors.into_iter().for_each(|error| self.wrong(error));
     }
 
-    /// Places of different structures must not meet either; within one, `#[storage]` itself sees to that.
+    /// Places of different structures must not meet either, those of modules inside of this one included; within one,
+    /// `#[storage]` itself sees to that.
     fn check_storage(&mut self) {
-        let [first, others @ ..] = &self.storage[..] else {
+        let [first, others @ ..] = &[&self.storage[..], &self.inner_storage].concat()[..] else {
             return;
         };
         let mut all = first.clone();
@@ -322,6 +393,12 @@ fn refuse_special(signature: &Signature) -> syn::Result<()> {
     }
     if let Some(token) = &signature.unsafety {
         return refuse(token, "calls come from anywhere: this function cannot be unsafe");
+    }
+    if let Some(lifetime) = signature.generics.lifetimes().next() {
+        return refuse(
+            lifetime,
+            "arguments borrow from the input: leave lifetimes out, as in `fn f(text: &str) -> &str`",
+        );
     }
     if !signature.generics.params.is_empty() {
         return refuse(

@@ -142,6 +142,59 @@ fn functions_that_no_call_can_reach_are_refused() {
 }
 
 #[test]
+fn an_argument_may_have_the_function_s_name() {
+    let source = "mod c { #[init] fn init() {} #[call(1)] fn owner(owner: u8) {} }";
+    let expanded = expand(TokenStream::new(), source.parse().expect("Rust")).expect("accepted");
+    let text = expanded.to_string();
+    assert!(text.contains("self :: owner (owner)"), "{text}");
+    let identity = "mock :: identify (:: core :: module_path ! ())";
+    assert!(
+        text.contains(identity),
+        "who asks learns which contract it is: {text}"
+    );
+}
+
+#[test]
+fn names_that_the_macro_needs_are_refused() {
+    for name in ["dispatch", "interface", "_start"] {
+        check_function(
+            &format!("fn {name}() {{}}"),
+            &format!("`{name}` is made by `#[contract]`"),
+            name,
+        );
+    }
+}
+
+#[test]
+fn lifetimes_are_left_out() {
+    check_function("#[call(1)] fn a<'a>(x: &'a str) {}", "leave lifetimes out", "'a");
+}
+
+#[test]
+fn events_and_errors_have_names_of_their_own() {
+    check_function(
+        "#[derive(Event)] struct Moved {}\n#[derive(Event)] #[event(\"moved\")] struct Gone {}",
+        "another event of this contract is named `moved`",
+        "Gone",
+    );
+    check_function(
+        "#[derive(Error)] enum A { Poor, Late }\n#[derive(Error)] enum B { Early, Late }",
+        "another error of this contract is named `Late`",
+        "Late",
+    );
+}
+
+#[test]
+fn a_refusal_brings_its_own_main() {
+    let error = expand(TokenStream::new(), "struct S;".parse().expect("Rust")).expect_err("no module");
+    let text = super::refused(error).expect("tokens").to_string();
+    assert!(
+        text.contains("compile_error") && text.contains("fn main ()"),
+        "{text}"
+    );
+}
+
+#[test]
 fn what_is_no_module_with_a_body_is_refused() {
     check("struct Token;", "stands before a module", "struct");
     check("mod token;", "needs the module's functions in this file", "mod");
@@ -162,4 +215,11 @@ fn places_of_two_structures_must_not_meet_either() {
         "keys of `sum` (\"total\") could be those of `total`",
         "\"total\"",
     );
+    check_function(
+        "#[storage] struct A { total: Item<u8> }\nmod inner { mod more { #[storage] struct B { total: Blob } } }",
+        "keys of `total` (\"total\") could be those of `total`",
+        "total",
+    );
+    let apart = "mod c { #[init] fn init() {} #[storage] struct A { x: Item<u8> } #[contract] mod other { #[storage] struct B { x: Item<u8> } } }";
+    expand(TokenStream::new(), apart.parse().expect("Rust")).expect("a contract of its own");
 }

@@ -24,6 +24,7 @@ fn what_does_not_fit_into_a_log_is_refused() {
         expanded(&format!("struct E {{ {fields} data: u8 }}"))
     };
     assert!(topics(3).is_ok());
+    expanded("struct E<'a> { name: &'a str }").expect("text is borrowed");
     for (source, message) in [
         (topics(4), "four topics at most"),
         (
@@ -34,10 +35,18 @@ fn what_does_not_fit_into_a_log_is_refused() {
         (expanded("struct E(u8);"), "fields have names"),
         (expanded("enum E { A }"), "an event is a structure"),
         (expanded("#[event(\"\")] struct E;"), "1 to 32 bytes"),
-        (expanded("#[event(\"ü\")] struct E;"), "ASCII"),
+        (expanded("#[event(\"ü\")] struct E;"), "printable ASCII"),
+        (expanded("#[event(\"a\\0\")] struct E;"), "printable ASCII"),
+        (expanded("#[event(\"a\\n\")] struct E;"), "printable ASCII"),
+        (expanded("struct Évent;"), "printable ASCII"),
         (
             expanded("struct ThisNameHasMoreThanThirtyTwoLetters;"),
-            "at most 32 bytes",
+            "1 to 32 bytes",
+        ),
+        (expanded("struct E<T> { x: T }"), "cannot be generic"),
+        (
+            expanded("struct E<const N: usize> { x: [u8; N] }"),
+            "cannot be generic",
         ),
     ] {
         let said = source.expect_err(message);

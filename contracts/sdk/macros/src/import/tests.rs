@@ -47,6 +47,27 @@ fn names_that_rust_or_the_client_has_already_are_changed() {
 }
 
 #[test]
+fn types_named_as_the_module_names_its_own_are_changed() {
+    let mut named = interface("a", "x", "Client");
+    named.types = ["Client", "Code", "Error", "Failure"]
+        .map(|name| Definition::Enum {
+            name: name.into(),
+            variants: vec!["Only".into()],
+        })
+        .into();
+    let text = made(&named).expect("accepted");
+    for part in [
+        "pub enum Client_ {",
+        "pub enum Code_ {",
+        "pub enum Error_ {",
+        "pub enum Failure_ {",
+        "x : Client_",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
 fn a_hostile_interface_brings_in_no_code() {
     for (function, argument) in [
         ("a() {} fn b", "x"),

@@ -66,6 +66,7 @@ fn what_is_no_place_is_refused() {
     assert!(refused(&format!("#[key(\"{}\")] total: Item<u8>", "k".repeat(65))).contains("1 to 64 bytes"));
     assert!(refused("#[key(5)] total: Item<u8>").contains("#[key(\"text\")]"));
     assert!(refused("#[key(\"a\")] #[key(\"b\")] total: Item<u8>").contains("there is a `key` already"));
+    assert!(refused("#[cfg(test)] total: Item<u8>").contains("the same in every build"));
     for item in [
         "enum E {}",
         "struct S;",

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::sections::Sections;
 use crate::commands::inspect::permissions;
-use crate::commands::{print_json, program};
+use crate::commands::{print_json, print_text, program};
 use crate::failure::Failure;
 use crate::node::settings::read_chain_spec;
 
@@ -87,7 +87,7 @@ impl CheckArgs {
         if self.json {
             print_json(&check.as_json(&self.elf));
         } else {
-            print!("{}", check.as_text(&self.elf));
+            print_text(&check.as_text(&self.elf))?;
         }
         check.verdict(&self.elf)
     }

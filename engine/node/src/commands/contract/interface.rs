@@ -1,5 +1,6 @@
 //! The description of a contract's interface, format 1: a JSON file that `millrace contract build` writes.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::values::types::{Definition, Types};
 use super::values::{Kind, ValueError};
+use crate::failure::printable;
 
 /// The format that this build reads and writes.
 pub const FORMAT: u64 = 1;
@@ -31,6 +34,9 @@ pub struct Interface {
     /// Everything that calls reach.
     #[serde(default)]
     pub functions: Vec<Function>,
+    /// The contract's own types.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<Definition>,
     /// What it logs.
     #[serde(default)]
     pub events: Vec<Event>,
@@ -195,10 +201,78 @@ impl Interface {
         let shape = |error: serde_json::Error| InterfaceError::Shape(error.to_string());
         let value: Value = serde_json::from_slice(bytes).map_err(shape)?;
         match value.get("format").and_then(Value::as_u64) {
-            Some(FORMAT) => serde_json::from_value(value).map_err(shape),
+            Some(FORMAT) => {
+                let read: Self = serde_json::from_value(value).map_err(shape)?;
+                read.resolved().map_err(InterfaceError::Shape)
+            }
             Some(other) => Err(InterfaceError::Format(other)),
             None => Err(InterfaceError::Shape("it has no number `format`".into())),
         }
+    }
+
+    /// Everything in it that messages show.
+    fn names(&self) -> Vec<&str> {
+        fn of_arguments<'a>(arguments: &'a [Argument], names: &mut Vec<&'a str>) {
+            for argument in arguments {
+                names.push(&argument.name);
+                names.extend(argument.kind.unknown_name());
+            }
+        }
+        let mut names = vec![self.name.as_str()];
+        names.extend(self.errors.iter().map(|error| error.name.as_str()));
+        of_arguments(&self.init.arguments, &mut names);
+        for function in &self.functions {
+            names.push(&function.name);
+            names.extend(function.returns.as_ref().and_then(Kind::unknown_name));
+            of_arguments(&function.arguments, &mut names);
+        }
+        for event in &self.events {
+            names.push(&event.name);
+            of_arguments(&event.topics, &mut names);
+            of_arguments(&event.data, &mut names);
+        }
+        for definition in &self.types {
+            names.push(&definition.name);
+            of_arguments(definition.fields.as_deref().unwrap_or_default(), &mut names);
+            let variants = definition.variants.iter().flatten();
+            names.extend(variants.map(String::as_str));
+        }
+        names
+    }
+
+    /// The same with the contract's own types in the place of their names.
+    fn resolved(mut self) -> Result<Self, String> {
+        let is_obeyed = |name: &&str| name.contains(['\n', '\t']) || printable(name) != **name;
+        if let Some(name) = self.names().into_iter().find(is_obeyed) {
+            return Err(format!(
+                "the name {name:?} holds characters that a terminal obeys"
+            ));
+        }
+        let definitions = self.types.clone();
+        let mut types = Types::of(&definitions)?;
+        let mut names = BTreeSet::new();
+        let mut selectors = BTreeSet::new();
+        for function in &self.functions {
+            if !names.insert(&function.name) || !selectors.insert(function.selector) {
+                return Err(format!(
+                    "two functions are named {:?} or have the selector {:#04x}",
+                    function.name, function.selector
+                ));
+            }
+        }
+        let of_functions = self.functions.iter_mut().flat_map(|function| {
+            let arguments = function.arguments.iter_mut().map(|argument| &mut argument.kind);
+            arguments.chain(&mut function.returns)
+        });
+        let of_events = self
+            .events
+            .iter_mut()
+            .flat_map(|event| event.topics.iter_mut().chain(&mut event.data));
+        let of_init = self.init.arguments.iter_mut().chain(of_events);
+        for kind in of_functions.chain(of_init.map(|argument| &mut argument.kind)) {
+            *kind = types.resolve(kind)?;
+        }
+        Ok(self)
     }
 
     /// The function of that name.
@@ -244,16 +318,11 @@ impl Interface {
         )
     }
 
-    /// The name of the error that a revert's output stands for.
+    /// The name of the error that a revert's output stands for: all of it, or what stands before its first `: `.
     pub fn error_name(&self, output: &[u8]) -> Option<&str> {
         let text = std::str::from_utf8(output).ok()?;
-        let found = self.errors.iter().find(|error| {
-            text == error.name
-                || (!error.message.is_empty() && text == error.message)
-                || text
-                    .strip_prefix(error.name.as_str())
-                    .is_some_and(|rest| rest.starts_with(':'))
-        });
+        let name = text.split_once(": ").map_or(text, |(name, _)| name);
+        let found = self.errors.iter().find(|error| error.name == name);
         found.map(|error| error.name.as_str())
     }
 
@@ -346,3 +415,6 @@ fn encode(signature: &str, arguments: &[Argument], texts: &[String]) -> Result<V
     }
     Ok(input)
 }
+
+#[cfg(test)]
+mod tests;

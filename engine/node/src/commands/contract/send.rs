@@ -11,7 +11,7 @@ use super::names::Names;
 use super::values::shown;
 use crate::client::Client;
 use crate::commands::tx::{NodeArgs, SendArgs, send_and_show, show_output};
-use crate::commands::{amount, print_json};
+use crate::commands::{amount, print_json, print_text, program};
 use crate::failure::Failure;
 
 /// Bytes of input on the command line.
@@ -127,8 +127,7 @@ impl DeployArgs {
                 ));
             }
         };
-        let code =
-            std::fs::read(&self.elf).map_err(|error| failed(&format!("{}: {error}", self.elf.display())))?;
+        let code = program::read(&self.elf).map_err(|error| failed(&error))?;
         let payload = Payload::Deploy {
             code,
             value: self.value,
@@ -221,16 +220,14 @@ fn show_result(result: &CallResult, names: &Names, as_json: bool) -> Result<(), 
         print_json(&value);
         return Ok(());
     }
-    match names.output(output).filter(|_| is_success) {
-        Some(value) => println!("output   {}", shown(&value)),
-        None => println!("output   {}", show_output(output)),
-    }
-    println!("gas      {}", result.gas_used);
-    println!(
-        "state    height {} (root {})",
-        result.origin.height, result.origin.state_root
-    );
-    Ok(())
+    let output = match names.output(output).filter(|_| is_success) {
+        Some(value) => shown(&value),
+        None => show_output(output),
+    };
+    print_text(&format!(
+        "output   {output}\ngas      {}\nstate    height {} (root {})\n",
+        result.gas_used, result.origin.height, result.origin.state_root
+    ))
 }
 
 fn verdict(result: &CallResult, contract: Address, names: &Names) -> Result<(), Failure> {

@@ -1,15 +1,22 @@
 //! Values of a contract's interface: from text to bytes, and from bytes to JSON.
 //!
-//! The encoding is that of `contracts/README.md`: integers little endian, addresses and byte arrays as they are, `str`
-//! and `bytes` a `u32` length and then the bytes.
+//! The encoding is that of `docs/spec/contracts.md`. Single values are written as they are, options, lists and structures as
+//! JSON ([`json`]); names of the contract's own types are told by [`types`].
+
+mod json;
+pub mod types;
 
 use std::fmt;
 use std::str::FromStr as _;
+use std::sync::Arc;
 
 use millrace_types::Address;
 use millrace_types::hex::{HexError, parse_bytes};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use self::types::{Enumeration, MOST_DEEP, Structure};
+use crate::failure::printable;
 
 /// Longest `bytes` or `str`, and largest N of `bytesN`.
 const MOST_BYTES: usize = 1 << 20;
@@ -32,7 +39,15 @@ pub enum Kind {
     Text,
     /// `bytesN`.
     Array(usize),
-    /// Another, which this program cannot encode: input for it is given as it is.
+    /// `option<T>`.
+    Option(Box<Self>),
+    /// `vec<T>`.
+    List(Box<Self>),
+    /// A structure of the contract's own.
+    Struct(Arc<Structure>),
+    /// An enumeration of the contract's own.
+    Enum(Arc<Enumeration>),
+    /// A name: of the contract's own types, until it is known which, or of none that this program knows.
     Other(String),
 }
 
@@ -41,8 +56,8 @@ pub enum Kind {
 pub enum ValueError {
     /// No such type.
     #[error(
-        "the command line has no values of type {0}: it has u8 to u128, i8 to i128, bool, address, bytes, str and \
-         bytesN; give the whole input by --input"
+        "the interface does not say what values of type {0} are; build the contract anew, or give the whole input by \
+         --input"
     )]
     NoValues(String),
     /// Text is no number of the type.
@@ -76,6 +91,60 @@ pub enum ValueError {
         /// How many there are.
         given: usize,
     },
+    /// Text is no JSON.
+    #[error("a {kind} is written as JSON, {}: {reason}", kind.example())]
+    Json {
+        /// The type.
+        kind: Kind,
+        /// Why.
+        reason: String,
+    },
+    /// JSON of another form.
+    #[error("a {kind} is {wanted}, {}; this is {found}", kind.example())]
+    Form {
+        /// The type.
+        kind: Kind,
+        /// What it is.
+        wanted: &'static str,
+        /// What there is.
+        found: &'static str,
+    },
+    /// No such variant.
+    #[error("{text:?} is no {kind}: it is one of {known}")]
+    NoVariant {
+        /// The type.
+        kind: Kind,
+        /// The text.
+        text: String,
+        /// Its variants.
+        known: String,
+    },
+    /// No such field.
+    #[error("{kind} has no field {field:?}; it has {known}")]
+    NoField {
+        /// The type.
+        kind: Kind,
+        /// The name.
+        field: String,
+        /// Its fields.
+        known: String,
+    },
+    /// A field is not there.
+    #[error("the field {field:?} of {kind} is missing")]
+    Missing {
+        /// The type.
+        kind: Kind,
+        /// The name.
+        field: String,
+    },
+    /// Something is wrong inside of a value.
+    #[error("{at}: {source}")]
+    At {
+        /// The field, or the place in a list.
+        at: String,
+        /// What.
+        source: Box<Self>,
+    },
     /// Text is too long.
     #[error("a {0} has at most {MOST_BYTES} bytes")]
     TooLong(Kind),
@@ -90,8 +159,41 @@ pub enum ValueError {
     Left(usize),
 }
 
+impl ValueError {
+    /// Inside of a value, in the field or place `at`.
+    fn at(self, at: String) -> Self {
+        Self::At {
+            at,
+            source: Box::new(self),
+        }
+    }
+}
+
 impl From<String> for Kind {
     fn from(text: String) -> Self {
+        Self::parse(&text, 0).unwrap_or(Self::Other(text))
+    }
+}
+
+impl Kind {
+    fn parse(text: &str, depth: usize) -> Option<Self> {
+        if depth >= MOST_DEEP && text.contains('<') {
+            return None;
+        }
+        let inside = |outer: &str| {
+            let inner = text.strip_prefix(outer)?.strip_suffix('>')?;
+            let other = || Self::Other(inner.to_owned());
+            Some(Box::new(match inner.contains('<') {
+                true => Self::parse(inner, depth + 1)?,
+                false => Self::parse(inner, depth + 1).unwrap_or_else(other),
+            }))
+        };
+        if let Some(inner) = inside("option<") {
+            return Some(Self::Option(inner));
+        }
+        if let Some(inner) = inside("vec<") {
+            return Some(Self::List(inner));
+        }
         let bytes = |bits: &str| match bits {
             "8" => Some(1),
             "16" => Some(2),
@@ -104,7 +206,7 @@ impl From<String> for Kind {
             let count: usize = digits.parse().ok()?;
             (1..=MOST_BYTES).contains(&count).then_some(count)
         };
-        let kind = match text.as_str() {
+        match text {
             "bool" => Some(Self::Bool),
             "address" => Some(Self::Address),
             "bytes" => Some(Self::Bytes),
@@ -115,8 +217,43 @@ impl From<String> for Kind {
                 (None, Some(("i", bits))) => bytes(bits).map(Self::Signed),
                 _ => None,
             },
-        };
-        kind.unwrap_or(Self::Other(text))
+        }
+    }
+
+    /// The name in it that is none of this program's types.
+    pub fn unknown_name(&self) -> Option<&str> {
+        match self {
+            Self::Option(inner) | Self::List(inner) => inner.unknown_name(),
+            Self::Other(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// What a value looks like on the command line, in shell quotes.
+    fn example(&self) -> String {
+        fn inner(kind: &Kind) -> String {
+            match kind {
+                Kind::Unsigned(_) | Kind::Signed(_) => "5".into(),
+                Kind::Bool => "true".into(),
+                Kind::Address | Kind::Bytes | Kind::Array(_) => "\"0x..\"".into(),
+                Kind::Text | Kind::Other(_) => "\"..\"".into(),
+                Kind::Option(_) => "null".into(),
+                Kind::List(of) => format!("[{}, ..]", inner(of)),
+                Kind::Struct(structure) => {
+                    let (name, kind) = &structure.fields[0];
+                    let more = if structure.fields.len() > 1 { ", .." } else { "" };
+                    match kind {
+                        Kind::Struct(_) => format!("{{\"{name}\": {{..}}{more}}}"),
+                        kind => format!("{{\"{name}\": {}{more}}}", inner(kind)),
+                    }
+                }
+                Kind::Enum(enumeration) => format!("\"{}\"", enumeration.variants[0]),
+            }
+        }
+        match self {
+            Self::Option(of) => format!("'{}' or 'null'", inner(of)),
+            kind => format!("'{}'", inner(kind)),
+        }
     }
 }
 
@@ -136,6 +273,10 @@ impl fmt::Display for Kind {
             Self::Bytes => f.write_str("bytes"),
             Self::Text => f.write_str("str"),
             Self::Array(count) => write!(f, "bytes{count}"),
+            Self::Option(inner) => write!(f, "option<{inner}>"),
+            Self::List(inner) => write!(f, "vec<{inner}>"),
+            Self::Struct(structure) => f.write_str(&structure.name),
+            Self::Enum(enumeration) => f.write_str(&enumeration.name),
             Self::Other(name) => f.write_str(name),
         }
     }
@@ -196,6 +337,16 @@ impl Kind {
                 }
                 to.extend(bytes);
             }
+            Self::Enum(ref enumeration) => {
+                let place = enumeration.variants.iter().position(|variant| variant == text);
+                let place = place.and_then(|place| u8::try_from(place).ok());
+                to.push(place.ok_or_else(|| ValueError::NoVariant {
+                    kind: self.clone(),
+                    text: text.to_owned(),
+                    known: enumeration.variants.join(", "),
+                })?);
+            }
+            Self::Option(_) | Self::List(_) | Self::Struct(_) => json::encode(self, text, to)?,
             Self::Other(ref name) => return Err(ValueError::NoValues(name.clone())),
         }
         Ok(())
@@ -242,6 +393,40 @@ impl Kind {
                     _ => json!(format!("0x{}", hex::encode(bytes))),
                 }
             }
+            Self::Option(ref inner) => match (next(1)?, &**inner) {
+                ([0], _) => Value::Null,
+                // So that no value inside is told from none outside.
+                ([1], Self::Option(_)) => json!([inner.take(bytes)?]),
+                ([1], _) => inner.take(bytes)?,
+                _ => return Err(ValueError::Unknown(self.clone())),
+            },
+            Self::List(ref inner) => {
+                let count = widened(next(4)?, 0);
+                // Every value has a byte at least: the count is what the bytes say, memory goes with the bytes.
+                if count > bytes.len() as u128 {
+                    return Err(ValueError::Short(self.clone()));
+                }
+                let items = (0..count).map(|index| {
+                    let item = inner.take(bytes);
+                    item.map_err(|error| error.at(format!("[{index}]")))
+                });
+                Value::Array(items.collect::<Result<_, _>>()?)
+            }
+            Self::Struct(ref structure) => {
+                let mut fields = Map::new();
+                for (name, kind) in &structure.fields {
+                    let value = kind.take(bytes).map_err(|error| error.at(name.clone()))?;
+                    fields.insert(name.clone(), value);
+                }
+                Value::Object(fields)
+            }
+            Self::Enum(ref enumeration) => match next(1)? {
+                [place] => match enumeration.variants.get(usize::from(*place)) {
+                    Some(variant) => json!(variant),
+                    None => return Err(ValueError::Unknown(self.clone())),
+                },
+                _ => return Err(ValueError::Short(self.clone())),
+            },
             Self::Other(ref name) => return Err(ValueError::NoValues(name.clone())),
         })
     }
@@ -251,7 +436,7 @@ impl Kind {
         let mut rest = &topic[..];
         match self {
             // These do not lie in a topic as they are.
-            Self::Bytes | Self::Text => None,
+            Self::Bytes | Self::Text | Self::Option(_) | Self::List(_) => None,
             kind => kind.take(&mut rest).ok(),
         }
         .filter(|_| rest.iter().all(|byte| *byte == 0))
@@ -268,15 +453,19 @@ impl Kind {
     }
 }
 
-/// For people: text in quotes, everything else as it is.
+/// For people: numbers and hex as they are, everything else as JSON. Nothing that a contract answers moves the cursor,
+/// turns the line around or is taken for another line.
 pub fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text)
-            if text.starts_with("0x") || text.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit()) =>
-        {
-            text.clone()
+    let is_plain = |text: &str| match text.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => {
+            let digits = text.strip_prefix('-').unwrap_or(text);
+            !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
         }
-        other => other.to_string(),
+    };
+    match value {
+        Value::String(text) if is_plain(text) => text.clone(),
+        other => printable(&other.to_string()),
     }
 }
 

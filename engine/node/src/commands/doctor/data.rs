@@ -204,7 +204,7 @@ fn states(directory: &Path) -> Finding {
         return Finding::ok(CHECK, "none yet; a start makes them from the ledger");
     }
     let shown = path.display();
-    let files = match Directory::open(&path) {
+    let files = match Directory::look_at(&path) {
         Ok(files) => files,
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
             return Finding::warning(

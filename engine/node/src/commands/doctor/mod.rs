@@ -1,11 +1,12 @@
 //! `millrace doctor`: what would keep a node from running well, before it does.
 //!
 //! One file for each part: [`data`] (the data directory and what is in it), [`machine`] (limits of the system), [`plugin`]
-//! (in a process of its own). Each answers [`Finding`]s. Nothing is made or changed.
+//! (in a process of its own, which is [`trial`]). Each answers [`Finding`]s. Nothing is made or changed.
 
 mod data;
 mod machine;
 mod plugin;
+mod trial;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,9 @@ pub struct DoctorArgs {
     /// For the process that the plugin is loaded in.
     #[arg(long, hide = true, requires = "config")]
     load_plugin: bool,
+    /// For the process that the plugin is started in.
+    #[arg(long, hide = true, requires = "config")]
+    start_plugin: bool,
 }
 
 /// How a check ended.
@@ -122,8 +126,9 @@ impl DoctorArgs {
     /// # Errors
     /// When something is a failure.
     pub fn run(self) -> Result<(), Failure> {
-        if self.load_plugin {
-            return plugin::load(self.config.as_deref().unwrap_or(Path::new("")));
+        if self.load_plugin || self.start_plugin {
+            let config = self.config.as_deref().unwrap_or(Path::new(""));
+            return trial::run(config, self.start_plugin);
         }
         let findings = match (&self.config, &self.data_dir) {
             (Some(config), _) => of_configuration(config),
@@ -184,9 +189,11 @@ fn of_configuration(config: &Path) -> Vec<Finding> {
     findings.extend(readable_by_others(config));
     let data = data::look(&subject);
     let is_running = data::is_in_use(&data);
+    let port = port(settings.rpc.listen, is_running);
+    let why_not = plugin::why_not_to_start(is_running, data.iter().chain([&port]));
     findings.extend(data);
-    findings.push(port(settings.rpc.listen, is_running));
-    findings.push(plugin::look(config, &settings));
+    findings.push(port);
+    findings.extend(plugin::look(config, &settings, why_not));
     findings.extend(machine::look(&subject));
     findings
 }

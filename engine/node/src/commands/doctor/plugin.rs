@@ -1,105 +1,133 @@
-//! The consensus plugin, loaded in a process of its own: whatever it does there, the doctor goes on.
+//! The consensus plugin, tried in a process of its own ([`super::trial`]): whatever it does there, the doctor goes on.
 
+use std::fmt::Display;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use millrace_plugin_host::{PluginHandle, PluginSpec};
-use millrace_types::Hash;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::Finding;
-use crate::commands::print_json;
-use crate::failure::Failure;
-use crate::node::settings::{Flags, Settings};
+use super::{Finding, Verdict};
+use crate::node::settings::Settings;
 
 const CHECK: &str = "plugin";
+const START: &str = "plugin start";
 /// Constructors of a shared object are done at once, or never.
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
 /// Most bytes that are read of what it says.
 const MOST_SAID: u64 = 64 << 10;
 
-/// In the process that the plugin is loaded in: loads it and says what it is.
-///
-/// # Errors
-/// Whatever is wrong with it.
-pub(super) fn load(config: &Path) -> Result<(), Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
-    let settings = Settings::read(config, Flags::default()).map_err(|error| failed(&error))?;
-    let plugin = PluginHandle::load(PluginSpec {
-        path: settings.plugin,
-        pin: settings.plugin_pin,
-        consensus_id: Some(settings.spec.consensus.id),
-        patience: settings.plugin_patience,
-    })
-    .map_err(|error| failed(&error))?;
-    let info = plugin.info();
-    // The plugin may have printed half a line.
-    println!();
-    print_json(&json!({
-        "consensus_id": info.consensus_id,
-        "version": info.version,
-        "abi": format!("{}.{}", info.abi.0, info.abi.1),
-        "blake3": Hash(info.blake3),
-    }));
-    Ok(())
+/// Why the plugin is not to be started: two with the same key must never run beside each other.
+pub(super) fn why_not_to_start<'a>(
+    is_running: bool,
+    mut others: impl Iterator<Item = &'a Finding>,
+) -> Option<Finding> {
+    if is_running {
+        let found = "not tried, since the node seems to run, which has started it";
+        return Some(Finding::ok(START, found));
+    }
+    // As another user one does not even see that the files are in use.
+    let unclear = others.find(|finding| {
+        finding.status == Verdict::Failure
+            && matches!(finding.check, "data directory" | "ledger" | "states" | "port")
+    })?;
+    let found = format!(
+        "not tried: a node may run with the same key, which cannot be told while the check {:?} fails",
+        unclear.check
+    );
+    let advice = "mend that, and run this again";
+    Some(Finding::warning(START, found, advice))
 }
 
-/// Loads it in another process.
-pub(super) fn look(config: &Path, settings: &Settings) -> Finding {
-    let said = match load_elsewhere(config) {
+/// What became of it in another process, where it is loaded and, unless there is a reason why not, started.
+pub(super) fn look(config: &Path, settings: &Settings, why_not: Option<Finding>) -> Vec<Finding> {
+    let patience = if why_not.is_some() {
+        PATIENCE
+    } else {
+        // Its start and its stop have as long as the configuration says.
+        PATIENCE.saturating_add(settings.plugin_patience.saturating_mul(2))
+    };
+    let said = match try_elsewhere(config, why_not.is_none(), patience) {
         Ok(said) => said,
-        Err(error) => return Finding::failure(CHECK, format!("loading it: {error}"), "run this again"),
+        Err(error) => {
+            return vec![Finding::failure(
+                CHECK,
+                format!("loading it: {error}"),
+                "run this again",
+            )];
+        }
     };
     let path = settings.plugin.display();
-    match said {
-        Said {
-            status: Some(status),
-            output,
-            ..
-        } if status.success() => match description(&output) {
-            Some(info) => loaded(&path, &info, settings),
-            None => Finding::failure(
-                CHECK,
-                format!("{path} ends the process that loads it, in order ({status}), before it is loaded"),
-                "ask its author; a node that loads it would end too",
-            ),
-        },
-        Said { status: None, .. } => Finding::failure(
-            CHECK,
+    let Some(info) = lines_of(&said.output).find(|line| line["blake3"].is_string()) else {
+        return vec![fault(CHECK, &path, &said, "loads", "loading", patience)];
+    };
+    let mut findings = vec![loaded(&path, &info, settings)];
+    if let Some(why_not) = why_not {
+        findings.push(why_not);
+    } else if lines_of(&said.output).any(|line| line["started"] == true)
+        && said.status.is_some_and(|status| status.success())
+    {
+        let found = "it takes plugin.config, starts at the genesis block of this chain, and stops";
+        findings.push(Finding::ok(START, found));
+    } else {
+        findings.push(fault(START, &path, &said, "starts", "start and stop", patience));
+    }
+    findings
+}
+
+/// How it ended that should have gone on. `does` is what the process did, `doing` the same as a noun.
+fn fault(
+    check: &'static str,
+    path: &dyn Display,
+    said: &Said,
+    does: &str,
+    doing: &str,
+    patience: Duration,
+) -> Finding {
+    let Some(status) = said.status else {
+        return Finding::failure(
+            check,
             format!(
-                "{path} was not loaded in {} s: it does not return from loading",
-                PATIENCE.as_secs()
+                "{path} does not come back from {doing} in {} s",
+                patience.as_secs()
             ),
-            "ask its author; a constructor of a shared object must not wait",
+            "ask its author; a node that starts it would wait without end",
+        );
+    };
+    let advice = "ask its author; a node that loads it would end too";
+    if status.success() {
+        let found = format!("{path} ends the process that {does} it, in order ({status})");
+        return Finding::failure(check, found, advice);
+    }
+    // The last words are the command's own; what comes before may be the plugin's.
+    let errors = format!("\n{}", said.errors);
+    match errors
+        .rsplit_once("\nmillrace: ")
+        .map(|(_, message)| message.trim())
+    {
+        Some(message) if status.code() == Some(1) => Finding::of_error(check, &message),
+        _ => Finding::failure(
+            check,
+            format!(
+                "{path} ends the process that {does} it ({status}): {}",
+                said.errors.trim()
+            ),
+            advice,
         ),
-        Said {
-            errors,
-            status: Some(status),
-            ..
-        } => match errors.lines().find_map(|line| line.strip_prefix("millrace: ")) {
-            Some(message) => Finding::of_error(CHECK, &message),
-            None => Finding::failure(
-                CHECK,
-                format!(
-                    "{path} ends the process that loads it ({status}): {}",
-                    errors.trim()
-                ),
-                "ask its author; a node that loads it would end too",
-            ),
-        },
     }
 }
 
-/// What [`load`] said, among what the plugin itself printed before and after.
-fn description(output: &str) -> Option<Value> {
-    let mut lines = output.lines().rev().map(serde_json::from_str::<Value>);
-    lines.find_map(|line| line.ok().filter(|line| line["blake3"].is_string()))
+/// What [`super::trial`] said, among what the plugin itself printed before and after.
+fn lines_of(output: &str) -> impl Iterator<Item = Value> {
+    output
+        .lines()
+        .rev()
+        .filter_map(|line| serde_json::from_str(line).ok())
 }
 
-fn loaded(path: &dyn std::fmt::Display, info: &Value, settings: &Settings) -> Finding {
+fn loaded(path: &dyn Display, info: &Value, settings: &Settings) -> Finding {
     let field = |name: &str| info[name].as_str().unwrap_or("?").to_owned();
     let found = format!(
         "{path} loads: {} {}, ABI {}",
@@ -123,11 +151,15 @@ struct Said {
     errors: String,
 }
 
-fn load_elsewhere(config: &Path) -> std::io::Result<Said> {
+fn try_elsewhere(config: &Path, starts: bool, patience: Duration) -> std::io::Result<Said> {
     // Files, which take all that it says, read or not.
     let (output, errors) = (tempfile::tempfile()?, tempfile::tempfile()?);
     let mut child = Command::new(std::env::current_exe()?)
-        .args(["doctor", "--load-plugin", "--config"])
+        .args([
+            "doctor",
+            if starts { "--start-plugin" } else { "--load-plugin" },
+            "--config",
+        ])
         .arg(config)
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
@@ -138,7 +170,7 @@ fn load_elsewhere(config: &Path) -> std::io::Result<Said> {
         if let Some(status) = child.try_wait()? {
             break Some(status);
         }
-        if waited >= PATIENCE {
+        if waited >= patience {
             child.kill()?;
             child.wait()?;
             break None;

@@ -7,7 +7,7 @@ use millrace_light_client::{Contradiction, Verifiers};
 use millrace_types::Hash;
 use serde_json::json;
 
-use crate::commands::print_json;
+use crate::commands::print_text;
 use crate::failure::Failure;
 
 /// What to do with evidence.
@@ -36,24 +36,28 @@ impl EvidenceCommand {
         let checked = files::check_evidence(&file, genesis, &Verifiers::built_in());
         let (_, contradiction) = checked.map_err(|error| Failure::new(format!("light: {error}")))?;
         if json {
-            print_json(&json!({ "verified": true, "contradiction": files::describe(&contradiction) }));
-            return Ok(());
+            let shown = json!({ "verified": true, "contradiction": files::describe(&contradiction) });
+            return print_text(&format!("{shown}\n"));
         }
+        let mut text = String::new();
         match contradiction {
             Contradiction::Blocks { height, hashes } => {
-                println!("verified: two blocks are certified at height {height}");
-                hashes.iter().for_each(|hash| println!("  {hash}"));
+                text += &format!("verified: two blocks are certified at height {height}\n");
+                hashes.iter().for_each(|hash| text += &format!("  {hash}\n"));
             }
             Contradiction::Receipts { block_hash, receipts } => {
-                println!(
-                    "verified: certified headers give block {block_hash} at height {} two receipts",
+                text += &format!(
+                    "verified: certified headers give block {block_hash} at height {} two receipts\n",
                     receipts[0].height
                 );
                 for receipt in &receipts {
-                    println!("  root {} gas used {}", receipt.post_state_root, receipt.gas_used);
+                    text += &format!(
+                        "  root {} gas used {}\n",
+                        receipt.post_state_root, receipt.gas_used
+                    );
                 }
             }
         }
-        Ok(())
+        print_text(&text)
     }
 }

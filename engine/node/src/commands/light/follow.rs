@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use millrace_follower::{Event, Pace, Watch};
 use millrace_types::Height;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::session::{LightArgs, Session};
-use crate::commands::print_json;
-use crate::failure::Failure;
+use crate::commands::print_text;
+use crate::failure::{Failure, printable};
 
 /// Heights between two times that the checkpoint is written.
 const HEIGHTS_BETWEEN_CHECKPOINTS: Height = 64;
@@ -59,7 +59,11 @@ impl FollowArgs {
                 Ok(event) => event,
                 Err(error) => break Err(error),
             };
-            show(&event, args.json);
+            if let Err(unread) = print_text(&format!("{}\n", line(&event, args.json))) {
+                // Nobody reads any more; what was verified is kept all the same.
+                super::session::keep(&args, watch.follower())?;
+                return Err(unread);
+            }
             if let Event::Heights { finalized_height, .. } = event {
                 if finalized_height >= kept.saturating_add(HEIGHTS_BETWEEN_CHECKPOINTS) {
                     super::session::keep(&args, watch.follower())?;
@@ -91,37 +95,49 @@ async fn interrupted() {
     }
 }
 
-fn show(event: &Event, as_json: bool) {
+fn line(event: &Event, as_json: bool) -> String {
+    let text = if as_json {
+        object(event).to_string()
+    } else {
+        words(event)
+    };
+    printable(&text)
+}
+
+fn object(event: &Event) -> Value {
     match event {
         Event::Heights {
             finalized_height,
             finalized_hash,
             executed_height,
             url,
-        } if as_json => print_json(&json!({
+        } => json!({
             "event": "heights",
             "finalized_height": finalized_height,
             "finalized_hash": finalized_hash,
             "executed_height": executed_height,
             "rpc": url,
-        })),
+        }),
+        Event::Left(left) => json!({
+            "event": "left",
+            "rpc": left.url,
+            "reason": left.fault.to_string(),
+        }),
+        Event::Leads { url } => json!({ "event": "leads", "rpc": url }),
+        Event::Waiting { reason } => json!({ "event": "waiting", "reason": reason }),
+    }
+}
+
+fn words(event: &Event) -> String {
+    match event {
         Event::Heights {
             finalized_height,
             finalized_hash,
             executed_height,
             ..
-        } => println!("finalized {finalized_height} ({finalized_hash})  executed {executed_height}"),
-        Event::Left(left) if as_json => print_json(&json!({
-            "event": "left",
-            "rpc": left.url,
-            "reason": left.fault.to_string(),
-        })),
-        Event::Left(left) => println!("left {}: {}", left.url, left.fault),
-        Event::Leads { url } if as_json => print_json(&json!({ "event": "leads", "rpc": url })),
-        Event::Leads { url } => println!("{url} leads"),
-        Event::Waiting { reason } if as_json => {
-            print_json(&json!({ "event": "waiting", "reason": reason }));
-        }
-        Event::Waiting { reason } => println!("waiting: {reason}"),
+        } => format!("finalized {finalized_height} ({finalized_hash})  executed {executed_height}"),
+        Event::Left(left) => format!("left {}: {}", left.url, left.fault),
+        Event::Leads { url } => format!("{url} leads"),
+        Event::Waiting { reason } => format!("waiting: {reason}"),
     }
 }

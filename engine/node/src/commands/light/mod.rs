@@ -7,15 +7,19 @@ mod evidence;
 mod follow;
 mod session;
 
+use std::path::PathBuf;
+
+use millrace_follower::files;
 use millrace_light_client::Verified;
+use millrace_types::state::code_hash;
 use millrace_types::{Address, Hash};
 use serde_json::{Value, json};
 
 use self::session::{LightArgs, Session};
 use super::contract::Input;
 use super::tx::show_output;
-use crate::commands::{print_json, run_async};
-use crate::failure::Failure;
+use crate::commands::{print_text, run_async};
+use crate::failure::{Failure, printable};
 
 /// Verifies headers, state and receipts from nodes that need not be trusted.
 #[derive(clap::Subcommand, Debug)]
@@ -63,6 +67,17 @@ pub enum Question {
         #[command(flatten)]
         light: LightArgs,
     },
+    /// A contract's code, or that it has none.
+    Code {
+        /// The contract.
+        contract: Address,
+        /// Writes the code to this file, as the ELF file that was deployed.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Trust and nodes.
+        #[command(flatten)]
+        light: LightArgs,
+    },
     /// How a transaction ended.
     Transaction {
         /// Its hash.
@@ -96,28 +111,29 @@ async fn sync(args: LightArgs) -> Result<(), Failure> {
     let (finalized, executed) = (light.finalized_height(), light.executed_height());
     let (_, hash) = light.finalized();
     if session.args.json {
-        print_json(&json!({
+        return print_line(&json!({
             "finalized_height": finalized,
             "executed_height": executed,
             "finalized_hash": hash,
             "nodes": session.nodes(),
         }));
-    } else {
-        println!(
-            "verified {} headers and their certificates",
-            finalized - session.began
-        );
-        println!("finalized height  {finalized} ({hash})");
-        println!("executed height   {executed}");
-        for node in session.follower.standings() {
-            match node.fault {
-                None if node.leads => println!("{}  agrees, leads", node.url),
-                None => println!("{}  agrees", node.url),
-                Some(fault) => println!("{}  left: {fault}", node.url),
-            }
-        }
     }
-    Ok(())
+    let mut text = format!(
+        "verified {} headers and their certificates\nfinalized height  {finalized} ({hash})\nexecuted height   {executed}",
+        finalized - session.began
+    );
+    for node in session.follower.standings() {
+        text += &match node.fault {
+            None if node.leads => format!("\n{}  agrees, leads", node.url),
+            None => format!("\n{}  agrees", node.url),
+            Some(fault) => format!("\n{}  left: {fault}", node.url),
+        };
+    }
+    print_line(&printable(&text))
+}
+
+fn print_line(line: &dyn std::fmt::Display) -> Result<(), Failure> {
+    print_text(&format!("{line}\n"))
 }
 
 async fn get(what: Question) -> Result<(), Failure> {
@@ -136,7 +152,7 @@ async fn get(what: Question) -> Result<(), Failure> {
                 };
                 format!("balance {} nonce {} {code}", account.balance, account.nonce)
             });
-            show(&session, &verified, value, text);
+            show(&session, &verified, value, text)
         }
         Question::Storage { contract, key, light } => {
             let mut session = Session::start(light).await?;
@@ -145,7 +161,20 @@ async fn get(what: Question) -> Result<(), Failure> {
             let value = verified.value.as_ref();
             let value = value.map(|bytes| json!(format!("0x{}", hex::encode(bytes))));
             let text = verified.value.as_ref().map(|bytes| show_output(bytes));
-            show(&session, &verified, value, text);
+            show(&session, &verified, value, text)
+        }
+        Question::Code { contract, out, light } => {
+            let mut session = Session::start(light).await?;
+            let verified = session.follower.code(contract).await;
+            let verified = session.end(verified)?;
+            if let (Some(path), Some(code)) = (&out, &verified.value) {
+                files::write_atomically(path, code)
+                    .map_err(|error| Failure::new(format!("light: the code: {error}")))?;
+            }
+            let code = verified.value.as_ref();
+            let value = code.map(|code| json!({ "code_hash": code_hash(code), "bytes": code.len() }));
+            let text = code.map(|code| format!("{} bytes of code, hash {}", code.len(), code_hash(code)));
+            show(&session, &verified, value, text)
         }
         Question::Transaction { hash, light } => {
             let mut session = Session::start(light).await?;
@@ -165,17 +194,21 @@ async fn get(what: Question) -> Result<(), Failure> {
                 receipt.gas_used,
                 show_output(&receipt.output)
             );
-            show(&session, &verified, Some(value), Some(text));
+            show(&session, &verified, Some(value), Some(text))
         }
     }
-    Ok(())
 }
 
 /// A value with where it holds and who commits to that; `None` is a proven absence.
-fn show<T>(session: &Session, verified: &Verified<T>, value: Option<Value>, text: Option<String>) {
+fn show<T>(
+    session: &Session,
+    verified: &Verified<T>,
+    value: Option<Value>,
+    text: Option<String>,
+) -> Result<(), Failure> {
     let from = &verified.provenance;
     if session.args.json {
-        print_json(&json!({
+        return print_line(&json!({
             "verified": true,
             "present": value.is_some(),
             "value": value,
@@ -184,14 +217,10 @@ fn show<T>(session: &Session, verified: &Verified<T>, value: Option<Value>, text
             "settling_hash": from.settling_hash,
             "nodes": session.nodes(),
         }));
-        return;
     }
-    match text {
-        Some(text) => println!("{text}"),
-        None => println!("nothing: its absence is proven"),
-    }
-    println!(
-        "verified: holds after height {}, settled by the finalized header {} at height {}",
+    let text = text.unwrap_or_else(|| "nothing: its absence is proven".to_owned());
+    print_line(&format_args!(
+        "{text}\nverified: holds after height {}, settled by the finalized header {} at height {}",
         from.height, from.settling_hash, from.settled_by
-    );
+    ))
 }

@@ -6,11 +6,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use millrace_follower::{FollowError, Follower, Options, Trust, files};
-use millrace_light_client::{NoCheckpoint, Verifiers};
+use millrace_light_client::Verifiers;
 use millrace_types::{Hash, Height};
 use serde_json::{Value, json};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, printable};
 
 /// What a light client trusts, and whom it asks.
 #[derive(clap::Args, Debug, Clone)]
@@ -86,6 +86,9 @@ impl Session {
     /// When the checkpoint is refused, or no node has the chain.
     pub async fn start(args: LightArgs) -> Result<Self, Failure> {
         let trust = args.trust()?;
+        if let Some(path) = &args.checkpoint {
+            files::check_directory(path).map_err(|error| unkept(&error))?;
+        }
         let options = Options {
             deadline: args.deadline(),
             ..Options::default()
@@ -116,29 +119,40 @@ impl Session {
             let _ = writeln!(
                 std::io::stderr(),
                 "millrace: light: left {}: {}",
-                left.url,
-                left.fault
+                printable(&left.url),
+                printable(&left.fault.to_string())
             );
         }
-        let result = result.map_err(|error| self.failed(&error));
-        if result.is_ok() {
-            keep(&self.args, &self.follower)?;
-        }
-        result
+        // What was verified stays so, whatever came of the question. Where certifiers contradict themselves nothing is added.
+        let kept = match &result {
+            Err(FollowError::Contradiction { .. }) => Ok(()),
+            _ => keep(&self.args, &self.follower),
+        };
+        let value = result.map_err(|error| self.failed(&error))?;
+        kept.map(|()| value)
     }
 
     /// Says why, and keeps the evidence if there is any.
     pub fn failed(&self, error: &FollowError) -> Failure {
-        let FollowError::Contradiction { evidence, .. } = error else {
+        let FollowError::Contradiction {
+            evidence, receipts, ..
+        } = error
+        else {
             return Failure::new(format!("light: {error}"));
         };
-        let path = &self.args.evidence;
-        match files::write_evidence(path, self.follower.light().spec(), evidence) {
-            Ok(()) => Failure::new(format!("light: {error}; evidence is in {}", path.display())),
-            Err(unwritten) => Failure::new(format!(
-                "light: {error}; the evidence could not be kept: {unwritten}"
-            )),
+        let mut pieces = vec![(self.args.evidence.clone(), evidence)];
+        if let Some(receipts) = receipts {
+            pieces.push((self.args.evidence.with_extension("receipts.json"), receipts));
         }
+        let spec = self.follower.light().spec();
+        let mut message = format!("light: {error}");
+        for (path, evidence) in pieces {
+            message += &match files::write_evidence(&path, spec, evidence) {
+                Ok(()) => format!("; evidence is in {}", path.display()),
+                Err(unwritten) => format!("; the evidence could not be kept: {unwritten}"),
+            };
+        }
+        Failure::new(message)
     }
 
     /// How the nodes stand, for programs.
@@ -160,8 +174,7 @@ impl Session {
 impl LightArgs {
     fn trust(&self) -> Result<Trust, Failure> {
         let kept = match &self.checkpoint {
-            Some(path) => files::read_checkpoint(path)
-                .map_err(|error| Failure::new(format!("light: the checkpoint: {error}")))?,
+            Some(path) => files::read_checkpoint(path).map_err(|error| unkept(&error))?,
             None => None,
         };
         Ok(match (kept, self.trust) {
@@ -175,15 +188,14 @@ impl LightArgs {
 /// Writes the checkpoint, if one is kept and there is something to keep.
 ///
 /// # Errors
-/// If the disk fails.
+/// If the disk fails, or the file has something that must not be lost.
 pub fn keep(args: &LightArgs, follower: &Follower) -> Result<(), Failure> {
     let Some(path) = &args.checkpoint else {
         return Ok(());
     };
-    match follower.light().checkpoint() {
-        Ok(bytes) => files::write_atomically(path, &bytes)
-            .map_err(|error| Failure::new(format!("light: the checkpoint: {error}"))),
-        Err(NoCheckpoint::Nothing { .. }) => Ok(()),
-        Err(error) => Err(Failure::new(format!("light: no checkpoint: {error}"))),
-    }
+    files::keep_checkpoint(path, follower.light(), &Verifiers::built_in()).map_err(|error| unkept(&error))
+}
+
+fn unkept(error: &files::FileError) -> Failure {
+    Failure::new(format!("light: the checkpoint: {error}"))
 }

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!   which node, which chain
-//!   ┌ stages ─────────────────────────────────────────────┐   head, finalized, executed, settled
+//!   ┌ heights ────────────────────────────────────────────┐   head, finalized, executed, settled
 //!   ┌ settlement lag ─────────┐┌ queue ───────────────────┐
 //!   ┌ throughput ─────────────────────────────────────────┐
+//!   ┌ stages of a block: mean, busy ──────────────────────┐   execute, root, persist, keep; where there are rows for it
 //!   ┌ pressure ──────┐┌ pool ──────────┐┌ engine ─────────┐
 //!   what to look at
 //! ```
@@ -28,6 +29,8 @@ const MOST_DRAWN: u64 = 1 << 40;
 
 /// Rows that everything but alerts takes at least: on the smallest usual terminal, 80 by 24, five are left for them.
 const OTHER_ROWS: u16 = 19;
+/// Rows of the times of stages, which come after alerts.
+const TIMING_ROWS: u16 = 3;
 
 /// How one frame is drawn.
 pub struct View<'a> {
@@ -58,11 +61,14 @@ impl View<'_> {
         let rows = u16::try_from(rows)
             .unwrap_or(u16::MAX)
             .clamp(1, frame.area().height.saturating_sub(OTHER_ROWS).clamp(5, 10));
-        let [header, stages, lags, throughput, facts, alert, footer] = Layout::vertical([
+        let has_room = frame.area().height >= OTHER_ROWS + TIMING_ROWS + rows;
+        let timing_rows = if has_room { TIMING_ROWS } else { 0 };
+        let [header, stages, lags, throughput, timings, facts, alert, footer] = Layout::vertical([
             Constraint::Length(1),
             Constraint::Length(5),
             Constraint::Min(3),
             Constraint::Min(3),
+            Constraint::Length(timing_rows),
             Constraint::Length(6),
             Constraint::Length(rows),
             Constraint::Length(u16::from(self.has_keys)),
@@ -74,6 +80,9 @@ impl View<'_> {
         draw_lag(model, frame, lag);
         draw_queue(model, frame, queue);
         draw_throughput(model, frame, throughput);
+        if has_room {
+            draw_timings(model, frame, timings);
+        }
         let [pressure, pool, engine] = Layout::horizontal([Constraint::Fill(1); 3]).areas(facts);
         draw_pressure(model, frame, pressure);
         draw_pool(model, frame, pool);
@@ -111,7 +120,7 @@ fn framed(title: &str) -> Block<'_> {
 }
 
 fn draw_stages(model: &Model, frame: &mut Frame<'_>, area: Rect) {
-    let block = framed("stages");
+    let block = framed("heights");
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let columns = Layout::horizontal([Constraint::Fill(1); 4]).split(inner);
@@ -192,6 +201,19 @@ fn draw_throughput(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     );
     let values = |point: &Point| point.transactions_per_second as u64;
     draw_curve(model, frame, area, "throughput", (&text, GOOD), values, None);
+}
+
+fn draw_timings(model: &Model, frame: &mut Frame<'_>, area: Rect) {
+    let mut spans = Vec::new();
+    for timing in &model.timings {
+        let busy = timing
+            .busy
+            .map_or_else(|| "–".to_owned(), |share| format!("{:.0}%", share * 100.0));
+        spans.push(Span::raw(format!(" {} ", timing.name)).dim());
+        spans.push(Span::raw(format!("{} {busy} ", milliseconds(timing.mean_ms))));
+    }
+    let block = framed("stages of a block: mean time, busy");
+    frame.render_widget(Paragraph::new(Line::from(spans)).block(block), area);
 }
 
 /// A line of text above a curve of the newest points.
@@ -378,6 +400,17 @@ fn bytes(value: f64) -> String {
         ""
     };
     format!("{short}{space}B")
+}
+
+/// Milliseconds in few characters.
+fn milliseconds(value: Option<f64>) -> String {
+    match value {
+        None => "–".to_owned(),
+        Some(ms) if ms >= 1_000.0 => format!("{:.1} s", ms / 1_000.0),
+        Some(ms) if ms >= 10.0 => format!("{ms:.0} ms"),
+        Some(ms) if ms >= 1.0 => format!("{ms:.1} ms"),
+        Some(ms) => format!("{ms:.2} ms"),
+    }
 }
 
 fn rate(value: Option<f64>) -> String {

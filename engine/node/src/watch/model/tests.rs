@@ -57,9 +57,31 @@ fn page(step: u64) -> String {
     format!(
         "# TYPE millrace_reorgs_total counter\nmillrace_reorgs_total 1\nmillrace_state_log_bytes {}\n\
          millrace_rpc_requests_total{{method=\"millrace_status\",outcome=\"ok\"}} {step}\n\
-         millrace_rpc_requests_total{{method=\"millrace_call\",outcome=\"error\"}} {step}\n",
-        4096 * step
+         millrace_rpc_requests_total{{method=\"millrace_call\",outcome=\"error\"}} {step}\n{}",
+        4096 * step,
+        stage_times(step)
     )
+}
+
+/// Five blocks a step: 20 ms each of execution, 4 ms of the root; nothing is persisted, and keeping takes all the time.
+fn stage_times(step: u64) -> String {
+    let stages = [
+        ("execute", 0.1, 5),
+        ("root", 0.02, 5),
+        ("persist", 0.0, 0),
+        ("keep", 1.5, 1),
+    ];
+    stages
+        .map(|(stage, seconds, blocks)| {
+            format!(
+                "millrace_stage_seconds_bucket{{stage=\"{stage}\",le=\"0.1\"}} {blocks}\n\
+                 millrace_stage_seconds_sum{{stage=\"{stage}\"}} {}\n\
+                 millrace_stage_seconds_count{{stage=\"{stage}\"}} {}\n",
+                seconds * step as f64,
+                blocks * step
+            )
+        })
+        .concat()
 }
 
 fn sample_of(at_ms: u64, status: Status, page: &str) -> Sample {
@@ -115,6 +137,53 @@ fn rates_are_means_over_the_last_ten_seconds() {
         model.take(&sample_of(1_000 * step, status(19), &page(19)));
     }
     assert_eq!(model.throughput.transactions, Some(0.0));
+}
+
+#[test]
+fn stages_are_timed_by_what_they_did_in_the_window() {
+    let mut model = Model::default();
+    model.take(&sample(0));
+    assert!(
+        model
+            .timings
+            .iter()
+            .all(|timing| timing.busy.is_none() && timing.mean_ms.is_none())
+    );
+    for step in 1..20 {
+        model.take(&sample(step));
+    }
+    let found: Vec<_> = model
+        .timings
+        .iter()
+        .map(|timing| {
+            let rounded = |value: f64| (value * 1e6).round() / 1e6;
+            (timing.name, timing.mean_ms.map(rounded), timing.busy.map(rounded))
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("execute", Some(20.0), Some(0.1)),
+            ("root", Some(4.0), Some(0.02)),
+            ("persist", None, Some(0.0)),
+            ("keep", Some(1_500.0), Some(1.0)),
+        ]
+    );
+    // Metrics of a node that was started again, asked for after the status of the one before.
+    model.take(&sample_of(20_000, status(20), &page(1)));
+    assert!(
+        model
+            .timings
+            .iter()
+            .all(|timing| timing.name == "persist" || timing.busy.is_none())
+    );
+    model.take(&sample_of(21_000, status(21), ""));
+    assert!(
+        model
+            .timings
+            .iter()
+            .all(|timing| timing.busy.is_none() && timing.mean_ms.is_none())
+    );
 }
 
 #[test]

@@ -27,16 +27,27 @@ const FLAGS: [&str; 13] = [
 ];
 
 /// The one C file of a folder that is no cargo project.
-pub fn source(directory: &Path) -> Option<PathBuf> {
+///
+/// # Errors
+/// When there are several.
+pub fn source(directory: &Path) -> Result<Option<PathBuf>, Failure> {
     if directory.join("Cargo.toml").exists() {
-        return None;
+        return Ok(None);
     }
-    let entries = std::fs::read_dir(directory).ok()?;
-    let mut sources = entries
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return Ok(None);
+    };
+    let mut sources: Vec<_> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "c"));
-    let first = sources.next()?;
-    sources.next().is_none().then_some(first)
+        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
+        .collect();
+    match sources.len() {
+        0 | 1 => Ok(sources.pop()),
+        several => Err(Failure::new(format!(
+            "{} holds {several} files in C: a contract is one file, which includes the others (name them .h or .inc)",
+            directory.display()
+        ))),
+    }
 }
 
 /// Compiles and links it.

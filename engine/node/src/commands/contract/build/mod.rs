@@ -17,7 +17,7 @@ use self::project::{Project, cargo, no_cargo};
 use self::toolchain::{TARGET, Toolchain};
 use super::check::{Check, RulesArgs};
 use super::interface::{Interface, MOST_BYTES};
-use crate::commands::print_json;
+use crate::commands::{print_json, print_text};
 use crate::failure::Failure;
 
 /// Builds a contract: its ELF file, the same with symbols, its interface; and checks it.
@@ -67,14 +67,17 @@ impl BuildArgs {
     /// # Errors
     /// When there is no toolchain, the project does not build, or a chain would refuse the program.
     pub fn run(self) -> Result<(), Failure> {
-        let (built, interface) = match c::source(&self.directory) {
+        let (built, interface) = match c::source(&self.directory)? {
             Some(source) => {
                 let described = c::interface(&source).map_err(|error| Failure::new(error.to_string()))?;
                 (c::build(&source)?, described)
             }
             None => {
                 let project = Project::find(&self.directory, self.bin.as_deref())?;
-                (build(&project)?, interface(&project)?)
+                // Soonest first: what to install, what the contract says of itself, and then the long build.
+                Toolchain::find(&project.directory)?;
+                let described = interface(&project)?;
+                (build(&project)?, described)
             }
         };
         let out = self.out.clone().unwrap_or_else(|| self.directory.join("out"));
@@ -99,15 +102,19 @@ impl BuildArgs {
                 "check": check.as_json(&elf),
             }));
         } else {
-            println!("toolchain  {}", built.toolchain);
-            println!("symbols    {}", symbols.display());
-            match &described {
-                Some(path) => println!("interface  {}", path.display()),
-                None => println!(
-                    "interface  none: `cargo run -- --interface` prints none, or no interface.json lies beside the C"
-                ),
-            }
-            print!("\n{}", check.as_text(&elf));
+            let interface = match &described {
+                Some(path) => path.display().to_string(),
+                None => {
+                    "none: `cargo run -- --interface` prints none, or no interface.json lies beside the C"
+                        .into()
+                }
+            };
+            print_text(&format!(
+                "toolchain  {}\nsymbols    {}\ninterface  {interface}\n\n{}",
+                built.toolchain,
+                symbols.display(),
+                check.as_text(&elf)
+            ))?;
         }
         check.verdict(&elf)
     }
@@ -165,7 +172,7 @@ pub struct Described {
 /// The interface that the contract's build for this machine prints, if it prints one.
 ///
 /// # Errors
-/// When that build fails, or prints what is no interface.
+/// When that build or its run fails, or it prints what is no interface.
 pub fn interface(project: &Project) -> Result<Option<Described>, Failure> {
     let mut build = cargo(&project.directory);
     build.args([
@@ -188,7 +195,6 @@ pub fn interface(project: &Project) -> Result<Option<Described>, Failure> {
         ])
         .args(["--", "--interface"])
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .spawn()
         .map_err(|error| no_cargo(&error))?;
     let mut text = Vec::new();
@@ -197,7 +203,10 @@ pub fn interface(project: &Project) -> Result<Option<Described>, Failure> {
     let failed = |reason: &dyn std::fmt::Display| Failure::new(format!("cargo run -- --interface: {reason}"));
     read.map_err(|error| failed(&error))?;
     let status = program.wait().map_err(|error| failed(&error))?;
-    if !status.success() || text.is_empty() {
+    if !status.success() {
+        return Err(failed(&format!("{status}; it says why above")));
+    }
+    if text.is_empty() {
         return Ok(None);
     }
     let interface = Interface::parse(&text).map_err(|error| failed(&error))?;

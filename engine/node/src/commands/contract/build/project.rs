@@ -12,14 +12,27 @@ use crate::failure::Failure;
 pub struct Project {
     /// Its folder.
     pub directory: PathBuf,
-    /// The package's name.
+    /// The package, as cargo tells it from others of its name.
     pub package: String,
     /// The program's name.
     pub program: String,
+    /// Whether the package has others.
+    pub is_one_of_several: bool,
     /// Where cargo puts what it builds.
     pub target_directory: PathBuf,
     /// Folders of packages that come from no registry, the workspace's first; of the others each with its name.
     pub local: Vec<(PathBuf, String)>,
+    /// Programs that can be built beside it: those of packages that come from no registry.
+    pub programs: Vec<Program>,
+}
+
+/// A program and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Program {
+    /// Its name.
+    pub name: String,
+    /// Its package's folder.
+    pub directory: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -31,6 +44,7 @@ struct Metadata {
 
 #[derive(Deserialize)]
 struct Package {
+    id: String,
     name: String,
     source: Option<String>,
     manifest_path: PathBuf,
@@ -41,6 +55,14 @@ struct Package {
 struct Target {
     name: String,
     kind: Vec<String>,
+}
+
+impl Package {
+    fn programs(&self) -> impl Iterator<Item = &str> {
+        let is_program = |target: &&Target| target.kind.iter().any(|kind| kind == "bin");
+        let programs = self.targets.iter().filter(is_program);
+        programs.map(|target| target.name.as_str())
+    }
 }
 
 impl Project {
@@ -73,12 +95,7 @@ impl Project {
                     manifest.display()
                 ))
             })?;
-        let bins: Vec<_> = package
-            .targets
-            .iter()
-            .filter(|target| target.kind.iter().any(|kind| kind == "bin"))
-            .map(|target| target.name.as_str())
-            .collect();
+        let bins: Vec<_> = package.programs().collect();
         let program = match (bin, bins.as_slice()) {
             (Some(bin), bins) if bins.contains(&bin) => bin,
             (None, [one]) => *one,
@@ -105,13 +122,63 @@ impl Project {
             .filter_map(|other| Some((other.manifest_path.parent()?.to_owned(), other.name.clone())));
         let mut local = vec![(metadata.workspace_root.clone(), "contract".to_owned())];
         local.extend(others);
+        let built_here = metadata
+            .packages
+            .iter()
+            .filter(|package| package.source.is_none());
+        let programs = built_here.flat_map(|package| {
+            let directory = package.manifest_path.parent().unwrap_or(Path::new("/"));
+            package.programs().map(|name| Program {
+                name: name.to_owned(),
+                directory: directory.to_owned(),
+            })
+        });
         Ok(Self {
-            package: package.name.clone(),
+            package: package.id.clone(),
             program: program.to_owned(),
+            is_one_of_several: bins.len() > 1,
+            programs: programs.collect(),
             directory,
             target_directory: metadata.target_directory,
             local,
         })
+    }
+}
+
+impl Project {
+    /// The project of another program, of this package or of one beside it.
+    ///
+    /// # Errors
+    /// When there is none, or several packages have one.
+    pub fn beside(&self, name: &str) -> Result<Self, Failure> {
+        let named: Vec<_> = self
+            .programs
+            .iter()
+            .filter(|program| program.name == name)
+            .collect();
+        let own = named.iter().find(|program| program.directory == self.directory);
+        match (own, named.as_slice()) {
+            (Some(program), _) | (None, [program]) => Self::find(&program.directory, Some(name)),
+            (None, []) => Err(Failure::new(format!(
+                "no package here has a program {name:?}; there are {}",
+                self.program_names()
+            ))),
+            (None, several) => Err(Failure::new(format!(
+                "{} packages have a program {name:?}: rename all but one",
+                several.len()
+            ))),
+        }
+    }
+
+    fn program_names(&self) -> String {
+        let mut names: Vec<_> = self
+            .programs
+            .iter()
+            .map(|program| program.name.as_str())
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names.join(", ")
     }
 }
 

@@ -68,6 +68,8 @@ mod tests {
         let machine = machine(NEWEST).expect("the newest");
         let stripped = strip(ELF).expect("an ELF file");
         assert!(stripped.len() < ELF.len());
+        let of_sections = [&stripped[SECTIONS_OFFSET], &stripped[SECTIONS_COUNT]].concat();
+        assert_eq!(of_sections, [0; 12], "the table that is gone is not named");
         let (before, after) = (Program::load(ELF, machine), Program::load(&stripped, machine));
         let (before, after) = (before.expect("valid"), after.expect("valid"));
         assert_eq!((before.entry(), before.text()), (after.entry(), after.text()));

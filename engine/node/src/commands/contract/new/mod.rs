@@ -8,6 +8,7 @@ pub mod sdk;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::commands::print_text;
 use crate::failure::Failure;
 
 /// Makes a project for a new contract: sources, tests, and the SDK to build it with.
@@ -34,12 +35,13 @@ const TEMPLATE: [(&str, &str); 5] = [
 
 const MOST_NAME_BYTES: usize = 64;
 /// Names that packages of the SDK or of Rust itself have, and words that no crate may be named.
-const TAKEN: [&str; 12] = [
+const TAKEN: [&str; 13] = [
     "alloc",
     "build",
     "core",
     "deps",
     "examples",
+    "incremental",
     "millrace-contract",
     "millrace_contract",
     "out",
@@ -70,12 +72,14 @@ impl NewArgs {
         for (name, bytes) in &sdk_files {
             write(&folder, name, bytes)?;
         }
-        println!("{} is a contract now; next:", folder.display());
-        println!("  cd {}", folder.display());
-        println!("  cargo test                 # the tests, on the host in memory");
-        println!("  millrace contract test     # the same tests, on the executor");
-        println!("  millrace contract build    # out/{}.elf", self.name);
-        Ok(())
+        print_text(&format!(
+            "{0} is a contract now; next:\n  cd {0}\n  \
+             cargo test                 # the tests, on the host in memory\n  \
+             millrace contract test     # the same tests, on the executor\n  \
+             millrace contract build    # out/{1}.elf\n",
+            folder.display(),
+            self.name
+        ))
     }
 }
 
@@ -147,6 +151,7 @@ mod tests {
             "ünder",
             "std",
             "sdk",
+            "incremental",
             &"a".repeat(65),
         ] {
             assert!(check_name(name).is_err(), "{name:?}");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use millrace_executor::{Executor, Tier};
 use millrace_jit::image::Debug;
@@ -11,10 +11,15 @@ use millrace_types::state::code_hash;
 use millrace_types::{ChainSpec, Gas, Hash};
 use serde_json::{Value, json};
 
+use crate::commands::contract::build::build;
+use crate::commands::contract::build::project::Project;
 use crate::commands::contract::interface::Interface;
+use crate::failure::Failure;
 
 /// Chains (ids and depths) that the tests of one run may ask for.
 const MOST_CHAINS: usize = 64;
+/// Other programs that the tests of one run may ask for.
+const MOST_PROGRAMS: usize = 64;
 
 /// See the module's documentation.
 pub struct Bench {
@@ -26,6 +31,10 @@ pub struct Bench {
     symbols: Vec<u8>,
     interface: Option<Interface>,
     spec: ChainSpec,
+    /// Where other programs of the project are found.
+    project: OnceLock<Project>,
+    /// Other programs that tests asked for, each built once, or why it was not.
+    programs: Mutex<BTreeMap<String, Result<Arc<[u8]>, String>>>,
     executors: Mutex<BTreeMap<(u64, u32), Arc<Executors>>>,
     gas: Mutex<BTreeMap<String, GasOf>>,
     worlds: AtomicU64,
@@ -63,11 +72,48 @@ impl Bench {
             symbols,
             interface,
             spec,
+            project: OnceLock::new(),
+            programs: Mutex::default(),
             executors: Mutex::default(),
             gas: Mutex::default(),
             worlds: AtomicU64::new(0),
             differences: AtomicU64::new(0),
         }
+    }
+
+    /// Says where other programs are found. The first time counts.
+    pub fn set_project(&self, project: Project) {
+        let _ = self.project.set(project);
+    }
+
+    /// The gas of a transaction's frame: as much as the chain's limit.
+    pub fn gas(&self) -> Gas {
+        self.spec.limits.transaction_gas
+    }
+
+    /// The ELF file of a program of the project, which is built when it is first asked for.
+    ///
+    /// # Errors
+    /// When there is none, or it does not build, as text.
+    pub fn program(&self, name: &str) -> Result<Arc<[u8]>, String> {
+        let Some(project) = self.project.get() else {
+            return Err("there is no project whose programs could be built".into());
+        };
+        if name == project.program {
+            return Ok(Arc::clone(&self.code));
+        }
+        // Tests that ask meanwhile wait for the build: they would ask for the same.
+        let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = programs.get(name) {
+            return known.clone();
+        }
+        if programs.len() >= MOST_PROGRAMS {
+            return Err(format!("tests ask for at most {MOST_PROGRAMS} programs"));
+        }
+        let made = || Ok::<_, Failure>(build(&project.beside(name)?)?.stripped()?.into());
+        let made: Result<Arc<[u8]>, String> = made().map_err(|error| error.to_string());
+        programs.insert(name.to_owned(), made.clone());
+        made
     }
 
     /// The executors of a chain with that id and depth of calls.

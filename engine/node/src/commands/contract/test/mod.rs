@@ -25,11 +25,13 @@ use self::bench::Bench;
 use super::build::project::{Project, cargo, no_cargo};
 use super::build::{build, interface};
 use super::check::RulesArgs;
-use crate::commands::print_json;
+use crate::commands::{print_json, print_text};
 use crate::failure::Failure;
 
 /// Names the socket to the SDK (`contracts/sdk/src/mock/remote.rs`).
 pub const SOCKET: &str = "MILLRACE_CONTRACT_HOST";
+/// Names the program under test to it.
+pub const PROGRAM: &str = "MILLRACE_CONTRACT_PROGRAM";
 
 /// Runs a contract's tests on the executor, in the interpreter and as native code both, and shows what gas they took.
 #[derive(clap::Args, Debug)]
@@ -67,16 +69,23 @@ impl TestArgs {
             described.map(|described| described.interface),
             ChainSpec::clone(executor.spec()),
         ));
+        bench.set_project(project.clone());
         let folder = tempfile::tempdir()
             .map_err(|error| Failure::new(format!("contract test: a folder for the socket: {error}")))?;
         let socket = folder.path().join("host");
         server::listen(&socket, Arc::clone(&bench))
             .map_err(|error| Failure::new(format!("contract test: {}: {error}", socket.display())))?;
         let mut tests = cargo(&project.directory);
+        tests.args(["test", "--package", &project.package]);
+        if project.is_one_of_several {
+            // Tests of another program would find this one's code under their own contract.
+            tests.args(["--bin", &project.program]);
+        }
         tests
-            .args(["test", "--package", &project.package, "--"])
+            .arg("--")
             .args(&self.arguments)
-            .env(SOCKET, &socket);
+            .env(SOCKET, &socket)
+            .env(PROGRAM, &project.program);
         if self.json {
             tests.stdout(Stdio::from(std::io::stderr()));
         }
@@ -90,8 +99,10 @@ impl TestArgs {
                 "gas": bench.gas_as_json(),
             }));
         } else if worlds > 0 {
-            println!("{worlds} worlds on the executor, interpreter and native code alike\n");
-            print!("{}", bench.gas_as_text());
+            print_text(&format!(
+                "{worlds} worlds on the executor, interpreter and native code alike\n\n{}",
+                bench.gas_as_text()
+            ))?;
         }
         verdict(status.success(), worlds, differences)
     }

@@ -1,4 +1,4 @@
-//! What a test's `Mock` asks, and what it is answered: frames on a local socket, version 1.
+//! What a test's `Mock` asks, and what it is answered: frames on a local socket, version 2.
 //!
 //! A frame is its length, a `u32` in little endian, and that many bytes: the borsh encoding of a [`Request`] or an
 //! [`Answer`]. One connection is one world. The other side is `contracts/sdk/src/mock/remote.rs`.
@@ -9,7 +9,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use millrace_types::{Address, Amount};
 
 /// The version that both sides must speak.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Longest frame, in bytes: more than any ELF file, output or log that a chain takes.
 pub const MOST_FRAME_BYTES: usize = 8 << 20;
 
@@ -54,6 +54,8 @@ pub enum Request {
     StorageEntries,
     /// The logs since they were last taken.
     TakeLogs,
+    /// Gives another program of the project a number, which is answered with its code.
+    Program { name: String },
 }
 
 /// What is answered.
@@ -80,6 +82,8 @@ pub enum Answer {
     Logs(Vec<Log>),
     /// The test must not go on: why.
     Failed(String),
+    /// A code's number, and its bytes.
+    Code { number: u32, code: Vec<u8> },
 }
 
 /// An event.

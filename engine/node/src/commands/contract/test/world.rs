@@ -10,13 +10,11 @@ use millrace_executor::{BlockContext, ExecutionError, NotAdmissible, UnsignedOut
 use millrace_jit::TrapKind;
 use millrace_types::receipt::Failure as Reason;
 use millrace_types::state::{Account, Path, account_path, code_hash, code_path, storage_path};
-use millrace_types::{Address, Amount, Gas, Hash, Outcome, Payload};
+use millrace_types::{Address, Amount, Hash, Outcome, Payload};
 
 use super::bench::{Bench, Executors};
 use super::protocol::{Answer, Log, Request, VERSION};
 
-/// The gas of a transaction's frame, as in the SDK's `mock`.
-pub const GAS: Gas = 1 << 40;
 /// Codes that a test may register, and logs that it may leave untaken.
 const MOST_CODES: usize = 64;
 const MOST_LOGS: usize = 100_000;
@@ -135,6 +133,12 @@ impl World {
                 return Ok(Answer::Value(value.map(|bytes| bytes.to_vec())));
             }
             Request::StorageEntries => return Ok(Answer::Number(self.slots.len() as u128)),
+            Request::Program { name } => {
+                let code = self.bench.program(&name)?;
+                let number = self.number_of(Arc::clone(&code))?;
+                let code = code.to_vec();
+                return Ok(Answer::Code { number, code });
+            }
             Request::TakeLogs => return Ok(Answer::Logs(std::mem::take(&mut self.logs))),
         }
         Ok(Answer::Done)
@@ -178,11 +182,16 @@ impl World {
     }
 
     fn register(&mut self, code: Vec<u8>) -> Result<Answer, String> {
+        self.number_of(code.into())
+            .map(|number| Answer::Number(number.into()))
+    }
+
+    fn number_of(&mut self, code: Arc<[u8]>) -> Result<u32, String> {
         if self.codes.len() >= MOST_CODES {
             return Err(format!("a test registers at most {MOST_CODES} codes"));
         }
-        self.codes.push(code.into());
-        Ok(Answer::Number(self.codes.len() as u128 - 1))
+        self.codes.push(code);
+        u32::try_from(self.codes.len() - 1).map_err(|error| error.to_string())
     }
 
     /// Runs a transaction in both tiers. `function` is what its gas is counted under.
@@ -194,7 +203,7 @@ impl World {
         is_own: bool,
     ) -> Result<Answer, String> {
         let run = |executor: &millrace_executor::Executor| {
-            executor.execute_unsigned(&self.block, sender, payload, GAS, &self.state)
+            executor.execute_unsigned(&self.block, sender, payload, self.bench.gas(), &self.state)
         };
         let (slow, fast) = (run(&self.executors.interpreter), run(&self.executors.native));
         if let Some(difference) = difference(&slow, &fast) {

@@ -44,6 +44,7 @@ fn a_frame_shows_every_part_of_the_model() {
             "3 of at most 4 blocks, largest 4",
             "1 blocks, room for 15, oldest 30 ms, largest 2",
             "679.6 transactions/s",
+            " execute 20 ms 10%  root 4.0 ms 2%  persist – 0%  keep 1.5 s 100% ",
             " open  shrink  delay  empty ",
             "6 transactions",
             "plugin solo/1 0.1.0",
@@ -54,6 +55,25 @@ fn a_frame_shows_every_part_of_the_model() {
             "q quit",
         ],
     );
+}
+
+/// Alerts are worth more than times where there is no room for both.
+#[test]
+fn times_of_stages_are_whole_or_not_drawn() {
+    let mut model = golden(1);
+    for timing in &mut model.timings {
+        (timing.mean_ms, timing.busy) = (Some(0.567), Some(0.994));
+    }
+    let times = " execute 0.57 ms 99%  root 0.57 ms 99%  persist 0.57 ms 99%  keep 0.57 ms 99% ";
+    check(&drawn(&model, 80, 24), &[times]);
+    let mut model = golden(2);
+    model.lose("gone".to_owned());
+    let text = drawn(&model, 80, 24);
+    assert!(
+        !text.contains("stages of a block") && text.contains("q quit"),
+        "{text}"
+    );
+    check(&drawn(&Model::default(), 80, 24), &["stages of a block"]);
 }
 
 #[test]
@@ -198,4 +218,12 @@ fn numbers_are_short() {
     assert_eq!(bytes(5_100.0), "5.1 kB");
     assert_eq!(short(21_000.0), "21.0 k");
     assert_eq!(rate(None), "–");
+    for (value, shown) in [
+        (1_234.0, "1.2 s"),
+        (999.4, "999 ms"),
+        (5.04, "5.0 ms"),
+        (0.004, "0.00 ms"),
+    ] {
+        assert_eq!(milliseconds(Some(value)), shown);
+    }
 }

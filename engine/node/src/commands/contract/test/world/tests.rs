@@ -113,6 +113,34 @@ fn json(number: u64) -> serde_json::Value {
 }
 
 #[test]
+fn a_transaction_has_the_chain_s_gas_and_not_a_unit_more() {
+    on_stack(|| {
+        let with = |gas: Option<u64>| {
+            let mut spec = development_spec();
+            spec.limits.transaction_gas = gas.unwrap_or(spec.limits.transaction_gas);
+            let bench = Arc::new(Bench::new(TOKEN.to_vec(), TOKEN.to_vec(), None, spec));
+            let status = deploy(&mut greeted(Arc::clone(&bench)), 0, 0, supply(1)).0;
+            (status, bench.gas_as_json()[0]["most"].as_u64().expect("a number"))
+        };
+        let (status, least) = with(None);
+        assert_eq!(status, 0);
+        assert_eq!(with(Some(least)), (0, least));
+        assert_eq!(with(Some(least - 1)).0, status::TRAPPED);
+    });
+}
+
+#[test]
+fn programs_by_name_are_those_of_the_project() {
+    let mut world = greeted(bench());
+    let name = "token".to_owned();
+    let answer = world.answer(Request::Program { name });
+    assert_eq!(
+        answer,
+        Answer::Failed("there is no project whose programs could be built".into())
+    );
+}
+
+#[test]
 fn value_other_codes_and_refusals_are_those_of_the_chain() {
     on_stack(|| {
         let mut world = greeted(bench());
@@ -151,11 +179,11 @@ fn value_other_codes_and_refusals_are_those_of_the_chain() {
             input: Vec::new(),
         };
         assert!(matches!(world.answer(unknown), Answer::Failed(_)));
-        let supply = Request::Fund {
-            account: BOB,
-            units: 1 << 127,
-        };
-        assert!(matches!(world.answer(supply), Answer::Failed(_)));
+        let units = |units| Request::Fund { account: BOB, units };
+        let rest = (1 << 127) - 7;
+        assert!(matches!(world.answer(units(rest)), Answer::Failed(_)));
+        assert!(matches!(world.answer(units(u128::MAX)), Answer::Failed(_)));
+        assert_eq!(world.answer(units(rest - 1)), Answer::Done);
         let depth = |depth| Request::SetCallDepth { depth };
         assert_eq!(world.answer(depth(9)), Answer::Done);
         assert!(matches!(world.answer(depth(0)), Answer::Failed(_)));
@@ -176,7 +204,7 @@ fn any_difference_between_the_tiers_is_found() {
         let run = world
             .executors
             .interpreter
-            .execute_unsigned(&world.block, &ALICE, &payload, GAS, &world.state)
+            .execute_unsigned(&world.block, &ALICE, &payload, bench.gas(), &world.state)
             .expect("a deploy");
         let differs = |change: &dyn Fn(&mut UnsignedOutput)| {
             let mut other = run.clone();
@@ -240,7 +268,7 @@ fn frames_that_hold_no_request_are_refused_and_take_no_memory() {
         let mut frame = len.to_le_bytes().to_vec();
         frame.extend((0..len).map(|at| {
             if at == 0 {
-                random.random_range(0..12)
+                random.random_range(0..13)
             } else {
                 random.random()
             }
