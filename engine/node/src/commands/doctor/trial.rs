@@ -39,7 +39,7 @@ pub(super) fn run(config: &Path, starts: bool) -> Result<(), Failure> {
     .map_err(|error| failed(&error))?;
     let info = plugin.info();
     // The plugin may have printed half a line.
-    outln!();
+    outln!("");
     print_json(&json!({
         "consensus_id": info.consensus_id,
         "version": info.version,
@@ -48,7 +48,7 @@ pub(super) fn run(config: &Path, starts: bool) -> Result<(), Failure> {
     }));
     if starts {
         start(plugin, &settings)?;
-        outln!();
+        outln!("");
         print_json(&json!({ "started": true }));
     }
     Ok(())
