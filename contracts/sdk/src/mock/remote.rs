@@ -222,7 +222,8 @@ impl Remote {
         if let Some((_, number)) = self.programs.iter().rev().find(|(known, _)| *known == address) {
             return *number;
         }
-        if let (Some(path), Ok(own)) = (identity::of(program), std::env::var(PROGRAM)) {
+        let own = std::env::var_os(PROGRAM).and_then(|own| own.into_string().ok());
+        if let (Some(path), Some(own)) = (identity::of(program), own) {
             assert!(
                 is_at_root(path, &own),
                 "on the executor the contract at the root of the program {own} is known, and {path} is another: register it \
