@@ -24,9 +24,9 @@ impl Follower {
     async fn two_receipts(&mut self, index: usize, fork: &Fork) -> Option<Evidence> {
         let common = fork.common.as_ref()?;
         let mut settled = common.settled_height;
-        for (place, entry) in fork.headers.iter().enumerate() {
+        for (place, header) in fork.headers.iter().enumerate() {
             let due = settled.checked_add(1).filter(|due| *due <= common.height)?;
-            if entry.header.settled_height < due {
+            if header.settled_height < due {
                 continue;
             }
             // What this node says is checked by the header's settlement hash, as part of the evidence.
@@ -38,7 +38,7 @@ impl Follower {
             {
                 return Some(evidence);
             }
-            settled = entry.header.settled_height;
+            settled = header.settled_height;
         }
         None
     }
@@ -63,8 +63,12 @@ fn opening(fork: &Fork, place: usize, receipts: Vec<ExecutionReceipt>) -> Option
         return None;
     };
     let last = certified.headers.last()?.height;
-    let above = fork.headers.get(place..)?.iter().map(|entry| &entry.header);
-    let headers = above.take_while(|header| header.height <= last).cloned();
+    let headers = fork
+        .headers
+        .get(place..)?
+        .iter()
+        .take_while(|header| header.height <= last)
+        .cloned();
     Some(Opening {
         branch: Branch {
             headers: headers.collect(),

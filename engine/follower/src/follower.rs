@@ -31,7 +31,7 @@ const AT_ONCE: usize = 8;
 pub struct Options {
     /// How long an answer may take.
     pub deadline: Duration,
-    /// The most bytes of an answer.
+    /// The most bytes of an answer. Eight may be in memory at once.
     pub max_answer_bytes: u32,
     /// How many blocks a node's newest finalized block may be below the newest that is known.
     pub allowed_behind: Height,

@@ -36,7 +36,7 @@ pub(crate) struct Fork {
     pub height: Height,
     pub evidence: Box<Evidence>,
     /// The branch, from where it parts up to what is certified; from what is kept on, if it parts below.
-    pub headers: Vec<CertifiedHeader>,
+    pub headers: Vec<Header>,
     /// The newest block that both have, if it is kept.
     pub common: Option<Header>,
 }
@@ -152,11 +152,13 @@ async fn down_to_common(
     node: &Node,
     light: &LightClient,
     batch: &[CertifiedHeader],
-) -> Result<(Vec<CertifiedHeader>, Option<Header>), Trouble> {
+) -> Result<(Vec<Header>, Option<Header>), Trouble> {
     let oldest = oldest(light);
-    let mut headers = above_common(light, batch.to_vec());
+    // Certificates are left behind: nobody has looked at their length.
+    let mut headers: Vec<Header> = batch.iter().map(|entry| entry.header.clone()).collect();
+    headers = above_common(light, headers);
     while let Some(first) = headers.first() {
-        let Some((below, hash)) = parent_of(&first.header) else {
+        let Some((below, hash)) = parent_of(first) else {
             break;
         };
         let Some((ours, our_hash)) = light.header(below) else {
@@ -174,7 +176,8 @@ async fn down_to_common(
             break;
         }
         let from = below.saturating_sub(node.batch(light) - 1).max(oldest);
-        let mut more = node.headers(light, from, below - from + 1).await?;
+        let more = node.headers(light, from, below - from + 1).await?;
+        let mut more: Vec<Header> = more.into_iter().map(|entry| entry.header).collect();
         if !leads_to(&more, below, hash) {
             let reason = format!("the ancestors of {hash} at height {below} do not lead to it");
             return Err(lied("headers", &reason).into());
@@ -186,10 +189,11 @@ async fn down_to_common(
 }
 
 /// Headers without the newest that is kept and those before it.
-fn above_common(light: &LightClient, mut headers: Vec<CertifiedHeader>) -> Vec<CertifiedHeader> {
-    let is_kept = |entry: &CertifiedHeader| {
-        let kept = light.header(entry.header.height);
-        kept.is_some_and(|(kept, _)| *kept == entry.header)
+fn above_common(light: &LightClient, mut headers: Vec<Header>) -> Vec<Header> {
+    let is_kept = |header: &Header| {
+        light
+            .header(header.height)
+            .is_some_and(|(kept, _)| kept == header)
     };
     headers.drain(..headers.iter().rposition(is_kept).map_or(0, |place| place + 1));
     headers
@@ -200,10 +204,10 @@ fn parent_of(header: &Header) -> Option<(Height, Hash)> {
 }
 
 /// Whether headers follow each other up to the one with this height and hash.
-fn leads_to(headers: &[CertifiedHeader], height: Height, hash: Hash) -> bool {
+fn leads_to(headers: &[Header], height: Height, hash: Hash) -> bool {
     let linked = headers
         .windows(2)
-        .all(|pair| parent_of(&pair[1].header) == Some((pair[0].header.height, pair[0].header.hash())));
-    let last = headers.last().map(|entry| &entry.header);
+        .all(|pair| parent_of(&pair[1]) == Some((pair[0].height, pair[0].hash())));
+    let last = headers.last();
     linked && last.is_some_and(|last| last.height == height && last.hash() == hash)
 }

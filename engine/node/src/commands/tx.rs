@@ -254,3 +254,16 @@ pub fn show_output(output: &[u8]) -> String {
         _ => hex,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::show_output;
+
+    #[test]
+    fn output_is_shown_as_text_where_no_terminal_obeys_it() {
+        assert_eq!(show_output(b"abc"), "0x616263 \"abc\"");
+        assert_eq!(show_output(b"a\x1b"), "0x611b");
+        assert_eq!(show_output("\u{202e}a".as_bytes()), "0xe280ae61");
+        assert_eq!(show_output(b""), "0x");
+    }
+}

@@ -96,12 +96,11 @@ async fn interrupted() {
 }
 
 fn line(event: &Event, as_json: bool) -> String {
-    let text = if as_json {
+    if as_json {
         object(event).to_string()
     } else {
-        words(event)
-    };
-    printable(&text)
+        printable(&words(event))
+    }
 }
 
 fn object(event: &Event) -> Value {
