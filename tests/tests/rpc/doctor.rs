@@ -182,7 +182,6 @@ fn a_plugin_is_started_with_its_configuration_and_its_words_are_told() {
             "ask its author",
         ),
         ("panic with a number", "panicked in start", "ask its author"),
-        ("panic in thread", "told to panic in a thread", "ask its author"),
         (
             "hang in start",
             "its start has not returned in 300 ms",
