@@ -11,6 +11,8 @@ use millrace_types::hex::{HexError, parse_bytes};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::failure::printable;
+
 /// Longest `bytes` or `str`, and largest N of `bytesN`.
 const MOST_BYTES: usize = 1 << 20;
 
@@ -271,13 +273,19 @@ impl Kind {
 /// For people: text in quotes, everything else as it is.
 pub fn shown(value: &Value) -> String {
     match value {
+        // A text that a contract says may begin like bytes, and go on with what writes lines of its own.
         Value::String(text)
-            if text.starts_with("0x") || text.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit()) =>
+            if is_hex(text) || text.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit()) =>
         {
             text.clone()
         }
-        other => other.to_string(),
+        other => printable(&other.to_string()),
     }
+}
+
+fn is_hex(text: &str) -> bool {
+    let digits = text.strip_prefix("0x");
+    digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 fn append(bytes: &[u8], to: &mut Vec<u8>) {

@@ -107,3 +107,16 @@ fn topics_hold_short_values_with_zeros_behind() {
     topic[31] = 1;
     assert_eq!(kind.of_topic(&topic), json!(format!("0x07{}01", "00".repeat(30))));
 }
+
+#[test]
+fn a_text_that_begins_like_bytes_writes_no_lines_of_its_own() {
+    for (text, expected) in [
+        ("0x00ff", "0x00ff"),
+        ("0x", "0x"),
+        ("-12", "-12"),
+        ("0x00\noutcome success", "\"0x00\\noutcome success\""),
+        ("a\u{9b}b\u{202e}", "\"a\\u{9b}b\\u{202e}\""),
+    ] {
+        assert_eq!(shown(&json!(text)), expected);
+    }
+}
