@@ -288,10 +288,7 @@ fn a_node_that_shows_another_state_or_receipt_is_found_out() {
             }
         }),
         ("it answered another block than was asked", |method, answer| {
-            let names_a_block = ["millrace_getTransaction", "millrace_getTransactionReceipt"];
-            if names_a_block.contains(&method) {
-                answer["result"]["block_hash"] = OTHER.get().unwrap().clone();
-            } else if method == "millrace_getBlock" {
+            if method == "millrace_getBlock" {
                 answer["result"]["hash"] = OTHER.get().unwrap().clone();
             }
         }),

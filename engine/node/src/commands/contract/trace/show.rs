@@ -302,11 +302,15 @@ impl<'t> Shown<'t> {
 
     fn frame_json(&self, frame: &Frame) -> Value {
         let meanings = self.meanings(frame);
-        let steps: Vec<_> = frame
+        let steps: Vec<Value> = frame
             .steps
             .iter()
             .map(|step| match step {
-                Step::Call(callee) => json!({ "kind": "frame", "frame": self.frame_json(callee) }),
+                Step::Call(callee) => {
+                    let mut step = json!({ "kind": "frame" });
+                    step["frame"] = self.frame_json(callee);
+                    step
+                }
                 Step::Event(event, gas) => event_json(event, *gas, meanings),
             })
             .collect();
@@ -315,7 +319,7 @@ impl<'t> Shown<'t> {
             Ended::Reverted => ("reverted", Value::Null),
             Ended::Trapped(kind, pc) => ("trapped", json!({ "kind": kind, "pc": pc })),
         };
-        json!({
+        let mut fields = json!({
             "contract": frame.contract,
             "program": self.local(frame).map(|local| &local.name),
             "code_hash": frame.code_hash,
@@ -331,9 +335,11 @@ impl<'t> Shown<'t> {
             "trap": trap,
             "output": excerpt_json(&frame.output),
             "named_output": meanings.output(frame.ended == Ended::Returned, &frame.input, &frame.output),
-            "steps": steps,
             "backtrace": frame.stack.as_ref().map(stack_json),
-        })
+        });
+        // The macro copies what it is given: everything below each frame, once a level.
+        fields["steps"] = steps.into();
+        fields
     }
 }
 
