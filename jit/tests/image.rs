@@ -259,7 +259,7 @@ fn survive(elf: &[u8]) {
         let _ = debug.symbol_at(u64::from(function.address));
     }
     for pc in [0, 0x1_0100, 0x1_0122, 0x1_119a, 0x1_11b0, u64::MAX] {
-        let _ = (debug.symbol_at(pc), debug.line_at(pc));
+        let _ = (debug.symbol_at(pc), debug.line_at(pc), debug.frames_at(pc));
     }
 }
 

@@ -113,7 +113,10 @@ fn a_trap_is_where_it_is_and_says_what_was_left() {
         len: 8,
         write: false,
     };
-    assert_eq!((observed.outcome.end, observed.pc), (trapped(fault, TEXT + 4), TEXT + 4));
+    assert_eq!(
+        (observed.outcome.end, observed.pc),
+        (trapped(fault, TEXT + 4), TEXT + 4)
+    );
     assert_eq!((observed.outcome.gas_used, jumps.len()), (500, 0));
     // The straight line was paid for when it was entered.
     assert_eq!(observed.gas_left, 500 - u64::from(w.alu + w.load + w.ecall));

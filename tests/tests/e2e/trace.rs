@@ -4,6 +4,7 @@ use std::io::BufReader;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -149,6 +150,10 @@ fn frames_lie_within_each_other_and_a_call_that_nobody_sent_is_tried() {
         "{launched}"
     );
     assert_eq!(launched["frame"]["program"], "registry");
+    let gas = launched["gas"].as_array().unwrap().iter();
+    let gas: Vec<_> = gas.map(|used| (&used["contract"], &used["program"])).collect();
+    assert_eq!(gas[0], (&json!(registry), &"registry".into()));
+    assert_eq!(gas[1], (&first["contract"], &"token".into()));
 
     let (registry, stranger) = (registry.to_string(), chain.wallets[5].address_text());
     let pay = ["pay", "Mill", &stranger, "5", "--from", &stranger];
@@ -163,6 +168,20 @@ fn frames_lie_within_each_other_and_a_call_that_nobody_sent_is_tried() {
         .collect();
     assert_eq!(failed, ["token"], "{tried}");
 
+    // What a call is tried with is nothing that a transaction could be traced with.
+    let hash_text = hash.to_string();
+    for option in [
+        ["--from", &stranger],
+        ["--value", "1"],
+        ["--gas-limit", "1000"],
+        ["--block", "executed"],
+    ] {
+        let output = trace(&chain.url, &[&[hash_text.as_str()], &option[..]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{option:?}: {said}");
+        assert!(said.contains("required arguments were not provided"), "{said}");
+    }
+
     let none = "0x7777777777777777777777777777777777777777777777777777777777777777";
     for (arguments, why) in [
         (&[none][..], "has no transaction 0x7777"),
@@ -174,7 +193,12 @@ fn frames_lie_within_each_other_and_a_call_that_nobody_sent_is_tried() {
         (&[none, "get"], "there is no contract at 0x7777"),
         (
             &[&registry, "--input", "0x10", "--block", "99999"],
-            "the node has no block 99999",
+            "height 99999 is not executed yet",
+        ),
+        // As for a read: it is never tried on another state.
+        (
+            &[&registry, "--input", "0x10", "--block", "pending"],
+            "is not executed yet",
         ),
     ] {
         let said = refused(&chain.url, arguments);
@@ -227,7 +251,9 @@ fn liar(url: &str, change: Lie) -> String {
 fn a_node_that_shows_another_state_or_receipt_is_found_out() {
     let chain = Chain::start(&["--seed", "33", "--block-interval-ms", "50"]);
     let mut rpc = chain.rpc();
-    let counter = deployed(&mut rpc, &chain.wallets[0], 0, "counter");
+    let deploy = chain.wallets[0].deploy(0, example("counter"), Vec::new());
+    let deploy = rpc.send(&deploy).unwrap();
+    let counter = serde_json::from_value(executed(&mut rpc, &deploy)["created"].clone()).unwrap();
     let hash = rpc
         .send(&chain.wallets[1].call(0, counter, vec![INCREMENT]))
         .unwrap();
@@ -249,7 +275,52 @@ fn a_node_that_shows_another_state_or_receipt_is_found_out() {
     });
     assert_eq!(traced(&busy, &[&hash])["outcome"], "success");
 
-    let lies: [(&str, Lie); 6] = [
+    /// Another block of the chain.
+    static OTHER: OnceLock<Value> = OnceLock::new();
+    let block = rpc.call("getBlock", json!([0]));
+    OTHER.set(block["hash"].clone()).unwrap();
+    let lies: [(&str, Lie); 12] = [
+        ("it answered the state of another block", |method, answer| {
+            if method == "millrace_getState" {
+                answer["result"]["origin"]["block_hash"] = OTHER.get().unwrap().clone();
+            }
+        }),
+        ("it answered another block than was asked", |method, answer| {
+            if method == "millrace_getBlock" {
+                answer["result"]["header"]["timestamp_ms"] = 7.into();
+            }
+        }),
+        ("it answered another block than was asked", |method, answer| {
+            if method == "millrace_getBlock" {
+                answer["result"]["hash"] = OTHER.get().unwrap().clone();
+            }
+        }),
+        (
+            "the transactions that it answered are not the block's",
+            |method, answer| {
+                if method == "millrace_getBlock" {
+                    let transactions = answer["result"]["transactions"].as_array_mut().unwrap();
+                    transactions.push(transactions[0].clone());
+                }
+            },
+        ),
+        ("(other: gas_charged, output)", |method, answer| {
+            if method == "millrace_getTransactionReceipt" {
+                answer["result"]["output"] = "0x".into();
+                answer["result"]["gas_charged"] = 1.into();
+            }
+        }),
+        (" is not 0x", |method, answer| {
+            // Where the contract was deployed there is a transaction, too.
+            static DEPLOYED: OnceLock<Value> = OnceLock::new();
+            let names_a_block = ["millrace_getTransaction", "millrace_getTransactionReceipt"];
+            if method == "deployed" {
+                DEPLOYED.set(answer.clone()).unwrap();
+            } else if names_a_block.contains(&method) {
+                answer["result"]["block_hash"] = DEPLOYED.get().unwrap().clone();
+                answer["result"]["index"] = 0.into();
+            }
+        }),
         ("comes to success with", |method, answer| {
             if method == "millrace_getTransactionReceipt" {
                 answer["result"]["gas_used"] = 1.into();
@@ -288,7 +359,11 @@ fn a_node_that_shows_another_state_or_receipt_is_found_out() {
             }
         }),
     ];
+    let mut deploy_block = rpc.call("getTransactionReceipt", json!([deploy]))["block_hash"].clone();
     for (why, lie) in lies {
+        if why == " is not 0x" {
+            lie("deployed", &mut deploy_block);
+        }
         let said = refused(&liar(&chain.url, lie), &[&hash]);
         assert!(said.contains(why), "{why}: {said}");
     }

@@ -59,8 +59,13 @@ pub fn long_call(from: u8, nonce: u64) -> SignedTransaction {
 
 /// Deploys the counter with account 0's nonce 0 and settles it; answers its address.
 pub fn deploy_counter(node: &mut Node) -> Address {
+    deploy(node, COUNTER.to_vec())
+}
+
+/// The same with that code.
+pub fn deploy(node: &mut Node, code: Vec<u8>) -> Address {
     let payload = Payload::Deploy {
-        code: COUNTER.to_vec(),
+        code,
         value: 0,
         input: Vec::new(),
     };
@@ -69,7 +74,5 @@ pub fn deploy_counter(node: &mut Node) -> Address {
     node.settle();
     let located = engine.transaction(&hash).unwrap().unwrap();
     let receipts = engine.transaction_receipts(&located.block.hash).unwrap().unwrap();
-    receipts[located.index as usize]
-        .created
-        .expect("the counter was deployed")
+    receipts[located.index as usize].created.expect("it was deployed")
 }

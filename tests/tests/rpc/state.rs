@@ -178,6 +178,31 @@ fn raw_values_are_proven_like_any_other_and_bounded() {
 }
 
 #[test]
+fn values_of_one_answer_are_bounded_together() {
+    let mut node = Node::new();
+    // What lies behind the segments is part of the value, and no part of the program.
+    let code = [COUNTER, &[0; 70_000]].concat();
+    contracts::deploy(&mut node, code.clone());
+    let path = Hash(code_path(&code_hash(&code)));
+    let most = (4 << 20) / code.len();
+    let view = node.ask(node.http.state(vec![path; most], None, None));
+    assert_eq!(view.values.len(), most);
+    assert!(
+        view.values
+            .iter()
+            .all(|value| value.value.as_ref().unwrap().0 == code)
+    );
+    node.refusal(node.http.state(vec![path; 64], None, None)).is(
+        -32021,
+        "LimitExceeded",
+        &json!({
+            "what": "bytes of values and proofs in an answer; ask for fewer paths at once",
+            "asked": (most + 1) * code.len(), "limit": 4 << 20,
+        }),
+    );
+}
+
+#[test]
 fn pending_knows_nonces_and_nothing_else() {
     let mut node = Node::new();
     submit_rounds(&node.chain, 0, 1);

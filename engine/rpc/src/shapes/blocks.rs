@@ -77,6 +77,26 @@ impl From<Header> for HeaderView {
     }
 }
 
+impl From<HeaderView> for Header {
+    fn from(view: HeaderView) -> Self {
+        Self {
+            version: view.version,
+            chain_id: view.chain_id,
+            height: view.height,
+            parent_hash: view.parent_hash,
+            timestamp_ms: view.timestamp_ms,
+            proposer: view.proposer,
+            transactions_root: view.transactions_root,
+            gas_limit: view.gas_limit,
+            settled_height: view.settled_height,
+            settlement_hash: view.settlement_hash,
+            delayed_state_root: view.delayed_state_root,
+            consensus_data: view.consensus_data.0,
+            seal: view.seal.0,
+        }
+    }
+}
+
 /// An execution receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReceiptView {

@@ -5,6 +5,7 @@
 //! function's range that is neither is a call in place of a return, and the function that was left is not seen again.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use millrace_executor::{Jump, JumpKind};
@@ -93,6 +94,8 @@ const MAX_DEPTH: usize = 1024;
 pub struct Functions {
     ranges: Arc<Ranges>,
     stack: Vec<Activation>,
+    /// How many of the stack wait at an address. A guest that returns to where nobody waits should not cost a walk of the stack.
+    waiting: BTreeMap<u64, u32>,
     /// By first address.
     used: BTreeMap<u64, Used>,
     /// Gas left when somebody last looked.
@@ -107,6 +110,7 @@ impl Functions {
         let mut functions = Self {
             ranges,
             stack: Vec::new(),
+            waiting: BTreeMap::new(),
             used: BTreeMap::new(),
             left,
             spent: 0,
@@ -126,7 +130,9 @@ impl Functions {
                 }
             }
             JumpKind::Return => {
-                let found = self.stack.iter().rposition(|one| one.returns_to == jump.to);
+                let waits = |one: &Activation| one.returns_to == jump.to;
+                let is_awaited = self.waiting.contains_key(&jump.to);
+                let found = is_awaited.then(|| self.stack.iter().rposition(waits)).flatten();
                 // Where nobody waits at that address, it was a jump like others.
                 match found {
                     Some(caller) if caller > 0 => {
@@ -187,6 +193,7 @@ impl Functions {
         let used = self.used.entry(range.0).or_default();
         used.calls += 1;
         used.active += 1;
+        *self.waiting.entry(returns_to).or_default() += 1;
         self.stack.push(Activation {
             range,
             returns_to,
@@ -196,6 +203,12 @@ impl Functions {
 
     fn pop(&mut self) {
         let Some(ended) = self.stack.pop() else { return };
+        if let Entry::Occupied(mut waiting) = self.waiting.entry(ended.returns_to) {
+            *waiting.get_mut() -= 1;
+            if *waiting.get() == 0 {
+                waiting.remove();
+            }
+        }
         let used = self.used.entry(ended.range.0).or_default();
         used.active -= 1;
         // Of activations within each other the outermost counts.
@@ -303,6 +316,62 @@ mod tests {
         }
         let total: Gas = functions.finish(0).iter().map(|(_, used)| used.own).sum();
         assert_eq!(total, 1000);
+    }
+
+    #[test]
+    fn returns_to_where_nobody_waits_cost_no_walk_of_the_stack() {
+        let mut functions = Functions::start(ranges(), 0x100, 5_000_000);
+        for depth in 0..MAX_DEPTH as u64 {
+            functions.jumped(call(0x140, 0x1000 + 4 * depth, 5_000_000 - depth));
+        }
+        // A walk for each would be two thousand million steps.
+        for left in (0..2_000_000).rev() {
+            functions.jumped(jump(0x142, JumpKind::Return, left));
+        }
+        assert_eq!(functions.returns_to().len(), MAX_DEPTH - 1);
+        let total: Gas = functions.finish(0).iter().map(|(_, used)| used.own).sum();
+        assert_eq!(total, 5_000_000);
+    }
+
+    #[test]
+    fn whatever_a_frame_jumps_no_gas_is_lost_and_totals_hold_what_they_call() {
+        let mut state = 1_u64;
+        let mut random = move |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % below
+        };
+        for _ in 0..200 {
+            let mut left = 100_000;
+            let mut functions = Functions::start(ranges(), 0x100 + 2 * random(0xa0), left);
+            let mut called = 0;
+            for _ in 0..random(300) {
+                left -= random(50);
+                let to = 0xf0 + 2 * random(0xb8);
+                let kind = match random(3) {
+                    0 => JumpKind::Call {
+                        returns_to: 0x100 + 2 * random(20),
+                    },
+                    1 => JumpKind::Return,
+                    _ => JumpKind::Within,
+                };
+                functions.jumped(jump(to, kind, left));
+                if random(9) == 0 {
+                    let gas = random(100);
+                    (left, called) = (left - gas, called + gas);
+                    functions.called(gas);
+                }
+            }
+            let used = functions.finish(left);
+            let own: Gas = used.iter().map(|(_, used)| used.own).sum();
+            assert_eq!(own, 100_000 - left - called);
+            for (start, used) in used {
+                assert!(
+                    used.own <= used.total && used.total <= own,
+                    "{start:#x}: {used:?}"
+                );
+                assert_eq!(used.active, 0);
+            }
+        }
     }
 
     #[test]

@@ -17,16 +17,18 @@ mod show;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use millrace_executor::{BlockContext, Executor, StateReader, Tier, charged_gas, on_large_stack};
+use millrace_executor::{BlockContext, Executor, StateReader, Tier, on_large_stack};
 use millrace_pipeline::BlockId;
 use millrace_rpc::shapes::{
     BlockView, LocatedTransactionView, LogView, TransactionDetail, TransactionReceiptView, TransactionsView,
     outcome_word,
 };
 use millrace_rpc::{BlockReference, MillraceClient as _};
+use millrace_types::merkle::transactions_root;
 use millrace_types::state::{account_path, code_hash, code_path};
 use millrace_types::{
-    Address, Amount, ChainSpec, Gas, Hash, Outcome, Payload, SignedTransaction, codec, hex as hex_text,
+    Address, Amount, ChainSpec, Gas, Hash, Header, Outcome, Payload, SignedTransaction, TransactionReceipt,
+    codec, hex as hex_text,
 };
 
 use self::programs::{Locals, Programs};
@@ -51,25 +53,25 @@ pub struct TraceArgs {
     #[arg(value_name = "TRANSACTION|CONTRACT")]
     what: What,
     /// The function to try, as the contract's interface names it.
-    #[arg(conflicts_with = "input")]
+    #[arg(conflicts_with = "input", group = "tried")]
     function: Option<String>,
     /// Its arguments.
     #[arg(conflicts_with = "input", allow_negative_numbers = true)]
     arguments: Vec<String>,
     /// Input of a call to try, hex, instead of a function and arguments.
-    #[arg(long)]
+    #[arg(long, group = "tried")]
     input: Option<Input>,
     /// Who seems to call; the zero address by default.
-    #[arg(long)]
+    #[arg(long, requires = "tried")]
     from: Option<Address>,
     /// Units that seem to come along.
-    #[arg(long, default_value_t = 0, value_parser = amount)]
+    #[arg(long, default_value_t = 0, value_parser = amount, requires = "tried")]
     value: Amount,
     /// Gas of a call to try; the chain's limit of a transaction by default.
-    #[arg(long)]
+    #[arg(long, requires = "tried")]
     gas_limit: Option<Gas>,
     /// The state that a call is tried on: a tag, a height or a block hash.
-    #[arg(long, default_value = "executed")]
+    #[arg(long, default_value = "executed", requires = "tried")]
     block: BlockReference,
     /// A program's ELF file, with its `.symbols.elf` and `.json` beside it; may be given often. Which contracts
     /// have it is found out by its hash.
@@ -163,8 +165,12 @@ impl TraceArgs {
                 transactions.len()
             )));
         };
+        if traced.hash() != hash {
+            let told = format!("transaction {index} of block {block_hash} is not {hash}");
+            return Err(client.odd(&told).into());
+        }
         let state = at(block.header.parent_hash);
-        let reader = RemoteState::new(client.clone(), state);
+        let reader = RemoteState::new(client.clone(), block.header.parent_hash);
         reader.prefetch(touched(before)).await.map_err(kept)?;
         let context = context(&block);
         let done = self.on_executor(executor, &reader, || {
@@ -181,19 +187,16 @@ impl TraceArgs {
         let (done, trace) = done;
         let mine = &done.receipt;
         let logs: Vec<_> = mine.logs.iter().map(LogView::from).collect();
-        let is_same = receipt.outcome == outcome_word(&mine.outcome)
-            && receipt.gas_used == mine.gas_used
-            && receipt.output.0 == mine.output
-            && receipt.logs == logs
-            && receipt.created == mine.created;
-        if !is_same {
+        let differs = differences(mine, &receipt);
+        if !differs.is_empty() {
             return Err(Failure::new(format!(
-                "transaction {hash} comes to {} with {} gas here, and its receipt says {} with {}: {} executes by other rules than \
-                 this build, or shows another state",
+                "transaction {hash} comes to {} with {} gas here, and its receipt says {} with {} (other: {}): {} executes by other \
+                 rules than this build, or shows another state",
                 outcome_word(&mine.outcome),
                 mine.gas_used,
                 receipt.outcome,
                 receipt.gas_used,
+                differs.join(", "),
                 self.node.rpc
             )));
         }
@@ -205,7 +208,7 @@ impl TraceArgs {
                 block_hash,
                 height: block.header.height,
                 index,
-                gas_charged: charged_gas(mine.gas_used, traced.transaction.gas_limit),
+                gas_charged: mine.gas_charged,
             }),
             outcome: mine.outcome.clone(),
             output: done.receipt.output.clone(),
@@ -261,9 +264,12 @@ impl TraceArgs {
         locals: &Locals,
     ) -> Result<Traced, Failure> {
         let contract = Address(self.what.0);
-        let block = block(client, self.block).await?;
-        let state = at(block.hash);
-        let reader = RemoteState::new(client.clone(), state);
+        // A tag may name one block to ask for and another whose state is there: it is the state that counts, as for a read.
+        let origin = client.http().state(Vec::new(), Some(self.block), None).await;
+        let origin = origin.map_err(|error| kept(client.failed(error)))?.origin;
+        let state = at(origin.block_hash);
+        let block = block(client, state).await?;
+        let reader = RemoteState::new(client.clone(), block.hash);
         let from = self.from.unwrap_or_default();
         let paths = [contract, from].iter().map(account_path).collect::<Vec<_>>();
         reader.prefetch(paths).await.map_err(kept)?;
@@ -335,8 +341,12 @@ impl TraceArgs {
         work: impl FnOnce() -> Result<T, millrace_executor::ExecutionError> + Send,
     ) -> Result<T, Failure> {
         let run = || on_large_stack(executor.spec(), work);
-        let done = tokio::task::block_in_place(run)
-            .map_err(|error| Failure::new(format!("starting a thread: {error}")))?;
+        let done = tokio::task::block_in_place(run).map_err(|error| {
+            let depth = executor.spec().limits.call_depth;
+            Failure::new(format!(
+                "starting a thread with room for the chain's limits.call_depth of {depth} frames: {error}"
+            ))
+        })?;
         done.map_err(|error| match reader.failure() {
             Some(failure) => kept(failure),
             None => Failure::new(format!(
@@ -346,6 +356,21 @@ impl TraceArgs {
             )),
         })
     }
+}
+
+/// What a receipt has that an execution here came to otherwise.
+fn differences(mine: &TransactionReceipt, shown: &TransactionReceiptView) -> Vec<&'static str> {
+    let logs = mine.logs.iter().map(LogView::from);
+    let fields = [
+        ("outcome", shown.outcome == outcome_word(&mine.outcome)),
+        ("gas_used", shown.gas_used == mine.gas_used),
+        ("gas_charged", shown.gas_charged == mine.gas_charged),
+        ("output", shown.output.0 == mine.output),
+        ("logs", logs.eq(shown.logs.iter().cloned())),
+        ("created", shown.created == mine.created),
+    ];
+    let other = fields.into_iter().filter(|(_, is_same)| !is_same);
+    other.map(|(name, _)| name).collect()
 }
 
 /// A node's answer about state, with what to do if it does not have it any more.
@@ -377,10 +402,20 @@ async fn block(client: &Client, reference: BlockReference) -> Result<BlockView, 
         .block(Some(reference), Some(TransactionDetail::Full))
         .await;
     let block = block.map_err(|error| client.failed(error))?;
-    block.ok_or_else(|| {
+    let block = block.ok_or_else(|| {
         let named = serde_json::to_string(&reference).unwrap_or_default();
         Failure::new(format!("the node has no block {named}"))
-    })
+    })?;
+    // What contracts are told of the block has to be what its hash stands for.
+    let is_asked = match reference.0 {
+        BlockId::Hash(hash) => block.hash == hash,
+        BlockId::Height(height) => block.header.height == height,
+        BlockId::Tag(_) => true,
+    };
+    if !is_asked || Header::from(block.header.clone()).hash() != block.hash {
+        return Err(client.odd("it answered another block than was asked").into());
+    }
+    Ok(block)
 }
 
 fn transactions(client: &Client, block: &BlockView) -> Result<Vec<SignedTransaction>, Failure> {
@@ -389,11 +424,14 @@ fn transactions(client: &Client, block: &BlockView) -> Result<Vec<SignedTransact
     };
     let decode = |bytes: &[u8]| codec::decode(bytes, bytes.len());
     let decoded: Result<_, _> = views.iter().map(|view| decode(&view.encoded.0)).collect();
-    decoded.map_err(|error| {
-        client
-            .odd(&format!("a transaction does not decode: {error}"))
-            .into()
-    })
+    let decoded: Vec<SignedTransaction> =
+        decoded.map_err(|error| client.odd(&format!("a transaction does not decode: {error}")))?;
+    if transactions_root(&decoded) != block.header.transactions_root {
+        return Err(client
+            .odd("the transactions that it answered are not the block's")
+            .into());
+    }
+    Ok(decoded)
 }
 
 fn context(block: &BlockView) -> BlockContext {

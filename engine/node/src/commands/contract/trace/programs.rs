@@ -207,12 +207,19 @@ impl Symbols {
 fn came_through(debug: &Debug<'_>, pc: u64, jumps: &[(u64, u64)]) -> Vec<image::Frame> {
     /// Bytes of a straight line that are looked at.
     const MOST_BYTES: u64 = 256;
+    /// Addresses that are looked up: what has no source of its own is not searched for long.
+    const MOST_LOOKED_UP: usize = 4096;
+    let mut looked_up = 0;
     let mut found: Vec<image::Frame> = Vec::new();
     let mut last = pc;
     for (from, to) in jumps.iter().rev() {
         let first = (*to).max(last.saturating_sub(MOST_BYTES)).max(2);
         let mut at = last;
         while at >= first {
+            if looked_up == MOST_LOOKED_UP {
+                return found;
+            }
+            looked_up += 1;
             let own = debug.frames_at(at).into_iter().find(is_own);
             // What a macro made of a function's signature says less than the function.
             if let Some(own) = own.filter(|own| !is_dispatcher(own)) {

@@ -14,6 +14,8 @@ use super::programs::{Programs, Symbols};
 
 /// Most steps that are kept of a trace; those behind are counted.
 const MAX_STEPS: usize = 20_000;
+/// Deepest frames that are kept: a trace is printed by recursion, and a chain may let its contracts call deeper.
+pub const MAX_DEPTH: usize = 512;
 /// Bytes that are kept of a key, a value, an input or an output.
 const MAX_EXCERPT: usize = 1024;
 /// Most frames whose place at a failure is looked up.
@@ -191,6 +193,8 @@ pub struct Trace {
 /// A frame that is running.
 struct Running {
     frame: Frame,
+    /// Whether it is kept when it ends. Its place was taken when it began, so that no frame goes with the steps that it did.
+    is_kept: bool,
     symbols: Arc<Symbols>,
     /// Its contract's place in [`Trace::gas`].
     account: usize,
@@ -235,9 +239,9 @@ impl<'p> Recorder<'p> {
 }
 
 impl Inner {
-    /// Whether one more step is kept.
+    /// Whether one more step of the running frame is kept.
     fn has_room(&mut self) -> bool {
-        let has_room = self.steps < MAX_STEPS;
+        let has_room = self.steps < MAX_STEPS && self.running.last().is_some_and(|running| running.is_kept);
         if has_room {
             self.steps += 1;
         } else {
@@ -265,7 +269,17 @@ impl Tracer for Recorder<'_> {
                 });
                 trace.gas.len() - 1
             });
+        // The transaction's own frame is always kept, and what is done by a frame that is not kept is not kept either.
+        let is_kept = match inner.running.last() {
+            None => true,
+            Some(_) if inner.running.len() >= MAX_DEPTH => {
+                inner.trace.left_out += 1;
+                false
+            }
+            Some(_) => inner.has_room(),
+        };
         inner.running.push(Running {
+            is_kept,
             frame: Frame {
                 is_initialiser: frame.is_initialiser,
                 contract: frame.contract,
@@ -310,7 +324,7 @@ impl Tracer for Recorder<'_> {
         };
         running.left = Some(at.gas_left);
         // The transaction's own frame is the last; to look names and lines up takes long.
-        let is_looked_up = inner.stacks < MAX_STACKS || inner.running.len() == 1;
+        let is_looked_up = running.is_kept && (inner.stacks < MAX_STACKS || inner.running.len() == 1);
         if matches!(at.end, End::Returned | End::Aborted) || !is_looked_up {
             return;
         }
@@ -357,9 +371,7 @@ impl Tracer for Recorder<'_> {
         if let Some(functions) = &mut caller.functions {
             functions.called(gas_used);
         }
-        if inner.has_room()
-            && let Some(caller) = inner.running.last_mut()
-        {
+        if ended.is_kept {
             caller.frame.steps.push(Step::Call(Box::new(ended.frame)));
         }
     }
@@ -426,5 +438,98 @@ impl Tracer for Recorder<'_> {
         if let Some(functions) = &mut running.functions {
             functions.jumped(jump);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::programs::Locals;
+    use super::*;
+
+    fn frame(contract: u8, input: &[u8]) -> TracedFrame<'_> {
+        TracedFrame {
+            is_initialiser: false,
+            contract: Address([contract; 32]),
+            code_hash: Hash([contract; 32]),
+            caller: Address([0; 32]),
+            value: 0,
+            input,
+            gas: 1_000_000,
+            depth: 1,
+        }
+    }
+
+    fn recorded(told: impl FnOnce(&Recorder<'_>)) -> Trace {
+        let locals = Locals::default();
+        let programs = Programs::new(&locals, Box::new(|_| None));
+        let recorder = Recorder::new(&programs);
+        told(&recorder);
+        recorder.finish()
+    }
+
+    fn reads(recorder: &Recorder<'_>, count: usize) {
+        for _ in 0..count {
+            let (key, value) = (&b"key"[..], None);
+            recorder.host_call(&HostEvent::StorageRead { key, value }, 7);
+        }
+    }
+
+    fn trap() -> TracedEnd {
+        let kind = millrace_jit::TrapKind::OutOfGas;
+        TracedEnd::Trapped(millrace_jit::Trap { kind, pc: 2 })
+    }
+
+    #[test]
+    fn a_frame_that_does_more_than_is_kept_is_kept_itself() {
+        let trace = recorded(|recorder| {
+            recorder.enters(&frame(1, b""));
+            recorder.enters(&frame(2, b""));
+            reads(recorder, MAX_STEPS + 5);
+            recorder.enters(&frame(3, b""));
+            reads(recorder, 10);
+            recorder.leaves(&trap(), &[], 10);
+            recorder.leaves(&trap(), &[], 100);
+            reads(recorder, 1);
+            recorder.leaves(&TracedEnd::Reverted, b"why", 1000);
+        });
+        let root = trace.root.unwrap();
+        let [Step::Call(callee)] = &root.steps[..] else {
+            panic!("{} steps", root.steps.len())
+        };
+        assert_eq!(callee.ended, Ended::Trapped("out of gas".to_owned(), 2));
+        assert_eq!(callee.steps.len(), MAX_STEPS - 1);
+        // Of the inner frame's neither it nor what it did.
+        assert_eq!(trace.left_out, 6 + 1 + 10 + 1);
+        assert_eq!(root.output.whole(), Some(&b"why"[..]));
+    }
+
+    #[test]
+    fn frames_too_deep_to_be_printed_are_counted() {
+        let trace = recorded(|recorder| {
+            for _ in 0..5000 {
+                recorder.enters(&frame(1, b""));
+            }
+            for _ in 0..5000 {
+                recorder.leaves(&TracedEnd::Returned, &[], 1);
+            }
+        });
+        let (mut depth, mut frame) = (1, trace.root.as_ref().unwrap());
+        while let Some(Step::Call(callee)) = frame.steps.first() {
+            (depth, frame) = (depth + 1, callee);
+        }
+        assert_eq!((depth, trace.left_out), (MAX_DEPTH, 5000 - MAX_DEPTH));
+    }
+
+    #[test]
+    fn what_is_kept_of_bytes_is_bounded() {
+        let long = [7; MAX_EXCERPT + 1];
+        let trace = recorded(|recorder| {
+            recorder.enters(&frame(1, &long));
+            recorder.leaves(&TracedEnd::Returned, &long[1..], 1);
+        });
+        let root = trace.root.unwrap();
+        assert_eq!((root.input.whole(), root.input.len), (None, MAX_EXCERPT + 1));
+        assert_eq!(root.input.bytes.len(), MAX_EXCERPT);
+        assert_eq!(root.output.whole(), Some(&long[1..]));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jsonrpsee::core::ClientError;
 use millrace_executor::{Changes, ReadError, StateReader};
+use millrace_pipeline::BlockId;
 use millrace_rpc::{BlockReference, MillraceClient as _};
 use millrace_types::Hash;
 use millrace_types::state::Path;
@@ -15,6 +16,11 @@ use crate::client::{Client, ClientFailure};
 
 /// Paths of one request; a node takes no more.
 const MAX_PATHS: usize = 64;
+
+/// Bytes of values that are kept. The transactions of a block can read about as much; a node can answer without end.
+const MAX_BYTES: usize = 2 << 30;
+/// What a value takes beside its bytes.
+const VALUE_BYTES: usize = 128;
 
 /// How often a question is asked again that the node had no time for.
 const MOST_WAITS: u32 = 100;
@@ -43,16 +49,26 @@ pub struct RemoteState {
 struct Inner {
     /// What was answered, and what transactions since the block have written.
     known: BTreeMap<Path, Option<Arc<[u8]>>>,
+    /// Bytes that were answered.
+    bytes: usize,
     failure: Option<ClientFailure>,
+}
+
+impl Inner {
+    /// Counts values of these lengths; whether they may be kept.
+    fn has_room(&mut self, lens: impl Iterator<Item = usize>) -> bool {
+        self.bytes = lens.fold(self.bytes, |sum, len| sum.saturating_add(len + VALUE_BYTES));
+        self.bytes <= MAX_BYTES
+    }
 }
 
 impl RemoteState {
     /// The state after `block`, as `client`'s node has it.
-    pub fn new(client: Client, block: BlockReference) -> Self {
+    pub fn new(client: Client, block: Hash) -> Self {
         Self {
             client,
             runtime: Handle::current(),
-            block,
+            block: BlockReference(BlockId::Hash(block)),
             inner: Mutex::default(),
         }
     }
@@ -101,9 +117,24 @@ impl RemoteState {
             }
             waits += 1;
         };
+        if self.block.0 != BlockId::Hash(view.origin.block_hash) {
+            return Err(self
+                .client
+                .odd("it answered the state of another block than was asked"));
+        }
         let is_of = |(path, value): (&Path, &millrace_rpc::shapes::StateValueView)| value.path.0 == *path;
         if view.values.len() != paths.len() || !paths.iter().zip(&view.values).all(is_of) {
             return Err(self.client.odd("it answered other paths than were asked"));
+        }
+        let lens = view
+            .values
+            .iter()
+            .map(|value| value.value.as_ref().map_or(0, |bytes| bytes.0.len()));
+        if !self.lock().has_room(lens) {
+            let limit = MAX_BYTES >> 20;
+            return Err(self
+                .client
+                .odd(&format!("this trace reads more than {limit} MiB of its state")));
         }
         let values = view.values.into_iter();
         Ok(values
@@ -133,5 +164,24 @@ impl StateReader for RemoteState {
                 Err(ReadError::Failed(reason))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_answers_without_end_does_not_fill_the_memory() {
+        let long = 32 << 20;
+        let mut inner = Inner::default();
+        let kept = (0..1000)
+            .take_while(|_| inner.has_room([long].into_iter()))
+            .count();
+        assert_eq!(kept, MAX_BYTES / long - 1);
+        // Nothing takes room, too.
+        let mut inner = Inner::default();
+        let many = MAX_BYTES / VALUE_BYTES;
+        assert!(inner.has_room(std::iter::repeat_n(0, many)) && !inner.has_room([0].into_iter()));
     }
 }

@@ -52,7 +52,7 @@ impl<'t> Shown<'t> {
     /// Name and address of a contract.
     fn name(&self, contract: &Address, code_hash: &Hash) -> String {
         match self.locals.get(code_hash) {
-            Some(local) => format!("{} {}", local.name, short(contract)),
+            Some(local) => format!("{} {}", on_one_line(&local.name), short(contract)),
             None => contract.to_string(),
         }
     }
@@ -196,8 +196,9 @@ impl<'t> Shown<'t> {
     }
 
     fn functions_text(&self, lines: &mut Vec<String>) {
-        for (contract, rows) in self.functions() {
+        for (used, rows) in self.functions() {
             lines.push(String::new());
+            let contract = self.name(&used.contract, &used.code_hash);
             lines.push(format!("gas by function of {contract}"));
             lines.push(format!(
                 "  {:>12} {:>12} {:>8}  function",
@@ -206,7 +207,11 @@ impl<'t> Shown<'t> {
             for row in rows.iter().take(MOST_FUNCTIONS) {
                 let total = row.total.map_or("-".to_owned(), |total| total.to_string());
                 let calls = row.calls.map_or("-".to_owned(), |calls| calls.to_string());
-                lines.push(format!("  {:>12} {total:>12} {calls:>8}  {}", row.own, row.name));
+                lines.push(format!(
+                    "  {:>12} {total:>12} {calls:>8}  {}",
+                    row.own,
+                    on_one_line(&row.name)
+                ));
             }
             if let Some(rest) = rows.get(MOST_FUNCTIONS..).filter(|rest| !rest.is_empty()) {
                 let own: u64 = rest.iter().map(|row| row.own).sum();
@@ -221,7 +226,7 @@ impl<'t> Shown<'t> {
     }
 
     /// What functions used, by contract in the order in which they ran, the dearest first.
-    fn functions(&self) -> Vec<(String, Vec<Row>)> {
+    fn functions(&self) -> Vec<(&'t ContractGas, Vec<Row>)> {
         let rows = |used: &ContractGas| {
             let mut rows: Vec<_> = used
                 .functions
@@ -252,9 +257,7 @@ impl<'t> Shown<'t> {
             rows
         };
         let accounts = self.traced.trace.gas.iter();
-        accounts
-            .map(|used| (self.name(&used.contract, &used.code_hash), rows(used)))
-            .collect()
+        accounts.map(|used| (used, rows(used))).collect()
     }
 
     fn as_json(&self) -> Value {
@@ -271,7 +274,14 @@ impl<'t> Shown<'t> {
         let functions: Vec<_> = self
             .functions()
             .into_iter()
-            .map(|(contract, rows)| json!({ "contract": contract, "functions": rows.iter().map(Row::as_json).collect::<Vec<_>>() }))
+            .map(|(used, rows)| {
+                json!({
+                    "contract": used.contract,
+                    "program": self.locals.get(&used.code_hash).map(|local| &local.name),
+                    "code_hash": used.code_hash,
+                    "functions": rows.iter().map(Row::as_json).collect::<Vec<_>>(),
+                })
+            })
             .collect();
         json!({
             "place": place,
@@ -292,11 +302,15 @@ impl<'t> Shown<'t> {
 
     fn frame_json(&self, frame: &Frame) -> Value {
         let meanings = self.meanings(frame);
-        let steps: Vec<_> = frame
+        let steps: Vec<Value> = frame
             .steps
             .iter()
             .map(|step| match step {
-                Step::Call(callee) => json!({ "kind": "frame", "frame": self.frame_json(callee) }),
+                Step::Call(callee) => {
+                    let mut step = json!({ "kind": "frame" });
+                    step["frame"] = self.frame_json(callee);
+                    step
+                }
                 Step::Event(event, gas) => event_json(event, *gas, meanings),
             })
             .collect();
@@ -305,7 +319,7 @@ impl<'t> Shown<'t> {
             Ended::Reverted => ("reverted", Value::Null),
             Ended::Trapped(kind, pc) => ("trapped", json!({ "kind": kind, "pc": pc })),
         };
-        json!({
+        let mut fields = json!({
             "contract": frame.contract,
             "program": self.local(frame).map(|local| &local.name),
             "code_hash": frame.code_hash,
@@ -321,9 +335,11 @@ impl<'t> Shown<'t> {
             "trap": trap,
             "output": excerpt_json(&frame.output),
             "named_output": meanings.output(frame.ended == Ended::Returned, &frame.input, &frame.output),
-            "steps": steps,
             "backtrace": frame.stack.as_ref().map(stack_json),
-        })
+        });
+        // The macro copies what it is given: everything below each frame, once a level.
+        fields["steps"] = steps.into();
+        fields
     }
 }
 
@@ -345,6 +361,19 @@ fn joined(lines: Vec<String>) -> String {
     let mut text = lines.join("\n");
     text.push('\n');
     text
+}
+
+/// Names that a program brings along, without line ends: it would write lines of the trace itself.
+fn on_one_line(name: &str) -> String {
+    let is_obeyed = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let mut shown = String::with_capacity(name.len());
+    for c in name.chars() {
+        match is_obeyed(c) {
+            true => shown.extend(c.escape_unicode()),
+            false => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// An address that is long enough to be told from others on a screen.
@@ -439,10 +468,10 @@ fn stack_text(stack: &Stack) -> Vec<String> {
             lines.push(format!("  {number:>2}: {:#x}", frame.pc));
         }
         for (depth, function) in frame.functions.iter().enumerate() {
-            let name = function.function.as_deref().unwrap_or("?");
+            let name = on_one_line(function.function.as_deref().unwrap_or("?"));
             let at = function.location.as_ref();
             let at = at.map_or(String::new(), |at| {
-                format!(" at {}:{}", source(&at.file), at.line)
+                format!(" at {}:{}", on_one_line(source(&at.file)), at.line)
             });
             lines.push(match depth {
                 0 => format!("  {number:>2}: {name}{at}"),
@@ -464,8 +493,9 @@ fn came_through(stack: &Stack) -> Option<String> {
             text += &format!(", {}", at.line);
         } else {
             let separator = if before.is_some() { "; " } else { "" };
-            let function = frame.function.as_deref().unwrap_or("?");
-            text += &format!("{separator}{function} at {}:{}", source(&at.file), at.line);
+            let function = on_one_line(frame.function.as_deref().unwrap_or("?"));
+            let file = on_one_line(source(&at.file));
+            text += &format!("{separator}{function} at {file}:{}", at.line);
         }
         before = Some(place);
     }
@@ -540,4 +570,115 @@ fn place_json(function: &millrace_jit::image::Frame) -> Value {
         "file": at.map(|at| source(&at.file)),
         "line": at.map(|at| at.line),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use millrace_jit::image;
+    use millrace_jit::profile::backtrace::{self, Backtrace, Found};
+    use millrace_rpc::BlockReference;
+
+    use super::super::functions::{Ranges, Used};
+    use super::super::recorder::Trace;
+    use super::*;
+
+    fn frame() -> Frame {
+        Frame {
+            is_initialiser: false,
+            contract: Address([1; 32]),
+            code_hash: Hash([2; 32]),
+            caller: Address([3; 32]),
+            value: 0,
+            input: Excerpt::default(),
+            gas: 10,
+            entry_gas: Some(1),
+            steps: Vec::new(),
+            ended: Ended::Returned,
+            output: Excerpt::default(),
+            gas_used: 5,
+            stack: None,
+        }
+    }
+
+    fn traced(root: Frame, gas: Vec<ContractGas>) -> Traced {
+        Traced {
+            place: None,
+            outcome: Outcome::Success,
+            output: Vec::new(),
+            logs: Vec::new(),
+            gas_used: 5,
+            intrinsic: 0,
+            gas_limit: 10,
+            created: None,
+            why: None,
+            trace: Trace {
+                root: Some(root),
+                left_out: 0,
+                gas,
+            },
+            state: "executed".parse::<BlockReference>().unwrap(),
+        }
+    }
+
+    #[test]
+    fn names_of_a_program_write_no_lines_of_their_own() {
+        let forged = "f\n  0: main at src/main.rs:1\u{2028}\t";
+        let place = image::Frame {
+            function: Some(forged.to_owned()),
+            location: Some(image::Location {
+                file: forged.to_owned(),
+                line: 7,
+                column: 1,
+            }),
+        };
+        let mut root = frame();
+        root.ended = Ended::Reverted;
+        root.stack = Some(Stack {
+            backtrace: Backtrace {
+                frames: vec![backtrace::Frame {
+                    pc: 4,
+                    found: Found::Stopped,
+                    functions: vec![place.clone(), place.clone()],
+                }],
+            },
+            came_through: vec![place],
+        });
+        let used = Used::default();
+        let gas = ContractGas {
+            contract: root.contract,
+            code_hash: root.code_hash,
+            entry: 0,
+            lost: 0,
+            functions: [(0, used)].into(),
+            ranges: Arc::new(Ranges::new([(0, 8, forged.to_owned())])),
+        };
+        let (traced, locals) = (traced(root, vec![gas]), Locals::default());
+        let text = Shown::new(&traced, &locals).as_text();
+        assert!(text.contains("f\\u{a}  0: main"), "{text}");
+        assert_eq!(text.matches("\\u{2028}\\u{9}").count(), 7, "{text}");
+        let forges = |line: &str| line.starts_with("  0:") || line.contains(['\t', '\u{2028}']);
+        assert!(!text.lines().any(forges), "{text}");
+    }
+
+    #[test]
+    fn the_deepest_frames_that_are_kept_are_printed_on_a_small_stack() {
+        let mut root = frame();
+        for _ in 1..super::super::recorder::MAX_DEPTH {
+            let callee = std::mem::replace(&mut root, frame());
+            root.steps.push(Step::Call(Box::new(callee)));
+        }
+        let shown = || {
+            let (traced, locals) = (traced(root, Vec::new()), Locals::default());
+            let shown = Shown::new(&traced, &locals);
+            (shown.as_text().lines().count(), shown.as_json().to_string().len())
+        };
+        let thread = std::thread::Builder::new()
+            .stack_size(6 << 20)
+            .spawn(shown)
+            .unwrap();
+        let (lines, bytes) = thread.join().unwrap();
+        assert!(lines > 2 * 512 && bytes > 512 * 100);
+    }
 }

@@ -337,5 +337,16 @@ fn what_a_contract_answers_cannot_steer_a_terminal() {
         (json!({ "a": [null, "\u{85}"] }), "{\"a\":[null,\"\\u{85}\"]}"),
     ] {
         assert_eq!(shown(&value), text);
+
+#[test]
+fn a_text_that_begins_like_bytes_writes_no_lines_of_its_own() {
+    for (text, expected) in [
+        ("0x00ff", "0x00ff"),
+        ("0x", "0x"),
+        ("-12", "-12"),
+        ("0x00\noutcome success", "\"0x00\\noutcome success\""),
+        ("a\u{9b}b\u{202e}", "\"a\\u{9b}b\\u{202e}\""),
+    ] {
+        assert_eq!(shown(&json!(text)), expected);
     }
 }
