@@ -337,6 +337,8 @@ fn what_a_contract_answers_cannot_steer_a_terminal() {
         (json!({ "a": [null, "\u{85}"] }), "{\"a\":[null,\"\\u{85}\"]}"),
     ] {
         assert_eq!(shown(&value), text);
+    }
+}
 
 #[test]
 fn a_text_that_begins_like_bytes_writes_no_lines_of_its_own() {
