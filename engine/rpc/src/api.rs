@@ -98,11 +98,11 @@ pub trait Millrace {
     ) -> RpcResult<StateView>;
 
     /// Runs a contract and keeps nothing.
-    #[method(name = "call")]
+    #[method(name = "call", with_extensions)]
     async fn call(&self, request: CallRequest, block: Option<BlockReference>) -> RpcResult<CallResult>;
 
     /// The smallest gas limit with which a transaction succeeds.
-    #[method(name = "estimateGas")]
+    #[method(name = "estimateGas", with_extensions)]
     async fn estimate_gas(
         &self,
         request: EstimateRequest,
@@ -110,7 +110,7 @@ pub trait Millrace {
     ) -> RpcResult<GasEstimateView>;
 
     /// Logs of the canonical chain.
-    #[method(name = "getLogs")]
+    #[method(name = "getLogs", with_extensions)]
     async fn logs(&self, filter: LogQueryView) -> RpcResult<LogsView>;
 
     /// Takes a signed transaction; answers admission problems at once and by name.
@@ -118,6 +118,6 @@ pub trait Millrace {
     async fn send_transaction(&self, transaction: Bytes) -> RpcResult<Hash>;
 
     /// Numbered notifications.
-    #[subscription(name = "subscribe" => "notification", unsubscribe = "unsubscribe", item = Notification)]
+    #[subscription(name = "subscribe" => "notification", unsubscribe = "unsubscribe", item = Notification, with_extensions)]
     async fn follow(&self, topic: Topic) -> SubscriptionResult;
 }

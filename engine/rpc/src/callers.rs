@@ -1,4 +1,5 @@
-//! Who calls, and how often it may: a rate for each peer address, and a number of calls at once for each connection.
+//! Who calls, and what it may take: a rate for each peer address; for each connection a number of calls at once, of bytes that
+//! they take, and of answers that wait.
 //!
 //! The rate is a bucket that holds a burst and fills steadily, kept as one number for each address: the time at which it is
 //! full again (the generic cell rate algorithm). An address whose bucket is full is forgotten, so only those that
@@ -13,8 +14,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use jsonrpsee::server::HttpRequest;
+use http::StatusCode;
+use jsonrpsee::server::{HttpRequest, HttpResponse, ws};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::answer::{PLAIN_TEXT, answer};
+use crate::pace::Pace;
+use crate::server::RpcConfig;
 
 /// How often a peer address may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +107,7 @@ impl Buckets {
 }
 
 /// The address that requests are counted for.
-fn account_of(address: IpAddr) -> IpAddr {
+pub(crate) fn account_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let network = u128::from(address) >> 64 << 64;
@@ -111,43 +117,154 @@ fn account_of(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Calls with long answers that a connection may have at work at once; more wait. Those that have turns of their own
+/// ([`crate::turns`]) do not count.
+const LONG_AT_ONCE: usize = 4;
+/// Batches of a connection with such calls at work at once, each of which keeps its answers until it has all; more wait.
+const LONG_BATCHES_AT_ONCE: usize = 2;
+/// Requests of the longest kind that a connection may have under way at once.
+const LONGEST_REQUESTS: u32 = 4;
+/// What requests are counted in.
+const REQUEST_UNIT: usize = 1 << 10;
+
+/// Whose turn it is: callers take turns with each other, however much each of them asks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Party {
+    /// An address, as its rate is counted.
+    Address(IpAddr),
+    /// A connection of this machine, where everybody has the same address.
+    Connection(u64),
+}
+
+/// What of a connection's a request has while it is under way.
+pub(crate) struct Place {
+    _call: OwnedSemaphorePermit,
+    _bytes: OwnedSemaphorePermit,
+}
+
+/// Why a request got no place.
+pub(crate) enum NoPlace {
+    /// So many calls are under way.
+    Calls(u32),
+    /// Requests of so many bytes are under way.
+    Bytes(u64),
+}
+
 /// Who is at the other end of a connection. Goes with every request.
 #[derive(Clone)]
-pub(crate) struct Caller {
+pub(crate) struct Caller(Arc<Peer>);
+
+struct Peer {
     address: IpAddr,
+    party: Party,
     callers: Arc<Callers>,
-    calls: Arc<Semaphore>,
     limit: u32,
+    calls: Arc<Semaphore>,
+    /// Calls of batches that wait or are at work: any one batch fits.
+    batched: Arc<Semaphore>,
+    request_bytes: u64,
+    requests: Arc<Semaphore>,
+    long: Arc<Semaphore>,
+    long_batches: Arc<Semaphore>,
+    pace: Arc<Pace>,
 }
 
 impl Caller {
-    /// Of a new connection, which may have so many calls at once.
-    pub(crate) fn new(address: IpAddr, callers: Arc<Callers>, limit: u32) -> Self {
-        let calls = Arc::new(Semaphore::new(limit as usize));
-        Self {
+    /// Of a new connection, the `number`th.
+    pub(crate) fn new(
+        address: IpAddr,
+        number: u64,
+        callers: Arc<Callers>,
+        pace: Arc<Pace>,
+        config: &RpcConfig,
+    ) -> Self {
+        let semaphore = |places| Arc::new(Semaphore::new(places));
+        let limit = config.max_calls_per_connection;
+        let request_bytes = u64::from(config.max_request_bytes) * u64::from(LONGEST_REQUESTS);
+        let party = match account_of(address) {
+            address if address.is_loopback() => Party::Connection(number),
+            address => Party::Address(address),
+        };
+        Self(Arc::new(Peer {
             address,
+            party,
             callers,
-            calls,
             limit,
-        }
+            calls: semaphore(limit as usize),
+            batched: semaphore(limit.max(config.max_batch) as usize),
+            request_bytes,
+            requests: semaphore(units(request_bytes)),
+            long: semaphore(LONG_AT_ONCE),
+            long_batches: semaphore(LONG_BATCHES_AT_ONCE),
+            pace,
+        }))
     }
 
-    /// Calls that its connection may have at once.
-    pub(crate) fn limit(&self) -> u32 {
-        self.limit
+    /// Whom its turns are counted for.
+    pub(crate) fn party(&self) -> Party {
+        self.0.party
+    }
+
+    /// What waits for it.
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.0.pace
     }
 
     /// Takes one request off its address's bucket. `Err`: the rate, and how long until there is one again.
     pub(crate) fn take(&self) -> Result<(), (Option<RateLimit>, Duration)> {
-        self.callers
-            .take(self.address)
-            .map_err(|wait| (self.callers.rate(), wait))
+        self.0
+            .callers
+            .take(self.0.address)
+            .map_err(|wait| (self.0.callers.rate(), wait))
     }
 
-    /// A place among the connection's calls, kept until it is dropped; none if all are taken.
-    pub(crate) fn begin(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.calls).try_acquire_owned().ok()
+    /// A place for a call of so many bytes, kept until it is dropped.
+    pub(crate) fn begin(&self, bytes: usize) -> Result<Place, NoPlace> {
+        self.begin_among(&self.0.calls, 1, bytes)
     }
+
+    /// A place for a batch of so many calls, which have theirs besides.
+    pub(crate) fn begin_batch(&self, calls: usize, bytes: usize) -> Result<Place, NoPlace> {
+        let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+        self.begin_among(&self.0.batched, calls, bytes)
+    }
+
+    fn begin_among(&self, places: &Arc<Semaphore>, calls: u32, bytes: usize) -> Result<Place, NoPlace> {
+        let call = Arc::clone(places).try_acquire_many_owned(calls);
+        let call = call.map_err(|_| NoPlace::Calls(self.0.limit))?;
+        let units = u32::try_from(units(bytes as u64)).unwrap_or(u32::MAX);
+        let bytes = Arc::clone(&self.0.requests).try_acquire_many_owned(units);
+        let bytes = bytes.map_err(|_| NoPlace::Bytes(self.0.request_bytes))?;
+        Ok(Place {
+            _call: call,
+            _bytes: bytes,
+        })
+    }
+
+    /// Whether a call is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.0.calls.available_permits() < self.0.limit as usize
+    }
+
+    /// Waits until another long answer may be made.
+    pub(crate) async fn begin_long(&self) -> OwnedSemaphorePermit {
+        acquire(&self.0.long).await
+    }
+
+    /// Waits until another batch of long answers may be made.
+    pub(crate) async fn begin_long_batch(&self) -> OwnedSemaphorePermit {
+        acquire(&self.0.long_batches).await
+    }
+}
+
+async fn acquire(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    let permit = Arc::clone(semaphore).acquire_owned().await;
+    permit.expect("the semaphore is never closed")
+}
+
+/// Of a request of so many bytes: at least one, so that the shortest count too.
+fn units(bytes: u64) -> usize {
+    usize::try_from(bytes / REQUEST_UNIT as u64).unwrap_or(usize::MAX >> 4) + 1
 }
 
 /// Tells every request of a connection who calls.
@@ -159,20 +276,34 @@ pub(crate) struct CallerService<S> {
 
 impl<S, B> tower::Service<HttpRequest<B>> for CallerService<S>
 where
-    S: tower::Service<HttpRequest<B>>,
-    S::Future: Future<Output = Result<S::Response, S::Error>> + Send + 'static,
+    S: tower::Service<HttpRequest<B>, Response = HttpResponse>,
+    S::Future: Future<Output = Result<HttpResponse, S::Error>> + Send + 'static,
+    S::Error: Send + 'static,
 {
-    type Response = S::Response;
+    type Response = HttpResponse;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, mut request: HttpRequest<B>) -> Self::Future {
+        let may_become_websocket = self.caller.pace().begins();
+        if ws::is_upgrade_request(&request) && !may_become_websocket {
+            let text =
+                "Upgrade: a WebSocket begins with the first request of its connection; open another one\n";
+            return Box::pin(async move { Ok(answer(StatusCode::BAD_REQUEST, PLAIN_TEXT, text)) });
+        }
         request.extensions_mut().insert(self.caller.clone());
-        Box::pin(self.inner.call(request))
+        let (caller, response) = (self.caller.clone(), self.inner.call(request));
+        Box::pin(async move {
+            let response = response.await?;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                caller.pace().is_websocket();
+            }
+            Ok(response)
+        })
     }
 }
 

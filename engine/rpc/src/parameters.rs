@@ -392,13 +392,22 @@ fn shortened(value: &str) -> String {
     format!("{start}…")
 }
 
-/// What the decoder said, without the place: it counts from the start of the one parameter.
+/// What the decoder said, without the place: it counts from the start of the one parameter. It quotes what it found, however
+/// long that is, between what is wrong and what it expected.
 fn reason(fault: &serde_json::Error) -> String {
+    const START: usize = 100;
+    const END: usize = 300;
     let text = fault.to_string();
-    match text.rfind(" at line ") {
-        Some(place) => text[..place].to_owned(),
-        None => text,
+    let text = text
+        .rfind(" at line ")
+        .map_or(text.as_str(), |place| &text[..place]);
+    let many = text.chars().count();
+    if many <= START + END {
+        return text.to_owned();
     }
+    let start = text.chars().take(START);
+    let end = text.chars().skip(many - END);
+    start.chain(['…']).chain(end).collect()
 }
 
 #[cfg(test)]
@@ -437,8 +446,28 @@ mod tests {
 
     #[test]
     fn a_long_value_is_cut() {
-        let long: &'static str = Box::leak(format!("[\"{}\"]", "ü".repeat(1000)).into_boxed_str());
-        let message = answer("millrace_getCode", long).expect("no address");
-        assert!(message.chars().count() < 250, "{message}");
+        let long = "ü".repeat(1000);
+        for (method, params, most) in [
+            ("millrace_getCode", format!("[\"{long}\"]"), 250),
+            ("millrace_subscribe", format!("[\"{long}\"]"), 750),
+            (
+                "millrace_subscribe",
+                format!("[{{\"logs\":{{\"{long}\":1}}}}]"),
+                750,
+            ),
+            ("millrace_getLogs", format!("[{{\"{long}\":1}}]"), 750),
+            ("millrace_call", format!("{{\"{long}\":1}}"), 250),
+        ] {
+            let params: &'static str = Box::leak(params.into_boxed_str());
+            let message = answer(method, params).expect("there is no such thing");
+            assert!(message.chars().count() < most, "{message}");
+        }
+        let message = answer("millrace_subscribe", "[\"newest\"]").expect("no topic");
+        assert!(
+            message.ends_with(
+                "unknown variant `newest`, expected one of `finalized`, `executed`, `settled`, `head`, `transactions`, `logs`"
+            ),
+            "{message}"
+        );
     }
 }

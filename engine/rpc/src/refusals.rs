@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use http::{StatusCode, header};
 use jsonrpsee::core::http_helpers::read_body;
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse, ws};
-use jsonrpsee::types::error::INVALID_REQUEST_CODE;
+use jsonrpsee::types::error::{INVALID_REQUEST_CODE, TOO_BIG_BATCH_REQUEST_CODE};
 use jsonrpsee::types::{ErrorObjectOwned, Id};
 use serde::Deserialize;
 use serde_json::json;
@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::answer::{PLAIN_TEXT, answer};
 use crate::error::{ErrorName, error};
 use crate::server::RpcConfig;
-use crate::service::{Answered, PlainHttp, no_call, passed};
+use crate::service::{Answered, PlainHttp, batch_far_too_large, no_call, passed};
 
 /// The library's own answers are far shorter.
 const MAX_OWN_ANSWER_BYTES: u32 = 1 << 16;
@@ -34,12 +34,14 @@ pub(crate) struct RefusalsLayer {
 #[derive(Clone, Copy)]
 struct Limits {
     request_bytes: u32,
+    batch: u32,
 }
 
 impl RefusalsLayer {
     pub(crate) fn new(config: &RpcConfig) -> Self {
         let limits = Limits {
             request_bytes: config.max_request_bytes,
+            batch: config.max_batch,
         };
         Self { limits }
     }
@@ -79,7 +81,8 @@ where
     fn call(&mut self, mut request: HttpRequest<B>) -> Self::Future {
         let is_call = request.method() == http::Method::POST;
         let has_host = request.headers().contains_key(header::HOST) || request.uri().authority().is_some();
-        if !ws::is_upgrade_request(&request) {
+        let is_upgrade = ws::is_upgrade_request(&request);
+        if !is_upgrade {
             request.extensions_mut().insert(PlainHttp);
         }
         let (limits, inner) = (self.limits, self.inner.call(request));
@@ -90,7 +93,8 @@ where
             }
             Ok(match response.status() {
                 StatusCode::BAD_REQUEST if !has_host => no_host(),
-                StatusCode::OK | StatusCode::BAD_REQUEST if is_call => reworded(response).await,
+                StatusCode::OK if is_upgrade => no_websocket(),
+                StatusCode::OK | StatusCode::BAD_REQUEST if is_call => reworded(response, limits).await,
                 status => match plain(status, limits) {
                     Some(text) => text,
                     None => response,
@@ -123,8 +127,14 @@ fn no_host() -> HttpResponse {
     answer(StatusCode::BAD_REQUEST, PLAIN_TEXT, text)
 }
 
+/// The library answers 200 to who does not become a WebSocket.
+fn no_websocket() -> HttpResponse {
+    let text = "Upgrade: a WebSocket begins with GET, `sec-websocket-version: 13` and a `sec-websocket-key` of 24 characters\n";
+    answer(StatusCode::BAD_REQUEST, PLAIN_TEXT, text)
+}
+
 /// What the library answered to a request that is no call or no batch, told in this surface's words.
-async fn reworded(response: HttpResponse) -> HttpResponse {
+async fn reworded(response: HttpResponse, limits: Limits) -> HttpResponse {
     #[derive(Deserialize)]
     struct Own<'a> {
         #[serde(borrow)]
@@ -141,6 +151,7 @@ async fn reworded(response: HttpResponse) -> HttpResponse {
     };
     let refusal = match error.code() {
         INVALID_REQUEST_CODE => no_call(),
+        TOO_BIG_BATCH_REQUEST_CODE => batch_far_too_large(limits.batch),
         _ => no_json(),
     };
     json_error(status, &id, &refusal)

@@ -7,18 +7,21 @@ use std::time::Duration;
 use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::server::middleware::http::HostFilterLayer;
 use jsonrpsee::server::{
-    BatchRequestConfig, PingConfig, Server, ServerConfig, ServerHandle, StopHandle,
+    BatchRequestConfig, PingConfig, Server, ServerConfig, ServerHandle, StopHandle, serve,
     serve_with_graceful_shutdown, stop_channel,
 };
 use millrace_types::chain_spec::Limits;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use crate::callers::{Caller, CallerService, Callers, RateLimit};
+use crate::connections::{Connections, Refusing};
 use crate::http::{Pages, PagesLayer};
 use crate::methods::Methods;
 use crate::origin::OriginLayer;
+use crate::pace::{Pace, Paced};
 use crate::refusals::RefusalsLayer;
-use crate::service::ServiceLayer;
+use crate::service::{ServiceLayer, refused};
 
 /// What an operator may choose about the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,8 @@ pub struct RpcConfig {
     pub message_buffer: u32,
     /// How long what was sent may wait for a peer that takes none of it, before its connection is closed.
     pub unread_timeout: Duration,
+    /// How long a connection may be silent while nothing is done for it, before it is closed: half of what it may take at most.
+    pub silent_timeout: Duration,
     /// Gas that a read-only call may use.
     pub call_gas_limit: u64,
     /// Read-only calls, estimates and searches for logs that run at once; more wait.
@@ -67,6 +72,8 @@ impl Default for RpcConfig {
             subscription_buffer: 1024,
             message_buffer: 1024,
             unread_timeout: Duration::from_secs(60),
+            // Above what clients keep idle connections for, and above twice what the library pings at.
+            silent_timeout: Duration::from_secs(120),
             call_gas_limit: 500_000_000,
             max_concurrent_calls: 4,
             max_log_blocks: 10_000,
@@ -76,6 +83,11 @@ impl Default for RpcConfig {
         }
     }
 }
+
+/// Connections that are told at once that there is no place for them.
+const REFUSALS_AT_ONCE: usize = 32;
+/// How long each may take to hear it.
+const REFUSAL_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Around the hex of a transaction in a call.
 const CALL_BYTES: u64 = 1 << 10;
@@ -98,6 +110,12 @@ impl RpcConfig {
                 .max(u32::try_from(block).unwrap_or(u32::MAX)),
             ..self
         }
+    }
+
+    /// Entries of a batch that are looked into at all. More are refused by the library, over a WebSocket in its own words.
+    fn most_in_a_batch_of_the_library(&self) -> u32 {
+        const LEAST: u32 = 1_024;
+        self.max_batch.saturating_mul(4).max(LEAST)
     }
 
     /// What `max_request_bytes` must be at least, so that every transaction of the chain can be sent.
@@ -161,8 +179,8 @@ impl RpcServer {
             .set_message_buffer_capacity(config.message_buffer)
             // A peer that does not answer is let go; of one that does not read, see `bind`.
             .enable_ws_ping(PingConfig::new())
-            // The service bounds batches, in this surface's words.
-            .set_batch_request_config(BatchRequestConfig::Unlimited)
+            // The service bounds batches, in this surface's words; but what it gets is many times what was sent.
+            .set_batch_request_config(BatchRequestConfig::Limit(config.most_in_a_batch_of_the_library()))
             .build();
         let listener = bind(config).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
@@ -173,9 +191,38 @@ impl RpcServer {
             .to_service_builder();
         let (stop, handle) = stop_channel();
         let (methods, callers) = (methods.into_module(), Arc::new(Callers::new(config.rate_limit)));
-        let calls = config.max_calls_per_connection;
+        let (connections, refusals) = (
+            Connections::new(config),
+            Arc::new(Semaphore::new(REFUSALS_AT_ONCE)),
+        );
+        let (config, mut number) = (config.clone(), 0);
         tokio::spawn(accept(listener, stop, move |peer, socket, stop| {
-            let caller = Caller::new(peer.ip(), Arc::clone(&callers), calls);
+            number += 1;
+            let place = match connections.take(peer.ip()) {
+                Ok(place) => place,
+                Err(full) => {
+                    refused("connections");
+                    // Whoever is one too many beside these is not even told.
+                    if let Ok(turn) = Arc::clone(&refusals).try_acquire_owned() {
+                        tokio::spawn(async move {
+                            let told = serve(socket, Refusing(full));
+                            let _ = tokio::time::timeout(REFUSAL_PATIENCE, told).await;
+                            drop(turn);
+                        });
+                    }
+                    return;
+                }
+            };
+            let pace = Arc::new(Pace::new(config.max_response_bytes.into()));
+            let caller = Caller::new(
+                peer.ip(),
+                number,
+                Arc::clone(&callers),
+                Arc::clone(&pace),
+                &config,
+            );
+            let busy = caller.clone();
+            let socket = Paced::new(socket, pace, config.silent_timeout, move || busy.is_busy(), place);
             let inner = services.clone().build(methods.clone(), stop.clone());
             let service = CallerService { caller, inner };
             tokio::spawn(async move {
@@ -209,7 +256,11 @@ impl RpcServer {
 }
 
 /// Hands every connection to `serve` until the server is stopped.
-async fn accept(listener: TcpListener, stop: StopHandle, serve: impl Fn(SocketAddr, TcpStream, StopHandle)) {
+async fn accept(
+    listener: TcpListener,
+    stop: StopHandle,
+    mut serve: impl FnMut(SocketAddr, TcpStream, StopHandle),
+) {
     /// When the system has no room for a connection, it hardly has any at once.
     const PAUSE: Duration = Duration::from_millis(50);
     let stopped = stop.clone().shutdown();

@@ -15,9 +15,8 @@ use jsonrpsee::server::MethodResponse;
 use jsonrpsee::types::error::{INVALID_PARAMS_CODE, OVERSIZED_RESPONSE_CODE, TOO_MANY_SUBSCRIPTIONS_CODE};
 use jsonrpsee::types::{ErrorObjectOwned, Id};
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
 
-use crate::callers::Caller;
+use crate::callers::{Caller, NoPlace, Place};
 use crate::error::{ErrorName, error};
 use crate::parameters::{Given, metric_name, no_method, parameters_of};
 use crate::server::RpcConfig;
@@ -88,71 +87,14 @@ where
     type BatchResponse = MethodResponse;
 
     fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
-        let Self { inner, limits } = self.clone();
-        async move {
-            let (id, method, params) = (request.id.clone(), request.method.clone(), request.params.clone());
-            let timer = Timer::start(&method);
-            // The place is kept until the call is answered.
-            let response = match admit(request.extensions()).and_then(|place| check(&request).map(|()| place))
-            {
-                Err(refusal) => MethodResponse::error(id, refusal),
-                Ok(_place) => {
-                    let response = inner.call(request).await;
-                    let params = params.as_ref().map(|params| params.get());
-                    match response
-                        .as_error_code()
-                        .and_then(|code| in_own_words(code, limits, &method, params))
-                    {
-                        Some(refusal) => MethodResponse::error(id, refusal),
-                        None => response,
-                    }
-                }
-            };
-            timer.stop(&response);
-            answered(response)
-        }
+        let service = self.clone();
+        // Apart, because the library keeps a place for the larger of these in the task of each message, until it is answered.
+        Box::pin(async move { service.answer(request, true).await })
     }
 
-    fn batch<'a>(&self, mut batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+    fn batch<'a>(&self, batch: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         let service = self.clone();
-        async move {
-            let (most_calls, most) = (service.limits.batch, service.limits.response_bytes);
-            let caller = batch.extensions().get::<Caller>().cloned();
-            if batch.len() > most_calls as usize {
-                return answered(MethodResponse::error(
-                    Id::Null,
-                    batch_too_large(batch.len(), most_calls),
-                ));
-            }
-            let mut responses = BatchResponseBuilder::new_with_limit(most as usize);
-            let mut has_notifications = false;
-            for entry in batch {
-                let response = match entry {
-                    Ok(BatchEntry::Call(request)) => service.call(request).await,
-                    Ok(BatchEntry::Notification(notification)) => {
-                        has_notifications = true;
-                        service.notification(notification).await;
-                        continue;
-                    }
-                    Err(refused) => {
-                        // It is in the way like a call, and counts as one.
-                        let refusal = match caller.as_ref().map_or(Ok(()), take) {
-                            Ok(()) => invalid_request(NO_CALL),
-                            Err(refusal) => refusal,
-                        };
-                        MethodResponse::error(refused.into_parts().1, refusal)
-                    }
-                };
-                if responses.append(response).is_err() {
-                    return answered(MethodResponse::error(Id::Null, response_too_long(most)));
-                }
-            }
-            answered(match (responses.is_empty(), has_notifications) {
-                (true, true) => MethodResponse::notification(),
-                (true, false) => MethodResponse::error(Id::Null, invalid_request("the batch is empty")),
-                (false, _) => MethodResponse::from_batch(responses.finish()),
-            })
-        }
+        Box::pin(async move { service.answer_batch(batch).await })
     }
 
     fn notification<'a>(
@@ -162,12 +104,118 @@ where
         let inner = self.inner.clone();
         async move {
             // Nobody hears that it is refused.
-            let answer = match admit(notification.extensions()) {
+            let answer = match admit(notification.extensions(), 0) {
                 Ok(_place) => inner.notification(notification).await,
                 Err(_) => MethodResponse::notification(),
             };
             answered(answer)
         }
+    }
+}
+
+impl<S> Service<S>
+where
+    S: RpcServiceT<
+            MethodResponse = MethodResponse,
+            BatchResponse = MethodResponse,
+            NotificationResponse = MethodResponse,
+        > + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    /// Answers a call that is sent `alone`, or else in a batch.
+    async fn answer(&self, request: Request<'_>, alone: bool) -> MethodResponse {
+        let (id, method, params) = (request.id.clone(), request.method.clone(), request.params.clone());
+        let timer = Timer::start(&method);
+        let waiting = waiting(request.extensions()).cloned();
+        let admitted = admit(request.extensions(), size(&request));
+        // The place is kept until the call is answered.
+        let response = match admitted.and_then(|place| check(&request, alone).map(|()| place)) {
+            Err(refusal) => made(waiting.as_ref(), alone, MethodResponse::error(id, refusal)),
+            Ok(_place) => {
+                let _long = match &waiting {
+                    Some(caller) if !has_short_answer(&method) && !comes_in_turn(&method) => {
+                        Some(caller.begin_long().await)
+                    }
+                    _ => None,
+                };
+                if let Some(caller) = &waiting {
+                    caller.pace().room().await;
+                }
+                // Apart, so that those who wait above do not keep a place for it.
+                let response = Box::pin(self.inner.call(request)).await;
+                let params = params.as_ref().map(|params| params.get());
+                let code = response.as_error_code();
+                let refusal = code.and_then(|code| in_own_words(code, self.limits, &method, params));
+                let response = match refusal {
+                    Some(refusal) => MethodResponse::error(id, refusal),
+                    None => response,
+                };
+                made(waiting.as_ref(), alone, response)
+            }
+        };
+        timer.stop(&response);
+        answered(response)
+    }
+
+    async fn answer_batch(&self, mut batch: Batch<'_>) -> MethodResponse {
+        let (most_calls, most) = (self.limits.batch, self.limits.response_bytes);
+        let caller = batch.extensions().get::<Caller>().cloned();
+        let waiting = waiting(batch.extensions()).cloned();
+        let refuse = |refusal| {
+            let response = MethodResponse::error(Id::Null, refusal);
+            answered(made(waiting.as_ref(), true, response))
+        };
+        if batch.len() > most_calls as usize {
+            return refuse(batch_too_large(batch.len(), most_calls));
+        }
+        let calls = || batch.iter().flatten().filter_map(call_of);
+        let (bytes, is_long) = (
+            calls().map(size).sum(),
+            calls().any(|call| !has_short_answer(&call.method)),
+        );
+        let begun = waiting
+            .as_ref()
+            .map(|caller| caller.begin_batch(batch.len(), bytes))
+            .transpose();
+        let _place = match begun {
+            Ok(place) => place,
+            Err(full) => return refuse(no_place(full)),
+        };
+        let _long = match &waiting {
+            Some(caller) if is_long => Some(caller.begin_long_batch().await),
+            _ => None,
+        };
+        let mut responses = BatchResponseBuilder::new_with_limit(most as usize);
+        let mut has_notifications = false;
+        for entry in batch {
+            let response = match entry {
+                Ok(BatchEntry::Call(request)) => Box::pin(self.answer(request, false)).await,
+                Ok(BatchEntry::Notification(notification)) => {
+                    has_notifications = true;
+                    self.notification(notification).await;
+                    continue;
+                }
+                Err(refused) => {
+                    // It is in the way like a call, and counts as one.
+                    let refusal = match caller.as_ref().map_or(Ok(()), take) {
+                        Ok(()) => invalid_request(NO_CALL),
+                        Err(refusal) => refusal,
+                    };
+                    MethodResponse::error(refused.into_parts().1, refusal)
+                }
+            };
+            if responses.append(response).is_err() {
+                return refuse(response_too_long(most));
+            }
+        }
+        let response = match (responses.is_empty(), has_notifications) {
+            (true, true) => MethodResponse::notification(),
+            (true, false) => return refuse(invalid_request("the batch is empty")),
+            (false, _) => MethodResponse::from_batch(responses.finish()),
+        };
+        answered(made(waiting.as_ref(), true, response))
     }
 }
 
@@ -200,22 +248,87 @@ fn answered(mut response: MethodResponse) -> MethodResponse {
     response
 }
 
-/// Lets a call of this connection begin, or says why it has to wait: its address calls too often, or too many of the
-/// connection's calls are under way.
-fn admit(extensions: &Extensions) -> Result<Option<OwnedSemaphorePermit>, ErrorObjectOwned> {
+/// The caller of a WebSocket, where answers wait until the peer takes them. Over plain HTTP there is one at a time.
+pub(crate) fn waiting(extensions: &Extensions) -> Option<&Caller> {
+    match extensions.get::<PlainHttp>() {
+        Some(_) => None,
+        None => extensions.get::<Caller>(),
+    }
+}
+
+/// Counts an answer that the library sends next, as it is.
+fn made(waiting: Option<&Caller>, alone: bool, response: MethodResponse) -> MethodResponse {
+    // What subscribing answers is sent by then.
+    let is_sent = alone && (response.is_method_call() || response.is_batch());
+    if let Some(caller) = waiting.filter(|_| is_sent) {
+        caller.pace().made(response.as_ref().len());
+    }
+    response
+}
+
+/// Whether answers of a method are never long.
+fn has_short_answer(method: &str) -> bool {
+    matches!(
+        method,
+        "millrace_status"
+            | "millrace_sendTransaction"
+            | "millrace_getTransactionStatus"
+            | "millrace_subscribe"
+            | "millrace_unsubscribe"
+    )
+}
+
+/// Whether a method waits for a turn, and then for room too.
+fn comes_in_turn(method: &str) -> bool {
+    matches!(
+        method,
+        "millrace_call" | "millrace_estimateGas" | "millrace_getLogs"
+    )
+}
+
+fn call_of<'a, 'b>(entry: &'b BatchEntry<'a>) -> Option<&'b Request<'a>> {
+    match entry {
+        BatchEntry::Call(request) => Some(request),
+        BatchEntry::Notification(_) => None,
+    }
+}
+
+/// Bytes of a call, about.
+fn size(request: &Request<'_>) -> usize {
+    let params = request.params.as_ref().map_or(0, |params| params.get().len());
+    let id = match &request.id {
+        Id::Str(id) => id.len(),
+        Id::Number(_) | Id::Null => 0,
+    };
+    params + id + request.method.len()
+}
+
+/// Lets a call of so many bytes begin, or says why it has to wait: its address calls too often, or too much of the
+/// connection's is under way.
+fn admit(extensions: &Extensions, bytes: usize) -> Result<Option<Place>, ErrorObjectOwned> {
     let Some(caller) = extensions.get::<Caller>() else {
         return Ok(None);
     };
     take(caller)?;
-    let Some(place) = caller.begin() else {
-        refused("concurrency");
-        let limit = caller.limit();
-        let message = format!(
-            "this connection has {limit} calls under way, which is the limit; wait for an answer before the next call"
-        );
-        return Err(passed("calls of one connection at once", &message, limit));
-    };
-    Ok(Some(place))
+    caller.begin(bytes).map(Some).map_err(no_place)
+}
+
+fn no_place(full: NoPlace) -> ErrorObjectOwned {
+    refused("concurrency");
+    match full {
+        NoPlace::Calls(limit) => {
+            let message = format!(
+                "this connection has {limit} calls under way, which is the limit; wait for an answer before the next call"
+            );
+            passed("calls of one connection at once", &message, limit)
+        }
+        NoPlace::Bytes(limit) => {
+            let message = format!(
+                "this connection has calls of up to {limit} bytes under way, which is the limit; wait for an answer before the next call"
+            );
+            passed("bytes of one connection's calls at once", &message, limit)
+        }
+    }
 }
 
 /// Takes one request off what an address may send.
@@ -237,12 +350,13 @@ fn take(caller: &Caller) -> Result<(), ErrorObjectOwned> {
     Err(error(ErrorName::LimitExceeded, &message, details))
 }
 
-fn refused(limit: &'static str) {
+/// Counts a refusal because of who asked.
+pub(crate) fn refused(limit: &'static str) {
     metrics::counter!("millrace_rpc_refused_total", "limit" => limit).increment(1);
 }
 
 /// What can be said before the method runs.
-fn check(request: &Request<'_>) -> Result<(), ErrorObjectOwned> {
+fn check(request: &Request<'_>, alone: bool) -> Result<(), ErrorObjectOwned> {
     let method = request.method_name();
     let parameters = parameters_of(method).ok_or_else(|| no_method(method))?;
     let params = request.params.as_ref().map(|params| params.get());
@@ -253,6 +367,12 @@ fn check(request: &Request<'_>) -> Result<(), ErrorObjectOwned> {
     if request.extensions().get::<PlainHttp>().is_some() {
         let reason = format!("{method} needs a WebSocket: connect to ws:// on the same address");
         return Err(invalid_request(&reason));
+    }
+    if method == "millrace_subscribe" && !alone {
+        // The library would answer it at once, and again in the batch.
+        return Err(invalid_request(
+            "millrace_subscribe stands alone: send it outside the batch",
+        ));
     }
     // The library tells the peer of a wrong parameter here before it answers; nobody could reword that.
     given.culprit().map_or(Ok(()), Err)
@@ -286,9 +406,17 @@ pub(crate) fn no_call() -> ErrorObjectOwned {
 }
 
 /// A limit of the server that was passed by nobody knows how much.
-pub(crate) fn passed(what: &str, message: &str, limit: u32) -> ErrorObjectOwned {
+pub(crate) fn passed(what: &str, message: &str, limit: impl Into<u64>) -> ErrorObjectOwned {
+    let limit: u64 = limit.into();
     let details = json!({ "what": what, "limit": limit });
     error(ErrorName::LimitExceeded, message, details)
+}
+
+/// A batch of which nobody counted the calls.
+pub(crate) fn batch_far_too_large(limit: u32) -> ErrorObjectOwned {
+    let message =
+        format!("the batch has far more calls than this node's limit, {limit}; send fewer at a time");
+    passed("calls in one batch", &message, limit)
 }
 
 fn batch_too_large(calls: usize, limit: u32) -> ErrorObjectOwned {

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::contracts::{self, GET, INCREMENT, deploy_counter};
 use crate::node::{Node, height, tag};
+use crate::scripted::{self, Script};
 use crate::sequencer::address;
 
 fn to(contract: Address, input: &[u8]) -> CallRequest {
@@ -82,6 +83,16 @@ fn a_call_that_fails_says_how() {
     };
     let paid = node.ask(node.http.call(paid, None));
     assert_eq!(paid.output.0, b"this function takes no value");
+}
+
+#[test]
+fn a_trap_below_that_the_caller_survives_is_no_trap_of_the_call() {
+    let mut node = Node::new();
+    let [a, b] = scripted::deploy_some(&mut node, 2).try_into().unwrap();
+    // Far too little gas to begin with.
+    let script = Script::new().call(&b, 0, 100, &Script::new().storage_set(b"k", b"v").input());
+    let survived = node.ask(node.http.call(to(a, &script.finish()), None));
+    assert_eq!((survived.outcome.as_str(), survived.trap), ("success", None));
 }
 
 #[test]

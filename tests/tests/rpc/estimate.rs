@@ -74,21 +74,47 @@ fn transfers_and_deploys_need_what_they_use() {
     );
 }
 
-/// Each frame keeps 1/64 of its gas when it calls: three frames down, a limit of what was used starves the last.
-#[test]
-fn nested_calls_need_more_than_they_use() {
-    let mut node = Node::new();
-    let [a, b, c, d] = scripted::deploy_some(&mut node, 4).try_into().unwrap();
+/// A call three frames deep, whose last frame writes much.
+fn nested(node: &mut Node) -> Payload {
+    let [a, b, c, d] = scripted::deploy_some(node, 4).try_into().unwrap();
     let writes = (0..20u8).fold(Script::new(), |script, key| script.storage_set(&[key], &[7; 100]));
     let innermost = scripted::answering(writes);
     let third = scripted::answering(scripted::call_or_trap(Script::new(), &d, &innermost));
     let second = scripted::answering(scripted::call_or_trap(Script::new(), &c, &third));
     let input = scripted::call_or_trap(Script::new(), &b, &second).finish();
-    let call = Payload::Call {
+    Payload::Call {
         to: a,
         value: 0,
         input,
+    }
+}
+
+/// All runs of an estimate together use the gas of four read-only calls at most, and each of these uses nearly that of one.
+#[test]
+fn a_search_that_is_ended_by_its_bound_has_a_limit_that_does_and_says_so() {
+    let mut node = Node::new();
+    let call = nested(&mut node);
+    let found = estimate(&node, &call);
+    let needed = found.gas_limit.unwrap();
+    let rpc = RpcConfig {
+        call_gas_limit: needed - found.intrinsic_gas + 1_000,
+        ..RpcConfig::default()
     };
+    let mut tight = Node::start(contracts::spec(), EngineConfig::default(), rpc);
+    assert_eq!(nested(&mut tight), call);
+    let within = estimate(&tight, &call);
+    assert!(!within.exact, "{within:?}");
+    assert!(
+        (needed..=needed + 1_000).contains(&within.gas_limit.unwrap()),
+        "{within:?}"
+    );
+}
+
+/// Each frame keeps 1/64 of its gas when it calls: three frames down, a limit of what was used starves the last.
+#[test]
+fn nested_calls_need_more_than_they_use() {
+    let mut node = Node::new();
+    let call = nested(&mut node);
     let found = estimate(&node, &call);
     let needed = found.gas_limit.unwrap();
     assert!(found.exact);

@@ -92,6 +92,20 @@ fn an_address_that_calls_too_often_is_told_how_long_to_wait_and_served_then() {
     assert!((0..2 * BURST).all(|_| socket::get(&node.address, "/health").status == 200));
 }
 
+/// What nobody answers, and what is no call, takes as much as a call does: whatever comes behind it is refused.
+#[test]
+fn notifications_and_what_is_no_call_count_too() {
+    for entry in [json!({ "jsonrpc": "2.0", "method": "millrace_status" }), json!(1)] {
+        let node = slow();
+        let mut entries = vec![entry; 60];
+        entries.push(status(1));
+        let answers = socket::post(&node.address, &batch(&entries));
+        let answers: Vec<Value> = serde_json::from_str(&answers.body).unwrap();
+        let last = answers.last().unwrap();
+        assert!(last["id"] == 1 && is_refused(last), "{last}");
+    }
+}
+
 #[test]
 fn there_is_no_rate_unless_somebody_sets_one() {
     let node = Node::new();
@@ -169,6 +183,6 @@ fn a_connection_with_too_many_calls_under_way_is_refused_and_others_are_not() {
     assert!(was_refused);
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -38,6 +38,7 @@ mod logs;
 mod matrix;
 mod openrpc;
 mod operator;
+mod pace;
 mod packaging;
 mod rates;
 mod state;

@@ -111,6 +111,14 @@ impl WebSocket {
         }
     }
 
+    /// The same connection, to send on while somebody else reads.
+    pub fn twin(&self) -> Self {
+        let stream = self.stream.get_ref().try_clone().unwrap();
+        Self {
+            stream: BufReader::new(stream),
+        }
+    }
+
     /// Sends a text message.
     pub fn send(&mut self, text: &str) {
         self.send_frame(FINAL_TEXT, text.as_bytes());

@@ -401,9 +401,12 @@ fn brief(event: EventView) -> (&'static str, Hash, u32, u32) {
 #[test]
 fn transactions_and_logs_are_told_with_their_blocks_and_taken_back_with_them() {
     let mut node = Node::new();
+    let socket = node.websocket();
+    let mut early = node.ask(socket.follow(Topic::Executed));
     let contracts = scripted::deploy_some(&mut node, 2);
     let base = node.chain.head;
-    let socket = node.websocket();
+    // What is executed may not have been told yet.
+    while brief(node.next(&mut early).unwrap().event) != ("executed", base.hash, 0, 0) {}
     let wanted = LogFilterView {
         contract: Some(OneOrMany::One(contracts[0])),
         topics: vec![Some(OneOrMany::One(Hash(scripted::topic(1))))],

@@ -40,7 +40,7 @@ pub fn run(target: &Target) {
     });
 }
 
-fn open(address: &str) -> TcpStream {
+pub fn open(address: &str) -> TcpStream {
     let mut stream = connect(address);
     let head = format!(
         "GET / HTTP/1.1\r\nhost: {address}\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -61,7 +61,7 @@ fn open(address: &str) -> TcpStream {
 }
 
 /// A frame as its parts say, whether they fit or not.
-struct Frame {
+pub struct Frame {
     first: u8,
     mask: Option<[u8; 4]>,
     payload: Vec<u8>,
@@ -72,7 +72,7 @@ struct Frame {
 }
 
 impl Frame {
-    fn of(first: u8, payload: &[u8]) -> Self {
+    pub fn of(first: u8, payload: &[u8]) -> Self {
         Self {
             first,
             mask: Some([0x12, 0x34, 0x56, 0x78]),
@@ -82,7 +82,7 @@ impl Frame {
         }
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         let length = self.claims.unwrap_or(self.payload.len() as u64);
         let width = self.width.unwrap_or(match length {
             0..126 => 0,

@@ -3,7 +3,7 @@
 //!
 //! [`requests`] makes calls of every method from the served description of the surface, with parameters that are right,
 //! nearly right and absurd, and changes bytes of what it made; [`frames`] speaks WebSocket by the byte, as the standard
-//! allows and as it does not. Each case is drawn from a seed that a failure names. `MILLRACE_LONG=N` makes N times fifty as
+//! allows and as it does not; [`silent`] sends and never reads. Each case is drawn from a seed that a failure names. `MILLRACE_LONG=N` makes N times fifty as
 //! many.
 //!
 //! A process of its own: its allocator counts what is held, and its panic hook every panic on any thread.
@@ -20,6 +20,7 @@ mod node;
 mod requests;
 #[path = "../../../engine/pipeline/tests/common/mod.rs"]
 mod sequencer;
+mod silent;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -44,7 +45,7 @@ const ANSWER_BYTES: u32 = 4 << 20;
 const SENDERS: u32 = 4;
 
 /// What may be held at once beyond what the node held before: a few copies of everything that can be under way.
-const MOST_BYTES: isize = (SENDERS * 4 * (REQUEST_BYTES + ANSWER_BYTES)) as isize;
+const MOST_BYTES: isize = (SENDERS * 8 * (REQUEST_BYTES + ANSWER_BYTES)) as isize;
 
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
@@ -78,6 +79,8 @@ struct Target {
     address: String,
     contract: Address,
     transaction: Hash,
+    /// Height of a block whose answer in full has 0.7 megabytes.
+    long_block: u64,
 }
 
 impl Target {
@@ -97,7 +100,12 @@ impl Target {
             .unwrap()
             .unwrap();
         let block = node.chain.engine.block(&block.hash).unwrap().unwrap();
+        let engine = &node.chain.engine;
+        engine.submit_transaction(contracts::long_call(1, 0)).unwrap();
+        let long_block = node.next_block().header.height;
+        node.settle();
         let target = Self {
+            long_block,
             address: node.address.clone(),
             contract,
             transaction: block.body.transactions[0].hash(),
@@ -166,10 +174,26 @@ fn post(address: &str, body: &[u8]) -> (u16, Vec<u8>) {
     (status, answer.split_off(end + 4))
 }
 
+/// As many entries as a request has room for: what is made of each takes many times its bytes.
+fn large_batches(target: &Target) {
+    for entry in ["1", "{}", r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#] {
+        let entries = REQUEST_BYTES as usize / (entry.len() + 1) - 1;
+        let batch = format!("[{}]", vec![entry; entries].join(","));
+        target.withstands(16, |_| {
+            let (status, answer) = post(&target.address, batch.as_bytes());
+            let answer: Value = serde_json::from_slice(&answer).unwrap();
+            let what = &answer["error"]["data"]["what"];
+            assert_eq!((status, what), (200, &json!("calls in one batch")), "{answer}");
+        });
+    }
+}
+
 /// One after the other: what is held is counted for the whole process.
 #[test]
 fn the_surface_withstands_whatever_is_sent() {
     let (target, _node) = Target::new();
     requests::run(&target);
+    large_batches(&target);
     frames::run(&target);
+    silent::run(&target);
 }

@@ -181,7 +181,7 @@ pub fn install() -> Result<PrometheusHandle, Failure> {
     for (name, _) in &COUNTERS[..WITHOUT_LABELS] {
         metrics::counter!(*name).increment(0);
     }
-    for limit in ["rate", "concurrency"] {
+    for limit in ["rate", "concurrency", "connections"] {
         metrics::counter!("millrace_rpc_refused_total", "limit" => limit).increment(0);
     }
     Ok(handle)

@@ -3,26 +3,29 @@
 
 use std::sync::Arc;
 
+use jsonrpsee::Extensions;
 use jsonrpsee::core::RpcResult;
 use jsonrpsee::types::ErrorObjectOwned;
 use millrace_executor::{ExecutionError, ReadOnlyCall, ReadOnlyOutcome};
 use millrace_pipeline::{CallError, Engine};
 use millrace_types::{Gas, Outcome};
 use serde_json::json;
-use tokio::sync::Semaphore;
 
 use super::state::{origin, state_at};
+use crate::callers::Caller;
 use crate::encoding::Bytes;
 use crate::error::{ErrorName, error, internal, limit_exceeded};
 use crate::reference::BlockReference;
 use crate::server::RpcConfig;
+use crate::service::waiting;
 use crate::shapes::{CallRequest, CallResult, LogView, TrapView, outcome_word};
+use crate::turns::{Turn, Turns};
 
 /// Runs calls.
 pub(super) struct Calls {
     engine: Engine,
     gas_limit: Gas,
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
 }
 
 impl Calls {
@@ -30,7 +33,7 @@ impl Calls {
         Self {
             engine: engine.clone(),
             gas_limit: config.call_gas_limit,
-            turns: Arc::new(Semaphore::new(config.max_concurrent_calls.max(1) as usize)),
+            turns: Turns::new(config.max_concurrent_calls.max(1) as usize),
         }
     }
 
@@ -40,7 +43,12 @@ impl Calls {
     }
 
     /// Runs a call when it is its turn. A caller that goes away meanwhile gives up its place.
-    pub(super) async fn run(&self, request: CallRequest, reference: BlockReference) -> RpcResult<CallResult> {
+    pub(super) async fn run(
+        &self,
+        from: &Extensions,
+        request: CallRequest,
+        reference: BlockReference,
+    ) -> RpcResult<CallResult> {
         let gas_limit = request.gas_limit.unwrap_or(self.gas_limit);
         if gas_limit > self.gas_limit {
             return Err(limit_exceeded(
@@ -56,16 +64,32 @@ impl Calls {
             input: request.input.0,
             gas_limit,
         };
-        self.in_turn(move |engine| run(engine, call, reference)).await
+        self.in_turn(from, move |engine| run(engine, call, reference))
+            .await
+    }
+
+    /// The caller's turn, as soon as it also takes what it was answered before.
+    async fn turn(&self, from: &Extensions) -> Turn {
+        let party = from.get::<Caller>().map(Caller::party);
+        loop {
+            let turn = self.turns.take(party).await;
+            match waiting(from) {
+                Some(caller) if !caller.pace().has_room() => {
+                    drop(turn);
+                    caller.pace().room().await;
+                }
+                _ => return turn,
+            }
+        }
     }
 
     /// Does other work that computes or reads much, when it is its turn.
     pub(super) async fn in_turn<T: Send + 'static>(
         &self,
+        from: &Extensions,
         work: impl FnOnce(&Engine) -> RpcResult<T> + Send + 'static,
     ) -> RpcResult<T> {
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
-        let turn = turn.expect("the semaphore is never closed");
+        let turn = self.turn(from).await;
         let engine = self.engine.clone();
         let running = tokio::task::spawn_blocking(move || {
             let answer = work(&engine);

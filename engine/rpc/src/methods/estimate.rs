@@ -1,5 +1,6 @@
 //! Gas estimates: a search by trial runs, bounded in all as well as each.
 
+use jsonrpsee::Extensions;
 use jsonrpsee::core::RpcResult;
 use millrace_pipeline::{Engine, SubmitError};
 use millrace_types::Gas;
@@ -20,11 +21,12 @@ impl Calls {
     /// Finds a gas limit when it is this request's turn.
     pub(super) async fn estimate(
         &self,
+        from: &Extensions,
         request: EstimateRequest,
         reference: BlockReference,
     ) -> RpcResult<GasEstimateView> {
         let run_gas = self.gas_limit();
-        self.in_turn(move |engine| estimate(engine, request, reference, run_gas))
+        self.in_turn(from, move |engine| estimate(engine, request, reference, run_gas))
             .await
     }
 }

@@ -1,5 +1,6 @@
 //! Logs by filter. A search reads the disk, as much as its bounds let it, when it is its turn.
 
+use jsonrpsee::Extensions;
 use jsonrpsee::core::RpcResult;
 use millrace_pipeline::{BlockId, Engine, LogError, LogQuery, Tag};
 use millrace_types::Log;
@@ -41,7 +42,7 @@ pub(crate) fn view_bytes(log: &Log) -> u64 {
 }
 
 impl Methods {
-    pub(super) async fn find_logs(&self, asked: LogQueryView) -> RpcResult<LogsView> {
+    pub(super) async fn find_logs(&self, from: &Extensions, asked: LogQueryView) -> RpcResult<LogsView> {
         let limits = self.log_limits;
         let limit = asked.limit.unwrap_or(limits.logs);
         if limit > limits.logs {
@@ -66,7 +67,7 @@ impl Methods {
                 logs: page.logs.into_iter().map(FoundLogView::from).collect(),
             })
         };
-        self.calls.in_turn(search).await
+        self.calls.in_turn(from, search).await
     }
 }
 

@@ -13,7 +13,7 @@ mod transactions;
 use std::sync::Arc;
 
 use jsonrpsee::core::{RpcResult, SubscriptionResult, async_trait};
-use jsonrpsee::{PendingSubscriptionSink, RpcModule};
+use jsonrpsee::{Extensions, PendingSubscriptionSink, RpcModule};
 use millrace_pipeline::{Engine, EngineStatus};
 use millrace_types::{Address, Hash, Height};
 
@@ -29,6 +29,7 @@ use crate::encoding::Bytes;
 use crate::openrpc::{DISCOVER, served};
 use crate::reference::BlockReference;
 use crate::server::RpcConfig;
+use crate::service::waiting;
 use crate::shapes::{
     AccountView, BlockView, CallRequest, CallResult, ChainSpecView, CodeView, CountersView, EstimateRequest,
     ExecutionReceiptView, GasEstimateView, HeightsView, LocatedTransactionView, LogQueryView, LogsView,
@@ -217,27 +218,40 @@ impl MillraceServer for Methods {
         self.state_values(paths, block.unwrap_or_default(), proof.unwrap_or(false))
     }
 
-    async fn call(&self, request: CallRequest, block: Option<BlockReference>) -> RpcResult<CallResult> {
-        self.calls.run(request, block.unwrap_or_default()).await
+    async fn call(
+        &self,
+        from: &Extensions,
+        request: CallRequest,
+        block: Option<BlockReference>,
+    ) -> RpcResult<CallResult> {
+        self.calls.run(from, request, block.unwrap_or_default()).await
     }
 
     async fn estimate_gas(
         &self,
+        from: &Extensions,
         request: EstimateRequest,
         block: Option<BlockReference>,
     ) -> RpcResult<GasEstimateView> {
-        self.calls.estimate(request, block.unwrap_or_default()).await
+        self.calls
+            .estimate(from, request, block.unwrap_or_default())
+            .await
     }
 
-    async fn logs(&self, filter: LogQueryView) -> RpcResult<LogsView> {
-        self.find_logs(filter).await
+    async fn logs(&self, from: &Extensions, filter: LogQueryView) -> RpcResult<LogsView> {
+        self.find_logs(from, filter).await
     }
 
     async fn send_transaction(&self, transaction: Bytes) -> RpcResult<Hash> {
         self.take_transaction(&transaction).await
     }
 
-    async fn follow(&self, pending: PendingSubscriptionSink, topic: Topic) -> SubscriptionResult {
-        self.announcer.serve(pending, topic).await
+    async fn follow(
+        &self,
+        pending: PendingSubscriptionSink,
+        from: &Extensions,
+        topic: Topic,
+    ) -> SubscriptionResult {
+        self.announcer.serve(pending, waiting(from).cloned(), topic).await
     }
 }

@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::told::{Part, Place, Told};
+use crate::callers::Caller;
 use crate::shapes::{BlockRefView, EventView, Notification, Topic};
 
 /// Tells subscribers what happens.
@@ -48,7 +49,12 @@ impl Announcer {
     }
 
     /// Serves one subscription until it ends: unsubscribed, disconnected, lagged, or the engine stopped.
-    pub(super) async fn serve(&self, pending: PendingSubscriptionSink, topic: Topic) -> SubscriptionResult {
+    pub(super) async fn serve(
+        &self,
+        pending: PendingSubscriptionSink,
+        caller: Option<Caller>,
+        topic: Topic,
+    ) -> SubscriptionResult {
         let part = match &topic {
             Topic::Transactions => Some(Part::Transactions),
             Topic::Logs(filter) => Some(Part::Logs(filter.filter())),
@@ -59,6 +65,7 @@ impl Announcer {
         let stopped = self.stopped.get().cloned();
         let mut numbered = Numbered {
             sink: pending.accept().await?,
+            caller,
             sequence: 0,
         };
         if let Some(reason) = stopped {
@@ -154,9 +161,14 @@ const WAITING_BYTES: usize = 8 << 20;
 /// How often a large notification looks whether there is room for it.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+/// Around a notification, at least: what is counted and never written would wait for ever.
+const ENVELOPE_BYTES: usize =
+    r#"{"jsonrpc":"2.0","method":"millrace_notification","params":{"subscription":,"result":}}"#.len();
+
 /// A subscriber's end, which counts what it is told.
 struct Numbered {
     sink: SubscriptionSink,
+    caller: Option<Caller>,
     sequence: u64,
 }
 
@@ -187,7 +199,16 @@ impl Numbered {
         while self.sink.max_capacity() - self.sink.capacity() > most_before && !self.sink.is_closed() {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-        self.sink.send(SubscriptionMessage::from(message)).await?;
+        let bytes = ENVELOPE_BYTES + message.get().len();
+        // Counted before it is sent, or it could be written before it is counted.
+        if let Some(caller) = &self.caller {
+            caller.pace().made(bytes);
+        }
+        let sent = self.sink.send(SubscriptionMessage::from(message)).await;
+        if let (Err(_), Some(caller)) = (&sent, &self.caller) {
+            caller.pace().not_made(bytes);
+        }
+        sent?;
         self.sequence += 1;
         Ok(())
     }
