@@ -18,9 +18,10 @@ pub(crate) struct Counted {
     pub(crate) bytes: u64,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 enum Stage {
     /// Empty lines before the head.
+    #[default]
     Before,
     /// Within the head.
     Head {
@@ -31,12 +32,6 @@ enum Stage {
     Frame(Head),
     /// Within what a frame carries.
     Payload { left: u64, is_data: bool, is_last: bool },
-}
-
-impl Default for Stage {
-    fn default() -> Self {
-        Self::Before
-    }
 }
 
 /// What is known of a frame's head.

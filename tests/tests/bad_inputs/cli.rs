@@ -214,7 +214,7 @@ fn usage_cases() -> Vec<Case> {
                 "--rpc",
                 "http://127.0.0.1:1",
             ],
-            "contract deploy: none.elf: No such file or directory (os error 2)",
+            "contract deploy: cannot read none.elf: No such file or directory (os error 2)",
         ),
     ]
 }
