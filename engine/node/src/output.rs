@@ -22,6 +22,11 @@ pub fn write(text: Arguments<'_>) {
     keep(written);
 }
 
+/// Whether stdout takes no more: what is done for a reader alone can end.
+pub fn is_lost() -> bool {
+    LOST.get().is_some()
+}
+
 /// Ends the output. Why part of it is missing, unless nobody reads it any more.
 ///
 /// # Errors

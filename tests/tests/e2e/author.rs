@@ -277,13 +277,10 @@ fn output_that_nobody_reads_is_no_panic() {
     let folder = tempfile::tempdir().unwrap();
     let elf = root().join("contracts/artifacts/token.elf");
     let (elf, project) = (elf.to_str().unwrap(), folder.path().join("new"));
-    for (arguments, status) in [
-        (&["contract", "check", elf][..], 1),
-        (&["contract", "check", elf, "--json"], 0),
-        (
-            &["contract", "new", "unread", "--dir", project.to_str().unwrap()],
-            1,
-        ),
+    for arguments in [
+        &["contract", "check", elf][..],
+        &["contract", "check", elf, "--json"],
+        &["contract", "new", "unread", "--dir", project.to_str().unwrap()],
     ] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
@@ -293,8 +290,8 @@ fn output_that_nobody_reads_is_no_panic() {
             .output()
             .unwrap();
         let errors = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {errors}");
-        assert!(!errors.contains("panicked"), "{errors}");
+        // Who read has seen enough: nothing has failed for that.
+        assert_eq!((output.status.code(), &*errors), (Some(0), ""), "{arguments:?}");
     }
 }
 

@@ -7,8 +7,8 @@ use millrace_types::Height;
 use serde_json::{Value, json};
 
 use super::session::{LightArgs, Session};
-use crate::commands::print_text;
 use crate::failure::{Failure, printable};
+use crate::output::{self, outln};
 
 /// Heights between two times that the checkpoint is written.
 const HEIGHTS_BETWEEN_CHECKPOINTS: Height = 64;
@@ -59,10 +59,11 @@ impl FollowArgs {
                 Ok(event) => event,
                 Err(error) => break Err(error),
             };
-            if let Err(unread) = print_text(&format!("{}\n", line(&event, args.json))) {
+            outln!("{}", line(&event, args.json));
+            if output::is_lost() {
                 // Nobody reads any more; what was verified is kept all the same.
                 super::session::keep(&args, watch.follower())?;
-                return Err(unread);
+                return output::finish();
             }
             if let Event::Heights { finalized_height, .. } = event {
                 if finalized_height >= kept.saturating_add(HEIGHTS_BETWEEN_CHECKPOINTS) {

@@ -21,6 +21,9 @@ const MOST_CHAINS: usize = 64;
 /// Other programs that the tests of one run may ask for.
 const MOST_PROGRAMS: usize = 64;
 
+/// A program's ELF file, or why it could not be built.
+type BuiltProgram = Result<Arc<[u8]>, String>;
+
 /// See the module's documentation.
 pub struct Bench {
     /// The ELF file, as it would be deployed.
@@ -34,7 +37,7 @@ pub struct Bench {
     /// Where other programs of the project are found.
     project: OnceLock<Project>,
     /// Other programs that tests asked for, each built once, or why it was not.
-    programs: Mutex<BTreeMap<String, Result<Arc<[u8]>, String>>>,
+    programs: Mutex<BTreeMap<String, BuiltProgram>>,
     executors: Mutex<BTreeMap<(u64, u32), Arc<Executors>>>,
     gas: Mutex<BTreeMap<String, GasOf>>,
     worlds: AtomicU64,
