@@ -1,7 +1,7 @@
 //! Values of a contract's interface: from text to bytes, and from bytes to JSON.
 //!
 //! The encoding is that of `docs/spec/contracts.md`. Single values are written as they are, options, lists and structures as
-//! JSON ([`json`]); names of the contract's own types are told by [`types`].
+//! JSON ([`mod@json`]); names of the contract's own types are told by [`types`].
 
 mod json;
 pub mod types;
