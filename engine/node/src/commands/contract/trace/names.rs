@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::recorder::Excerpt;
 use crate::commands::contract::interface::{Argument, Interface};
+use crate::commands::contract::values::types::Types;
 use crate::commands::contract::values::{Kind, shown};
 
 /// Most characters of a value on a line.
@@ -70,15 +71,26 @@ impl Meanings<'_> {
     }
 
     fn named_slot(self, key: &Excerpt) -> Option<(String, Option<Kind>)> {
-        let key = key.whole()?;
-        let places = self.0?.storage.iter();
+        let (interface, key) = (self.0?, key.whole()?);
+        let mut types = Types::of(&interface.types).ok()?;
+        let places = interface.storage.iter();
         places
             .filter_map(|place| Place::deserialize(place).ok())
-            .find_map(|place| place.names(key))
+            .find_map(|place| place.resolved(&mut types).names(key))
     }
 }
 
 impl Place {
+    /// The same with the contract's own types in the place of their names, as far as the interface says what they are.
+    fn resolved(mut self, types: &mut Types<'_>) -> Self {
+        for kind in self.key.iter_mut().chain(&mut self.value) {
+            if let Ok(known) = types.resolve(kind) {
+                *kind = known;
+            }
+        }
+        self
+    }
+
     /// What this place calls the key, if it is one of its own.
     fn names(self, key: &[u8]) -> Option<(String, Option<Kind>)> {
         let length = || Kind::from("u32".to_owned());
@@ -170,11 +182,13 @@ mod tests {
     fn keys_are_places_by_the_documented_layout() {
         let interface = json!({
             "format": 1, "name": "x", "version": "1", "init": {},
+            "types": [{ "name": "Bid", "fields": [{ "name": "amount", "type": "u8" }, { "name": "open", "type": "bool" }] }],
             "storage": [
                 { "name": "total", "kind": "value", "prefix": "total", "value": "u64" },
                 { "name": "hits", "kind": "counter", "prefix": "hits" },
                 { "name": "list", "kind": "vector", "prefix": "list/", "key": ["u32"], "value": "bool" },
                 { "name": "of", "kind": "map", "prefix": "of/", "key": ["u8", "u16"], "value": "str" },
+                { "name": "best", "kind": "value", "prefix": "best", "value": "Bid" },
                 { "name": "odd", "kind": 7 },
             ],
         });
@@ -187,6 +201,9 @@ mod tests {
         let typed = |name: &str, kind: &str| (name.to_owned(), Some(kind.to_owned()));
         assert_eq!(name(b"total"), typed("total", "u64"));
         assert_eq!(name(b"hits"), typed("hits", "u128"));
+        let (best, kind) = meanings.slot(&excerpt(b"best"));
+        let bid = value(kind.as_ref(), Some(&excerpt(&[7, 1])));
+        assert_eq!((&*best, &*bid), ("best", r#"{"amount":7,"open":true}"#));
         assert_eq!(name(b"list"), typed("list.len", "u32"));
         assert_eq!(name(b"list/\x02\0\0\0"), typed("list[2]", "bool"));
         assert_eq!(name(b"of/\x07\x01\x01"), typed("of[7, 257]", "str"));
