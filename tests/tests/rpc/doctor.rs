@@ -116,7 +116,13 @@ fn a_node_that_would_run_has_no_failure_and_nothing_is_made() {
 
 /// A configuration of the plugin that fails as it is told to.
 fn misbehaving(how: &str) -> Configuration {
-    let configuration = configured(&format!("config = {how:?}\npatience_ms = 300"));
+    // Short where it hangs, and long where it must have the time to fail by itself, on a machine with much to do.
+    let patience_ms = match how {
+        "hang in start" => 300,
+        "hang in stop" => 3_000,
+        _ => 20_000,
+    };
+    let configuration = configured(&format!("config = {how:?}\npatience_ms = {patience_ms}"));
     let spec = configuration.directory.path().join("spec.json");
     let text = fs::read_to_string(&spec).unwrap();
     fs::write(&spec, text.replace("solo/1", "misbehaving/1")).unwrap();
@@ -189,7 +195,7 @@ fn a_plugin_is_started_with_its_configuration_and_its_words_are_told() {
         ),
         (
             "hang in stop",
-            "its stop has not returned in 300 ms",
+            "its stop has not returned in 3000 ms",
             "ask its author",
         ),
     ] {
