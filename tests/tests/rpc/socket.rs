@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use socket2::SockRef;
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An answer to a plain HTTP request.
 #[derive(Debug)]
