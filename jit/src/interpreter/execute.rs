@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use super::code::{FAR, Leave, Slot, Text};
 use super::handlers::{At, HANDLERS, LINES};
 use super::operations::{End, Rest, immediate, jump_through_register};
-use super::{Hart, SINK, Stop, Transfer, Watch, kind_of_jump};
+use super::{Hart, Meter, SINK, Stop, Transfer, Watch, kind_of_jump};
 use crate::isa::Op;
 use crate::runtime::{AddressSpace, Jump, JumpKind, TrapKind};
 
@@ -84,14 +84,7 @@ pub(super) fn execute<W: Watch>(
                                     Op::Jal => kind_of_jump(slot.rd, 0, rest.link(slot)),
                                     _ => JumpKind::Within,
                                 };
-                                let gas_left = meter.gas_left(rest.gas);
-                                let (from, to) = (rest.pc(slot), next_pc);
-                                watch.jumped(Jump {
-                                    from,
-                                    to,
-                                    kind,
-                                    gas_left,
-                                });
+                                watch.jumped(jump(&rest, slot, next_pc, kind, meter));
                             }
                             if watch.stops_at(next_pc) {
                                 break 'page (Stop::Watched, next_pc);
@@ -119,14 +112,7 @@ pub(super) fn execute<W: Watch>(
                         }
                         if W::OBSERVES {
                             let kind = kind_of_jump(slot.rd, slot.rs1, rest.link(slot));
-                            let gas_left = meter.gas_left(rest.gas);
-                            let (from, to) = (rest.pc(slot), next_pc);
-                            watch.jumped(Jump {
-                                from,
-                                to,
-                                kind,
-                                gas_left,
-                            });
+                            watch.jumped(jump(&rest, slot, next_pc, kind, meter));
                         }
                         if watch.stops_at(next_pc) {
                             break 'page (Stop::Watched, next_pc);
@@ -155,4 +141,14 @@ pub(super) fn execute<W: Watch>(
     };
     (*pc, *gas, *instructions) = (stop_pc, rest.gas, rest.executed);
     stop
+}
+
+/// The jump that a slot has taken, for whoever observes.
+fn jump(rest: &Rest<'_>, slot: &Slot, to: u64, kind: JumpKind, meter: Meter) -> Jump {
+    Jump {
+        from: rest.pc(slot),
+        to,
+        kind,
+        gas_left: meter.gas_left(rest.gas),
+    }
 }

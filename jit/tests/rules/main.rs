@@ -9,7 +9,6 @@ mod gas;
 mod host;
 mod memory;
 mod memory_rate;
-mod observed;
 mod observer;
 mod text;
 

@@ -370,7 +370,7 @@ pub mod twice {
 /// What tests of the first do with the second, with a contract of their own, and with one that does not end.
 const TESTS_OF_TWO: &str = r#"
 #[path = "bin/twice.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "its own `main` is not called here")]
 mod second;
 use second::twice;
 
