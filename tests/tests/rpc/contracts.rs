@@ -57,6 +57,13 @@ pub fn long_call(from: u8, nonce: u64) -> SignedTransaction {
     call(from, nonce, sequencer::address(from), &[0; 190_000])
 }
 
+/// Makes the first block one that is long to tell, of account 0's nonce 0.
+pub fn finalize_a_long_block(node: &mut Node) {
+    node.chain.engine.submit_transaction(long_call(0, 0)).unwrap();
+    node.next_block();
+    node.wait_until_finalized(1);
+}
+
 /// Deploys the counter with account 0's nonce 0 and settles it; answers its address.
 pub fn deploy_counter(node: &mut Node) -> Address {
     deploy(node, COUNTER.to_vec())

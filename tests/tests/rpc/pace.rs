@@ -62,12 +62,7 @@ fn long_answers_that_wait_are_all_given_in_the_end() {
         max_response_bytes: 1 << 20,
         ..RpcConfig::default()
     });
-    node.chain
-        .engine
-        .submit_transaction(contracts::long_call(0, 0))
-        .unwrap();
-    node.next_block();
-    node.wait_until_finalized(1);
+    contracts::finalize_a_long_block(&mut node);
     let mut socket = WebSocket::open(&node.address, "").unwrap();
     for id in 0..CALLS {
         socket.call(id, "millrace_getBlock", &json!([1, "full"]));

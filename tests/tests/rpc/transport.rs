@@ -282,12 +282,7 @@ fn clogged(unread_timeout: Duration) -> (Node, WebSocket) {
         ..RpcConfig::default()
     };
     let mut node = Node::start(contracts::spec(), EngineConfig::default(), rpc);
-    node.chain
-        .engine
-        .submit_transaction(contracts::long_call(0, 0))
-        .unwrap();
-    node.next_block();
-    node.wait_until_finalized(1);
+    contracts::finalize_a_long_block(&mut node);
     let mut socket = WebSocket::open(&node.address, "").unwrap();
     socket.clog();
     (node, socket)

@@ -47,7 +47,7 @@ pub fn expand(arguments: TokenStream, item: TokenStream) -> syn::Result<TokenStr
         }
 
         #[cfg(not(target_os = "none"))]
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "tests have a `main` of their own")]
         fn main() {
             ::millrace_contract::interface::main(#name::dispatch, #name::interface);
         }
@@ -61,7 +61,7 @@ pub fn refused(error: syn::Error) -> syn::Result<TokenStream> {
         #errors
 
         #[cfg(not(target_os = "none"))]
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "tests have a `main` of their own")]
         fn main() {}
     })
 }
